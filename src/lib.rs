@@ -1,1 +1,32 @@
-//! stub
+//! The backend of an app that signs people in with Matrica.
+//!
+//! One login, from the first click to the account page:
+//!
+//! 1. `POST /auth/login` ([`web::login`]) calls [`login::begin`]: a fresh `state` and `code_verifier`, sealed into a
+//!    cookie of this browser ([`session::attempt`]), and a redirect to the provider ([`provider`]).
+//! 2. The provider sends the browser back to `GET /auth/callback` ([`web::callback`]). The cookie is opened and `state`
+//!    compared before anything else happens.
+//! 3. [`login::complete`] burns the attempt in Postgres ([`db::attempts`]), exchanges the code, asks who the person is
+//!    ([`matrica`]), seals the tokens ([`vault`]) and writes person, grant and session in one statement ([`db::logins`]).
+//! 4. The browser gets its session cookie ([`session`]) and goes where it wanted to go ([`return_to`]).
+//!
+//! Imports point one way: `web` → `login` → `provider`, `matrica`, `vault`, `session` → `db`.
+
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod login;
+pub mod matrica;
+pub mod provider;
+pub mod random;
+pub mod return_to;
+pub mod router;
+pub mod run;
+pub mod seal;
+pub mod server;
+pub mod session;
+pub mod telemetry;
+pub mod vault;
+pub mod web;

@@ -1,1 +1,78 @@
-fn main(){}
+//! Reads the command line and calls one function per subcommand.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use matrica_starter::run;
+
+/// The backend of an app that signs people in with Matrica.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Settings come from the environment; the README lists them. Start with: matrica-starter dev"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the production server. Applies no migration
+    Serve {
+        /// Only check the configuration, list every mistake, and exit
+        #[arg(long)]
+        check: bool,
+    },
+    /// Apply missing database migrations
+    Migrate,
+    /// Ask the local server whether it is ready; the exit code is for containers
+    Healthcheck {
+        /// Where the server listens
+        #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000")]
+        listen_addr: SocketAddr,
+    },
+    /// Manage the keys that seal tokens
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Everything on this machine: private Postgres, demo provider, migrations and the app
+    #[cfg(feature = "dev")]
+    Dev(matrica_starter::dev::Options),
+    /// The stand-in for Matrica alone
+    #[cfg(feature = "dev")]
+    DemoProvider(matrica_starter::dev::DemoProviderOptions),
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Make a new key that seals tokens, and print it as an entry of `TOKEN_KEYS`
+    Generate {
+        /// Name of the key, part of every row that it seals
+        #[arg(long, default_value = "k1")]
+        id: String,
+        /// Write it to this file instead, readable by its owner only. A file that is there is left as it is
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve { check: true } => run::check(),
+        Command::Serve { check: false } => run::serve(),
+        Command::Migrate => run::migrate(),
+        Command::Healthcheck { listen_addr } => run::healthcheck(listen_addr),
+        Command::Keys(Keys::Generate { id, out }) => run::generate_key(&id, out.as_deref()),
+        #[cfg(feature = "dev")]
+        Command::Dev(options) => matrica_starter::dev::dev(&options),
+        #[cfg(feature = "dev")]
+        Command::DemoProvider(options) => matrica_starter::dev::demo_provider(options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("matrica-starter: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

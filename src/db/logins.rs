@@ -1,0 +1,137 @@
+//! What a login writes and a logout removes: each one statement, so it happens as a whole or not at all.
+
+use uuid::Uuid;
+
+use super::{
+    Db, Error,
+    attempts::{SIGNED_IN, Timings},
+    grants::StoredGrant,
+};
+use crate::{
+    matrica::{Identity, Subject},
+    provider::State,
+    vault::{FIRST_GENERATION, SealedGrant},
+};
+
+/// Everything a completed login stores.
+#[derive(Debug)]
+pub struct NewLogin<'a> {
+    pub state: &'a State,
+    pub identity: &'a Identity,
+    pub grant: &'a SealedGrant,
+    /// SHA-256 of the new session's cookie value.
+    pub session: [u8; 32],
+    /// Seconds until the session ends, whatever happens.
+    pub session_lifetime: f64,
+    /// The session this browser had before: a new login always replaces it.
+    pub replaces: Option<[u8; 32]>,
+    pub timings: Timings,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    Done,
+    /// The person's id is not the one the tokens were sealed for: somebody else's first login of the same person came
+    /// in between. Nothing of the grant or session was written; find the id and seal again.
+    OtherUserId,
+    /// An operator has locked this person out.
+    Disabled,
+}
+
+/// The id of a person who has signed in before.
+pub async fn find_user_id(db: &mut sqlx::PgConnection, subject: &Subject) -> Result<Option<Uuid>, Error> {
+    let id = sqlx::query_scalar!(
+        "select id from users where subject_source = $1 and subject = $2",
+        subject.source.as_str(),
+        subject.id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(id)
+}
+
+/// Stores a login. Safe to repeat when the answer was lost: every key in it was made by us.
+pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<Stored, Error> {
+    let NewLogin { state, identity, grant, timings, .. } = login;
+    let row = sqlx::query!(
+        r#"with person as (
+               insert into users (id, subject, subject_source, display_name, picture_url)
+               values ($1, $2, $3, $4, $5)
+               on conflict (subject_source, subject) do update
+               set display_name = excluded.display_name, picture_url = excluded.picture_url, last_login_at = now()
+               returning id, disabled_at
+           ), allowed as (
+               select id from person where id = $1 and disabled_at is null
+           ), granted as (
+               insert into grants (user_id, id, generation, access_token, refresh_token, scope,
+                                   access_issued_at, access_expires_at)
+               select id, $6, $7, $8, $9, $10, now() - make_interval(secs => $11),
+                      now() - make_interval(secs => $11) + make_interval(secs => $12)
+               from allowed
+               on conflict (user_id) do update
+               set id = excluded.id, generation = excluded.generation, access_token = excluded.access_token,
+                   refresh_token = excluded.refresh_token, scope = excluded.scope,
+                   access_issued_at = excluded.access_issued_at, access_expires_at = excluded.access_expires_at,
+                   created_at = now()
+               returning user_id
+           ), session as (
+               insert into sessions (id_hash, user_id, expires_at)
+               select $13, user_id, now() + make_interval(secs => $14) from granted
+               on conflict (id_hash) do nothing
+           ), replaced as (
+               delete from sessions where id_hash = $15 and exists (select from granted)
+           ), finished as (
+               update login_attempts set outcome = $16, exchange_ms = $17, profile_ms = $18,
+                   store_ms = extract(milliseconds from clock_timestamp() - statement_timestamp())::integer
+               where state_hash = $19 and exists (select from granted)
+           )
+           select id = $1 as "expected!", disabled_at is not null as "disabled!" from person"#,
+        grant.user_id,
+        identity.subject.id,
+        identity.subject.source.as_str(),
+        identity.display_name,
+        identity.picture_url,
+        grant.id,
+        FIRST_GENERATION,
+        grant.access_token,
+        grant.refresh_token,
+        grant.scope,
+        grant.age,
+        grant.lifetime,
+        &login.session,
+        login.session_lifetime,
+        login.replaces.as_ref().map(<[u8; 32]>::as_slice),
+        SIGNED_IN,
+        timings.exchange_ms,
+        timings.profile_ms,
+        &state.hash(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(match (row.disabled, row.expected) {
+        (true, _) => Stored::Disabled,
+        (false, true) => Stored::Done,
+        (false, false) => Stored::OtherUserId,
+    })
+}
+
+/// Ends a session. When it was the person's last one and grants are not kept, the grant goes with it and is returned,
+/// so that its tokens can be revoked.
+pub async fn end_session(db: &Db, session: &[u8; 32], keep_grant: bool) -> Result<Option<StoredGrant>, Error> {
+    let grant = sqlx::query_as!(
+        StoredGrant,
+        r#"with ended as (
+               delete from sessions where id_hash = $1 returning user_id
+           )
+           delete from grants using ended
+           where grants.user_id = ended.user_id and not $2
+             and not exists (select from sessions where sessions.user_id = ended.user_id and id_hash <> $1)
+           returning grants.id, grants.user_id, generation, access_token, refresh_token, scope, false as "live!""#,
+        session,
+        keep_grant,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(grant)
+}

@@ -1,0 +1,62 @@
+//! `sessions`: found only while they count, on the database's clock.
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Db, Error};
+use crate::config::SessionLifetime;
+
+/// A live session and the person it belongs to.
+#[derive(Debug)]
+pub struct StoredSession {
+    pub public_id: Uuid,
+    pub user_id: Uuid,
+    pub display_name: String,
+    pub picture_url: Option<String>,
+    pub created_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
+    pub data: Value,
+    /// Whether `last_seen_at` is old enough to be written again.
+    pub unseen: bool,
+}
+
+/// `last_seen_at` is written again after this part of the idle timeout, so that most page views write nothing.
+const SEEN_PER_IDLE_TIMEOUT: f64 = 10.0;
+
+/// A session that is neither over, idle for too long, nor of somebody locked out.
+pub async fn find(db: &Db, id_hash: &[u8; 32], lifetime: SessionLifetime) -> Result<Option<StoredSession>, Error> {
+    let idle = lifetime.idle.as_secs_f64();
+    let session = sqlx::query_as!(
+        StoredSession,
+        r#"select public_id, user_id, display_name, picture_url, sessions.created_at, expires_at, data,
+                  last_seen_at < now() - make_interval(secs => $3) as "unseen!"
+           from sessions join users on users.id = user_id
+           where id_hash = $1 and now() < expires_at and last_seen_at > now() - make_interval(secs => $2)
+             and disabled_at is null"#,
+        id_hash,
+        idle,
+        idle / SEEN_PER_IDLE_TIMEOUT,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(session)
+}
+
+/// Notes that the session is in use.
+pub async fn touch(db: &Db, id_hash: &[u8; 32]) -> Result<(), Error> {
+    sqlx::query!("update sessions set last_seen_at = now() where id_hash = $1", id_hash).execute(db).await?;
+    Ok(())
+}
+
+/// Replaces an application's own values. Only an update: a session that was ended meanwhile must not come back.
+pub async fn save(db: &Db, id_hash: &[u8; 32], data: Value) -> Result<(), Error> {
+    sqlx::query!("update sessions set data = $2 where id_hash = $1", id_hash, data).execute(db).await?;
+    Ok(())
+}
+
+/// Removes one session; not being there is fine.
+pub async fn delete(db: &Db, id_hash: &[u8; 32]) -> Result<(), Error> {
+    sqlx::query!("delete from sessions where id_hash = $1", id_hash).execute(db).await?;
+    Ok(())
+}

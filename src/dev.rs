@@ -1,0 +1,211 @@
+//! `dev`: private Postgres, demo provider, migrations and the app in one process. Also `demo-provider` alone.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv6Addr, SocketAddr},
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tokio::{net::TcpListener, runtime::Runtime};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::App,
+    config::{Config, Source},
+    db::schema,
+    demo_provider::{self, DemoClient, DemoProvider},
+    private_postgres::{Durability, PrivatePostgres, StartError},
+    random,
+    router::router,
+    run, server, telemetry,
+};
+
+/// Where `dev` keeps its database and its key, below the current directory.
+const DATA_DIR: &str = ".pg";
+/// The database it makes there.
+const DATABASE: &str = "matrica_starter";
+/// Our client id at the demo provider.
+const CLIENT_ID: &str = "demo-app";
+
+/// Everything on this machine, with demo people to sign in as. Settings from the environment win over its own.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Port of the app
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// Port of the demo provider [default: the next one]
+    #[arg(long)]
+    provider_port: Option<u16>,
+}
+
+/// The stand-in for Matrica alone.
+#[derive(Debug, Args)]
+pub struct DemoProviderOptions {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:3001")]
+    listen_addr: SocketAddr,
+    /// The application that may use it
+    #[arg(long, env = "MATRICA_CLIENT_ID", default_value = CLIENT_ID)]
+    client_id: String,
+    /// Its secret; without one it is a public application
+    #[arg(long, env = "MATRICA_CLIENT_SECRET", hide_env_values = true)]
+    client_secret: Option<String>,
+    /// A redirect URI of it, exactly; may be given several times
+    #[arg(long, default_value = "http://localhost:3000/auth/callback")]
+    redirect_uri: Vec<String>,
+}
+
+/// `dev`
+pub fn dev(options: &Options) -> anyhow::Result<()> {
+    let Options { port, .. } = *options;
+    let provider_port = match options.provider_port {
+        Some(provider_port) => provider_port,
+        None => port.checked_add(1).context("--port 65535 leaves no port for the demo provider: use --provider-port")?,
+    };
+    let variables = Source::environment();
+    // The server stops when this is dropped, and also when this process is killed.
+    let postgres = match variables.get("DATABASE_URL") {
+        Some(_) => None,
+        None => Some(start_postgres()?),
+    };
+    let secret = random::token::<32>();
+    let mut settings = settings(port, provider_port, &secret, postgres.as_ref())?;
+    settings.extend(variables);
+    let config = Config::from_source(Source::new(&settings))?;
+    telemetry::init(config.log_format);
+    let redirect_uri = config.redirect_uri();
+    let client = DemoClient {
+        client_id: config.matrica.client_id.clone(),
+        client_secret: Some(secret),
+        redirect_uris: vec![redirect_uri],
+    };
+    let result = Runtime::new()?.block_on(serve(config, client, port, provider_port, postgres.is_some()));
+    drop(postgres);
+    result
+}
+
+async fn serve(config: Config, client: DemoClient, port: u16, provider_port: u16, private: bool) -> anyhow::Result<()> {
+    let provider_listener = listen(provider_port, "--provider-port").await?;
+    let listener = listen(port, "--port").await?;
+    create_database(&config, private).await?;
+    schema::migrate(&config.database).await.context("the migrations could not be applied")?;
+    let public_url = config.public_url.origin.clone();
+    let app = App::new(config)?;
+    let stop_provider = CancellationToken::new();
+    let provider = DemoProvider::new(vec![client]).serve(provider_listener, stop_provider.clone());
+    let provider = tokio::spawn(provider);
+    banner(&public_url, provider_port, private);
+    let tasks = app.tasks.clone();
+    let db = app.db.clone();
+    server::serve(listener, router(app), tasks, server::stop_signal()).await;
+    stop_provider.cancel();
+    let _ = provider.await;
+    db.close().await;
+    Ok(())
+}
+
+/// `demo-provider`
+pub fn demo_provider(options: DemoProviderOptions) -> anyhow::Result<()> {
+    let DemoProviderOptions { listen_addr, client_id, client_secret, redirect_uri } = options;
+    telemetry::init(telemetry::LogFormat::Pretty);
+    Runtime::new()?.block_on(async {
+        let listener = TcpListener::bind(listen_addr).await.with_context(|| format!("cannot listen on {listen_addr}"))?;
+        println!("Demo provider on http://{listen_addr} for the application {client_id}. Nothing here is real.");
+        let stop = CancellationToken::new();
+        let client = DemoClient {
+            client_id,
+            client_secret: client_secret.filter(|secret| !secret.is_empty()),
+            redirect_uris: redirect_uri,
+        };
+        let serving = tokio::spawn(DemoProvider::new(vec![client]).serve(listener, stop.clone()));
+        server::stop_signal().await;
+        stop.cancel();
+        let _ = serving.await;
+        Ok(())
+    })
+}
+
+fn start_postgres() -> anyhow::Result<PrivatePostgres> {
+    PrivatePostgres::start(Path::new(DATA_DIR), Durability::Keep).map_err(|error| {
+        if matches!(error.downcast_ref(), Some(StartError::AlreadyRunning)) {
+            return anyhow::anyhow!("`dev` runs in this checkout already: use that one, or stop it with Ctrl-C first");
+        }
+        error
+    })
+}
+
+/// What `dev` configures unless the environment says otherwise.
+fn settings(
+    port: u16,
+    provider_port: u16,
+    secret: &str,
+    postgres: Option<&PrivatePostgres>,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let provider = format!("http://localhost:{provider_port}/oauth2");
+    let mut settings = BTreeMap::from(
+        [
+            ("PUBLIC_URL", format!("http://localhost:{port}")),
+            ("MATRICA_CLIENT_ID", CLIENT_ID.to_owned()),
+            ("MATRICA_CLIENT_SECRET", secret.to_owned()),
+            ("MATRICA_AUTHORIZATION_ENDPOINT", provider.clone()),
+            ("MATRICA_TOKEN_ENDPOINT", format!("{provider}/token")),
+            ("MATRICA_REVOCATION_ENDPOINT", format!("{provider}/token/revoke")),
+            ("MATRICA_USER_API", format!("{provider}/v2/user")),
+            ("MATRICA_USER_API_V1", format!("{provider}/user")),
+            ("TOKEN_KEYS_FILE", token_keys_file()?),
+            ("LOG_FORMAT", "pretty".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    if let Some(postgres) = postgres {
+        settings.insert("DATABASE_URL".to_owned(), postgres.url(DATABASE));
+    }
+    Ok(settings)
+}
+
+/// The key outlives a restart like the database that it seals.
+fn token_keys_file() -> anyhow::Result<String> {
+    let path = Path::new(DATA_DIR).join("token-keys");
+    fs::create_dir_all(DATA_DIR).with_context(|| format!("cannot create {DATA_DIR}"))?;
+    run::write_key("dev", &path)?;
+    path.to_str().map(str::to_owned).context("the path of this checkout is not Unicode")
+}
+
+/// Makes the database on its first start. Having it already is fine.
+async fn create_database(config: &Config, private: bool) -> anyhow::Result<()> {
+    use sqlx::{ConnectOptions as _, Executor as _};
+    if !private {
+        return Ok(());
+    }
+    let mut connection = config.database.options.clone().database("postgres").connect().await?;
+    let created = connection.execute(sqlx::AssertSqlSafe(format!("create database {DATABASE}"))).await;
+    match created {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P04") => Ok(()),
+        result => result.map(|_| ()).context("the private database could not be created"),
+    }
+}
+
+/// A browser may reach `localhost` over IPv6 first, so somebody else there would be in the way too.
+async fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
+    let taken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
+    let over_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await;
+    match TcpListener::bind(("127.0.0.1", port)).await {
+        Ok(listener) if !over_ipv6.is_err_and(|error| taken(&error)) => Ok(listener),
+        Err(error) if !taken(&error) => Err(error).with_context(|| format!("cannot listen on port {port}")),
+        _ => bail!("port {port} is taken by another program: stop it, or choose another port with {flag}"),
+    }
+}
+
+fn banner(public_url: &str, provider_port: u16, private: bool) {
+    let database = if private { "private Postgres in .pg/, kept between starts" } else { "DATABASE_URL" };
+    println!("\n  App            {public_url}   <- open this");
+    println!("  Demo provider  http://localhost:{provider_port}   (stands in for Matrica; nothing there is real)");
+    println!("  Database       {database}\n\n  Sign in as:");
+    for (key, who) in demo_provider::people() {
+        println!("    {key:<10} {who}");
+    }
+    println!("\n  Ctrl-C stops everything.\n");
+}

@@ -1,0 +1,92 @@
+//! `AppError`: the only error that becomes a response. People see our words, a way on and a reference, never a source.
+
+use axum::{
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse, Redirect, Response},
+};
+use url::form_urlencoded;
+
+use crate::return_to::ReturnTo;
+
+/// Seconds after which trying again makes sense when the database cannot answer.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// A request that ends without what it asked for.
+#[derive(Debug)]
+pub enum AppError {
+    /// The page is for people who are signed in. Holds the way to the sign-in page, or none for what is no navigation.
+    SignInRequired(Option<String>),
+    /// There is no such page.
+    NotFound,
+    /// A form arrived in another format than `application/x-www-form-urlencoded`.
+    UnsupportedMediaType,
+    /// The database cannot answer. Nothing was changed, nobody was signed out.
+    Unavailable,
+    /// Signed out in this browser, but the server could not write it down.
+    LogoutUnconfirmed(HeaderValue),
+    /// Our own mistake; the text is for the log.
+    Internal(&'static str),
+}
+
+impl AppError {
+    /// A browser's navigation is sent to the sign-in page and comes back; anything else gets 401.
+    #[must_use]
+    pub fn sign_in_required(parts: &Parts) -> Self {
+        let target = is_navigation(&parts.headers).then(|| {
+            let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            let return_to = if parts.method == Method::GET { ReturnTo::parse(here) } else { ReturnTo::home() };
+            let query: String = form_urlencoded::byte_serialize(return_to.as_str().as_bytes()).collect();
+            format!("/login?return_to={query}")
+        });
+        Self::SignInRequired(target)
+    }
+}
+
+/// Modern browsers say so; of others it is assumed when they ask for a page.
+#[must_use]
+pub fn is_navigation(headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-mode") {
+        Some(mode) => mode == "navigate",
+        None => accepts_html(headers),
+    }
+}
+
+/// Whether the other side would show a page.
+#[must_use]
+pub fn accepts_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
+impl IntoResponse for AppError {
+    /// Only status and headers: the body is written by `web::error_pages`, the same for every failure.
+    fn into_response(self) -> Response {
+        match self {
+            Self::SignInRequired(Some(target)) => Redirect::to(&target).into_response(),
+            Self::SignInRequired(None) => StatusCode::UNAUTHORIZED.into_response(),
+            Self::NotFound => StatusCode::NOT_FOUND.into_response(),
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),
+            Self::Unavailable => unavailable(),
+            Self::LogoutUnconfirmed(removal) => {
+                let mut response = unavailable();
+                response.headers_mut().insert(header::SET_COOKIE, removal);
+                response.extensions_mut().insert(LogoutUnconfirmed);
+                response
+            }
+            Self::Internal(what) => {
+                tracing::error!(event = "internal_error", what, "a request failed through our own fault");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+}
+
+/// Tells `web::error_pages` which words to use.
+#[derive(Debug, Clone, Copy)]
+pub struct LogoutUnconfirmed;
+
+fn unavailable() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)]).into_response()
+}

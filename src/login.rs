@@ -1,0 +1,240 @@
+//! The sign-in flow without HTTP: `begin` sends somebody to the provider, `complete` takes them back in.
+
+mod error;
+
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+pub use self::error::{LoginError, Reason};
+use crate::{
+    app::App,
+    clock,
+    db::{
+        self,
+        attempts::{self, Burn, Timings},
+        logins::{self, NewLogin, Stored},
+    },
+    matrica::Identity,
+    provider::{AuthorizationCode, CodeVerifier, Outcome, State, TokenSet},
+    return_to::ReturnTo,
+    session::{CurrentUser, SessionId, attempt::Attempt},
+};
+
+/// Longest that exchange and profile may take together. The code lives about a minute.
+const PROVIDER_BUDGET: Duration = Duration::from_secs(10);
+/// How often a login is stored anew when the database fails in between, and the pause before each time.
+const STORE_TRIES: usize = 3;
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// Longest that a second, identical callback waits for the outcome of the first, and how often it looks.
+const OUTCOME_WAIT: Duration = Duration::from_secs(12);
+const OUTCOME_POLL: Duration = Duration::from_millis(100);
+
+/// The scope without which nobody can be recognised.
+const PROFILE: &str = "profile";
+
+/// Starts a login: the attempt to seal into the browser's cookie, and where to send the browser.
+#[must_use]
+pub fn begin(app: &App, return_to: ReturnTo, current: Option<&CurrentUser>) -> (Attempt, Url) {
+    let attempt = Attempt {
+        state: State::generate(),
+        code_verifier: CodeVerifier::generate(),
+        return_to,
+        issued_at: clock::now(),
+        user_id: current.map(|user| user.user_id),
+    };
+    let url = app.provider.authorization_url(&attempt.state, &attempt.code_verifier);
+    tracing::info!(event = "login_started", reference = attempt.state.reference(), "login started");
+    (attempt, url)
+}
+
+/// How a callback ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The new session, or none for a second callback whose first one signed in.
+    pub result: Result<Option<SessionId>, LoginError>,
+    /// Whether this callback used the attempt up, so that its cookie can go.
+    pub consumed: bool,
+}
+
+/// Continues an attempt with what the provider sent back. Never cut short by the browser going away.
+pub async fn complete(app: App, attempt: Attempt, outcome: Outcome, current: Option<CurrentUser>) -> Ended {
+    let tracker = app.tasks.tracker.clone();
+    let signed_in = current.is_some();
+    let state = attempt.state.clone();
+    let (db, reference) = (app.db.clone(), state.reference());
+    let ended = match tracker.spawn(burn_and_run(app, attempt, outcome, current)).await {
+        Ok(Some(ended)) => ended,
+        // Waiting for somebody else's outcome may well be cut short.
+        Ok(None) => Ended { result: outcome_of_first(&db, &state, signed_in).await, consumed: false },
+        Err(_) => Ended { result: Err(LoginError::Internal), consumed: true },
+    };
+    match &ended.result {
+        Ok(Some(_)) => tracing::info!(event = "login_finished", reference, "signed in"),
+        Ok(None) => tracing::info!(event = "login_repeated", reference, "second callback of a finished login"),
+        Err(error) => tracing::warn!(event = "login_failed", reference, reason = error.name(), "login failed: {error}"),
+    }
+    ended
+}
+
+/// None when another callback with this attempt came first.
+async fn burn_and_run(app: App, attempt: Attempt, outcome: Outcome, current: Option<CurrentUser>) -> Option<Ended> {
+    let code = match outcome {
+        Outcome::Code(code) => Ok(code),
+        Outcome::Denied => Err(LoginError::Denied),
+        Outcome::Error => Err(LoginError::ProviderError),
+        Outcome::Nothing => return Some(Ended { result: Err(LoginError::MissingCode), consumed: false }),
+    };
+    let known_outcome = code.as_ref().err().map(|error| error.name());
+    match attempts::burn(&app.db, &attempt.state, known_outcome).await {
+        Ok(Burn::Won) => {}
+        Ok(Burn::Lost) => return None,
+        // Not used up: the same callback may still succeed once the database is back.
+        Err(_) => return Some(Ended { result: Err(LoginError::StorageUnavailable), consumed: false }),
+    }
+    let result = match code {
+        Ok(code) => run(&app, &attempt, &code, current.as_ref()).await,
+        Err(error) => Err(error),
+    };
+    Some(Ended { result: result.map(Some), consumed: true })
+}
+
+/// Exchange, profile, store; on failure the outcome is written down and what we were given is given back.
+async fn run(
+    app: &App,
+    attempt: &Attempt,
+    code: &AuthorizationCode,
+    current: Option<&CurrentUser>,
+) -> Result<SessionId, LoginError> {
+    let mut timings = Timings::default();
+    let deadline = Instant::now() + PROVIDER_BUDGET;
+    let exchanged = app.provider.exchange(code, &attempt.code_verifier, deadline).await;
+    timings.exchange_ms = Some(millis_used(deadline));
+    let result = match exchanged {
+        Ok(tokens) => {
+            let result = admit(app, attempt, &tokens, current, deadline, &mut timings).await;
+            if result.is_err() {
+                give_back(app, tokens);
+            }
+            result
+        }
+        Err(error) => Err(LoginError::from(error)),
+    };
+    if let Err(error) = &result {
+        // The person's answer does not depend on this line; a second callback then says "already used".
+        let _ = attempts::finish(&app.db, &attempt.state, error.name(), timings).await;
+    }
+    result
+}
+
+/// Milliseconds of the budget used so far.
+fn millis_used(deadline: Instant) -> i32 {
+    let used = PROVIDER_BUDGET.saturating_sub(deadline.saturating_duration_since(Instant::now()));
+    i32::try_from(used.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Learns who came back, and lets them in if that is who may.
+async fn admit(
+    app: &App,
+    attempt: &Attempt,
+    tokens: &TokenSet,
+    current: Option<&CurrentUser>,
+    deadline: Instant,
+    timings: &mut Timings,
+) -> Result<SessionId, LoginError> {
+    if !tokens.scope.iter().any(|scope| scope == PROFILE) {
+        return Err(LoginError::ProfileNotGranted);
+    }
+    let identity = app.user_api.identity(&tokens.access_token, deadline).await?;
+    timings.profile_ms = Some(millis_used(deadline) - timings.exchange_ms.unwrap_or_default());
+    let session = SessionId::generate();
+    for last in (1..=STORE_TRIES).map(|number| number == STORE_TRIES) {
+        match store(app, attempt, tokens, &identity, session, current, *timings).await {
+            Ok(Ok(Stored::Done)) => return Ok(session),
+            Ok(Ok(Stored::Disabled)) => return Err(LoginError::Disabled),
+            Ok(Ok(Stored::OtherUserId)) if !last => {}
+            Ok(Err(error)) => return Err(error),
+            Ok(Ok(Stored::OtherUserId)) | Err(_) if last => return Err(LoginError::StorageUnavailable),
+            _ => tokio::time::sleep(STORE_PAUSE).await,
+        }
+    }
+    Err(LoginError::StorageUnavailable)
+}
+
+/// One connection, two statements: the tokens are sealed for the person's id, so it must be known first.
+async fn store(
+    app: &App,
+    attempt: &Attempt,
+    tokens: &TokenSet,
+    identity: &Identity,
+    session: SessionId,
+    current: Option<&CurrentUser>,
+    timings: Timings,
+) -> Result<Result<Stored, LoginError>, db::Error> {
+    let mut connection = app.db.acquire().await?;
+    let known = logins::find_user_id(&mut connection, &identity.subject).await?;
+    // Whoever was signed in here, at the start or now, must be who comes back: never switch or merge silently.
+    let others = [attempt.user_id, current.map(|user| user.user_id)];
+    if others.iter().flatten().any(|user_id| Some(*user_id) != known) {
+        return Ok(Err(LoginError::SwitchedAccount));
+    }
+    let grant = app.vault.seal(known.unwrap_or_else(uuid::Uuid::new_v4), tokens);
+    let login = NewLogin {
+        state: &attempt.state,
+        identity,
+        grant: &grant,
+        session: session.hash(),
+        session_lifetime: app.config.session.absolute.as_secs_f64(),
+        replaces: current.map(|user| user.session_hash),
+        timings,
+    };
+    Ok(Ok(logins::store(&mut connection, &login).await?))
+}
+
+/// Tokens that we were given and do not keep: revoked once, best effort.
+fn give_back(app: &App, tokens: TokenSet) {
+    let provider = app.provider.clone();
+    app.tasks.tracker.spawn(async move {
+        let refresh = tokens.refresh_token.map(|token| (token, "refresh_token"));
+        for (token, hint) in refresh.into_iter().chain([(tokens.access_token, "access_token")]) {
+            let revoked = provider.revoke(&token, hint).await;
+            tracing::warn!(
+                event = "orphan_token",
+                hint,
+                revoked = revoked.is_ok(),
+                "gave back a token of a failed login"
+            );
+        }
+    });
+}
+
+/// Ends a session. With somebody's last one their tokens are destroyed too, unless grants are kept.
+pub async fn sign_out(app: &App, session: [u8; 32]) -> Result<(), db::Error> {
+    if let Some(grant) = logins::end_session(&app.db, &session, app.config.keep_grants).await? {
+        for (hint, token) in app.vault.open_deleted(&grant) {
+            let provider = app.provider.clone();
+            app.tasks.tracker.spawn(async move {
+                let revoked = provider.revoke(&token, hint).await;
+                tracing::info!(event = "token_revoked", hint, revoked = revoked.is_ok(), "asked to revoke a token");
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The loser of a race never sends the code: it waits for what the winner finds out.
+async fn outcome_of_first(db: &db::Db, state: &State, signed_in: bool) -> Result<Option<SessionId>, LoginError> {
+    loop {
+        let burnt = attempts::find(db, state).await.map_err(|_| LoginError::StorageUnavailable)?;
+        let burnt = burnt.ok_or(LoginError::AlreadyUsed)?;
+        let recent = burnt.age < OUTCOME_WAIT.as_secs_f64();
+        match burnt.outcome.as_deref() {
+            // Long after the login only whoever is signed in may simply go on.
+            Some(attempts::SIGNED_IN) if recent || signed_in => return Ok(None),
+            Some(attempts::SIGNED_IN) => return Err(LoginError::AlreadyUsed),
+            Some(name) if recent => return Err(LoginError::from_name(name).unwrap_or(LoginError::AlreadyUsed)),
+            None if recent => tokio::time::sleep(OUTCOME_POLL).await,
+            _ => return Err(LoginError::AlreadyUsed),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The whole route table, and the layers around it in the order in which a request meets them.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{Method, StatusCode, header},
+    middleware::{from_extractor_with_state, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
+};
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+
+use crate::{
+    app::App,
+    session::{self, CurrentUser, cookies},
+    telemetry,
+    web::{account, assets, callback, csrf, error_pages, headers, health, home, login, logout},
+};
+
+/// Longest wait for an answer. Work that must not be cut short runs in tasks of its own.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Largest body of a request, in bytes. Our forms have a handful of short fields.
+const BODY_MAX: usize = 16 * 1024;
+
+/// Who may see a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, and it knows nothing of sessions.
+    Plain,
+    /// Everybody.
+    Public,
+    /// Only people who are signed in.
+    SignedIn,
+}
+
+/// One line of the route table.
+#[derive(Debug)]
+pub struct Route {
+    pub path: &'static str,
+    pub access: Access,
+    handler: MethodRouter<App>,
+}
+
+/// Every route there is.
+#[must_use]
+pub fn table() -> Vec<Route> {
+    use Access::{Plain, Public, SignedIn};
+    let route = |path, access, handler| Route { path, access, handler };
+    vec![
+        route("/", Public, get(home::home)),
+        route("/login", Public, get(login::login_page)),
+        route("/auth/login", Public, post(login::start)),
+        // axum answers HEAD with the handler of GET, and a link checker's HEAD must not use up a code.
+        route("/auth/callback", Public, get(callback::callback).head(only_get)),
+        route("/auth/logout", Public, post(logout::logout)),
+        route("/account", SignedIn, get(account::account)),
+        route("/assets/{name}", Plain, get(assets::asset)),
+        route("/healthz", Plain, get(health::healthz)),
+        route("/readyz", Plain, get(health::readyz)),
+    ]
+}
+
+/// The application as one service. A route refuses everybody who is not signed in unless the table says otherwise.
+pub fn router(app: App) -> Router {
+    let (mut plain, mut with_session) = (Router::new(), Router::new());
+    for Route { path, access, handler } in table() {
+        match access {
+            Access::Plain => plain = plain.route(path, handler),
+            Access::Public => with_session = with_session.route(path, handler),
+            Access::SignedIn => {
+                let gate = from_extractor_with_state::<CurrentUser, App>(app.clone());
+                with_session = with_session.route(path, handler.route_layer(gate));
+            }
+        }
+    }
+    let sessions = session::layer(app.db.clone(), &app.cookie_names, app.config.session);
+    let layers = ServiceBuilder::new()
+        .layer(from_fn(telemetry::request))
+        .layer(from_fn_with_state(app.clone(), headers::add))
+        .layer(from_fn_with_state(app.clone(), error_pages::render))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn_with_state(app.cookie_names.clone(), cookies::guard))
+        .layer(csrf::layer(&app.config.public_url.origin))
+        .layer(from_fn_with_state(app.cookie_names.clone(), csrf::refuse_silent));
+    with_session.layer(sessions).merge(plain).fallback(not_found).layer(layers).with_state(app)
+}
+
+async fn only_get() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, Method::GET.as_str())]).into_response()
+}
+
+async fn not_found(_: Request) -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
+/// The panic's text may hold anything, so it is not logged; the hook has printed where it happened.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!(event = "panic", "a handler panicked");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}

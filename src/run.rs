@@ -1,0 +1,152 @@
+//! The subcommands of production, one function each. Errors are sentences for the terminal.
+
+use std::{
+    fs::OpenOptions,
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{net::TcpListener, runtime::Runtime};
+
+use crate::{
+    app::App,
+    config::{self, Config, Source},
+    db::schema::{self, Schema},
+    router::router,
+    seal::Keyring,
+    server, telemetry,
+};
+
+/// Longest that `healthcheck` waits for the server.
+const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long `serve` waits at its start for a database that does not answer yet.
+const DATABASE_WAIT: Duration = Duration::from_secs(10);
+
+/// `serve --check`: says what is wrong, or that nothing is.
+pub fn check() -> anyhow::Result<()> {
+    let variables = Source::environment();
+    let config = Config::from_source(Source::new(&variables))?;
+    config.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    println!(
+        "The configuration is complete. Register this redirect URI at Matrica, exactly:\n  {}",
+        config.redirect_uri()
+    );
+    Ok(())
+}
+
+/// `serve`
+pub fn serve() -> anyhow::Result<()> {
+    let variables = Source::environment();
+    let config = Config::from_source(Source::new(&variables))?;
+    telemetry::init(config.log_format);
+    config.warnings.iter().for_each(|warning| tracing::warn!(event = "configuration", "{warning}"));
+    Runtime::new()?.block_on(async {
+        let listen_addr = config.listen_addr;
+        let app = App::new(config).context("no certificate authorities are installed (package ca-certificates)")?;
+        require_current_schema(&app).await?;
+        let listener = TcpListener::bind(listen_addr)
+            .await
+            .with_context(|| format!("cannot listen on {listen_addr} (LISTEN_ADDR)"))?;
+        tracing::info!(event = "listening", %listen_addr, public_url = app.config.public_url.origin, "listening");
+        let tasks = app.tasks.clone();
+        let db = app.db.clone();
+        server::serve(listener, router(app), tasks, server::stop_signal()).await;
+        db.close().await;
+        Ok(())
+    })
+}
+
+/// A server on another schema would fail request by request; it does not start instead.
+async fn require_current_schema(app: &App) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + DATABASE_WAIT;
+    let schema = loop {
+        match schema::check(&app.db).await {
+            Ok(schema) => break schema,
+            Err(error) if tokio::time::Instant::now() >= deadline => {
+                return Err(error).context("DATABASE_URL leads to no database that answers");
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    };
+    match schema {
+        Schema::Current => Ok(()),
+        Schema::Behind(missing) => {
+            bail!("the database lacks {missing} migration(s): run `matrica-starter migrate` first")
+        }
+        Schema::Different(version) => {
+            bail!("migration {version} was applied with another text: this binary does not belong to this database")
+        }
+    }
+}
+
+/// `migrate`: needs the database settings and nothing else.
+pub fn migrate() -> anyhow::Result<()> {
+    let variables = Source::environment();
+    let database = config::Database::from_source(Source::new(&variables))?;
+    // The source's text may quote the URL, so only its kind is shown.
+    let applied =
+        Runtime::new()?.block_on(schema::migrate(&database)).context("the migrations could not be applied")?;
+    match applied {
+        0 => println!("The database is up to date."),
+        applied => println!("Applied {applied} migration(s). The database is up to date."),
+    }
+    Ok(())
+}
+
+/// `healthcheck`: one request to `/readyz`, without any library that a broken image could lack files for.
+pub fn healthcheck(listen_addr: SocketAddr) -> anyhow::Result<()> {
+    let address = SocketAddr::new(
+        match listen_addr.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        },
+        listen_addr.port(),
+    );
+    let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_TIMEOUT)
+        .with_context(|| format!("nothing listens on {address}"))?;
+    stream.set_read_timeout(Some(HEALTHCHECK_TIMEOUT))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(4096).read_to_string(&mut answer).context("the server does not answer")?;
+    if answer.starts_with("HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    bail!("not ready: {}", answer.lines().last().unwrap_or_default())
+}
+
+/// `keys generate`
+pub fn generate_key(id: &str, out: Option<&Path>) -> anyhow::Result<()> {
+    match out {
+        None => println!("{}", new_key(id)?.expose_secret()),
+        Some(path) if write_key(id, path)? => {
+            println!("Wrote a new key to {0}. Set TOKEN_KEYS_FILE={0}.", path.display());
+        }
+        Some(path) => println!("{} is there already and was left as it is.", path.display()),
+    }
+    Ok(())
+}
+
+/// Writes a new key to a file that only its owner can read; `false` if there is a file already.
+pub(crate) fn write_key(id: &str, path: &Path) -> anyhow::Result<bool> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => {
+            writeln!(file, "{}", new_key(id)?.expose_secret())?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+    }
+}
+
+fn new_key(id: &str) -> anyhow::Result<SecretString> {
+    let key = Keyring::generate(id);
+    // The id comes from the command line.
+    Keyring::parse(&key).map_err(anyhow::Error::msg)?;
+    Ok(key)
+}

@@ -1,0 +1,90 @@
+//! The accept loop: bounded heads, bounded waits, bounded connections, and an end that comes in time.
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
+
+use crate::app::Tasks;
+
+/// Longest wait for a complete request head, and for the next request on an idle connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest request head, in bytes.
+const HEAD_MAX: usize = 16 * 1024;
+/// Most connections at once; further ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4096;
+/// From the signal to stop until the process ends, come what may. Orchestrators kill after 30 s, some after 20.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(18);
+/// Of that, how much requests may take; the rest is for work that outlives them.
+const DRAIN_REQUESTS: Duration = Duration::from_secs(15);
+/// Pause after a failed accept: usually the process has run out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` completes, then drains: no new connections, requests, tracked work.
+///
+/// axum's own loop waits for a half-sent head forever, while serving as well as while stopping.
+pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks, stop: impl Future<Output = ()>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX);
+    let graceful = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
+            () = &mut stop => break,
+        };
+        let Ok((stream, slot)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // Broken connections are the other side's business.
+            let _ = connection.await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    tracing::info!(event = "stopping", "stopping: no new connections");
+    tasks.shutdown.cancel();
+    let deadline = Instant::now() + SHUTDOWN_DEADLINE;
+    let drained = tokio::time::timeout(DRAIN_REQUESTS, graceful.shutdown()).await.is_ok();
+    tasks.tracker.close();
+    let finished = tokio::time::timeout_at(deadline, tasks.tracker.wait()).await.is_ok();
+    tracing::info!(event = "stopped", drained, finished, "stopped");
+}
+
+/// Takes a connection only when there is room for it.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, slot))
+}
+
+/// Completes on SIGTERM or Ctrl-C.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::error!(event = "signal_failed", %error, "cannot listen for SIGTERM");
+            return std::future::pending().await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,149 @@
+//! Signed-in browsers: everything that touches tower-sessions and cookies. No string key leaves this folder.
+
+pub mod attempt;
+pub mod cookies;
+mod store;
+
+use axum::{
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    http::request::Parts,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use tower_sessions::{Expiry, SessionManagerLayer, cookie::SameSite};
+use uuid::Uuid;
+
+use self::{cookies::CookieNames, store::PostgresStore};
+use crate::{config::SessionLifetime, db::Db, error::AppError};
+
+/// The one entry of a session's record that is ours; an application's own entries live beside it.
+const SIGNED_IN: &str = "signed_in";
+
+/// A new session id: 128 random bits. Only its hash is stored.
+#[derive(Clone, Copy)]
+pub struct SessionId(tower_sessions::session::Id);
+
+impl SessionId {
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(tower_sessions::session::Id(i128::from_be_bytes(crate::random::bytes())))
+    }
+
+    /// What the table knows a session by.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        hash(&self.0)
+    }
+
+    fn cookie_value(self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl std::fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionId([redacted])")
+    }
+}
+
+fn hash(id: &tower_sessions::session::Id) -> [u8; 32] {
+    Sha256::digest(id.0.to_be_bytes()).into()
+}
+
+/// The person behind a request. As an extractor it refuses everybody else; `Option<CurrentUser>` lets them through.
+/// In both a database that cannot answer is an error, never "nobody".
+#[derive(Debug, Clone)]
+pub struct CurrentUser {
+    pub user_id: Uuid,
+    /// Names this session where people may see it.
+    pub session: Uuid,
+    pub session_hash: [u8; 32],
+    pub display_name: String,
+    pub picture_url: Option<String>,
+    pub signed_in_at: OffsetDateTime,
+    pub session_ends_at: OffsetDateTime,
+}
+
+/// What the store hands over inside the record.
+#[derive(Serialize, Deserialize)]
+struct SignedIn {
+    user_id: Uuid,
+    public_id: Uuid,
+    display_name: String,
+    picture_url: Option<String>,
+    #[serde(with = "time::serde::timestamp")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::timestamp")]
+    expires_at: OffsetDateTime,
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentUser {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, AppError> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(Some(known.clone()));
+        }
+        let Some(session) = parts.extensions.get::<tower_sessions::Session>().cloned() else {
+            return Err(AppError::Internal("the session layer is missing on this route"));
+        };
+        let signed_in = session.get::<SignedIn>(SIGNED_IN).await.map_err(|_| AppError::Unavailable)?;
+        let current = signed_in.zip(session.id()).map(|(signed_in, id)| Self {
+            user_id: signed_in.user_id,
+            session: signed_in.public_id,
+            session_hash: hash(&id),
+            display_name: signed_in.display_name,
+            picture_url: signed_in.picture_url,
+            signed_in_at: signed_in.created_at,
+            session_ends_at: signed_in.expires_at,
+        });
+        if let Some(current) = &current {
+            parts.extensions.insert(current.clone());
+        }
+        Ok(current)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
+        <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state)
+            .await?
+            .ok_or_else(|| AppError::sign_in_required(parts))
+    }
+}
+
+/// The session that the cookie names, as the table knows it, without asking whether it lives.
+#[derive(Clone, Copy)]
+pub struct SessionCookie(pub Option<[u8; 32]>);
+
+impl std::fmt::Debug for SessionCookie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SessionCookie").field(&self.0.is_some()).finish()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionCookie {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let session = parts.extensions.get::<tower_sessions::Session>();
+        Ok(Self(session.and_then(tower_sessions::Session::id).map(|id| hash(&id))))
+    }
+}
+
+/// The layer that reads the cookie, lazily: a request that asks for nobody costs no query.
+#[must_use]
+pub fn layer(db: Db, names: &CookieNames, lifetime: SessionLifetime) -> SessionManagerLayer<PostgresStore> {
+    let absolute = time::Duration::try_from(lifetime.absolute).unwrap_or(time::Duration::MAX);
+    SessionManagerLayer::new(PostgresStore::new(db, lifetime))
+        .with_name(names.session.clone())
+        .with_secure(names.secure)
+        .with_http_only(true)
+        // Lax, not Strict: the callback arrives through a redirect from the provider, where Strict cookies stay home.
+        .with_same_site(SameSite::Lax)
+        .with_path("/")
+        .with_expiry(Expiry::OnInactivity(absolute))
+}

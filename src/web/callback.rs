@@ -1,0 +1,126 @@
+//! `redirect_uri`: the browser comes back from the provider.
+
+use askama::Template;
+use axum::{
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::page::page;
+use crate::{
+    app::App,
+    clock,
+    error::AppError,
+    login::{self, LoginError, Reason},
+    provider::{CallbackParameters, Outcome},
+    return_to::ReturnTo,
+    session::{CurrentUser, attempt::Attempt},
+    telemetry::RequestId,
+};
+
+/// The one page under an address that may hold a code: it refers to nothing.
+#[derive(Template)]
+#[template(path = "callback_refused.html")]
+struct Refused<'a> {
+    title: &'a str,
+    text: &'a str,
+    reference: &'a str,
+}
+
+/// `GET /auth/callback`
+pub async fn callback(
+    State(app): State<App>,
+    request_id: RequestId,
+    user: Result<Option<CurrentUser>, AppError>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    if is_speculative(&headers) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let (attempt, outcome) = match accept(&app, &headers, query.as_deref().unwrap_or_default()) {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            tracing::warn!(event = "login_failed", reason = error.name(), "callback refused: {error}");
+            return match (error, user) {
+                // A reload or "back" after the login succeeded.
+                (LoginError::NoAttempt, Ok(Some(_))) => Redirect::to("/").into_response(),
+                _ => refuse(error, request_id.as_str(), None),
+            };
+        }
+    };
+    let reference = attempt.state.reference();
+    let Ok(user) = user else { return refuse(LoginError::StorageUnavailable, &reference, None) };
+    let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
+    let ended = login::complete(app.clone(), attempt, outcome, user).await;
+    let mut response = match ended.result {
+        Ok(session) => {
+            let mut response = Redirect::to(return_to.as_str()).into_response();
+            if let Some(session) = session {
+                let cookie = app.cookie_names.session(session, app.config.session.absolute);
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            response
+        }
+        Err(error) => refuse(error, &reference, Some(&return_to)),
+    };
+    if ended.consumed {
+        response.headers_mut().append(header::SET_COOKIE, app.attempt_cookies.remove(&state));
+    }
+    response
+}
+
+/// Every check that costs no database and no provider.
+fn accept(app: &App, headers: &HeaderMap, query: &str) -> Result<(Attempt, Outcome), LoginError> {
+    if !is_top_level(headers) {
+        return Err(LoginError::NotANavigation);
+    }
+    let parameters = CallbackParameters::parse(query)?;
+    let state = match (parameters.state, &parameters.outcome) {
+        (Some(state), _) => state,
+        (None, Outcome::Denied) => return Err(LoginError::DeniedWithoutState),
+        (None, Outcome::Nothing) => return Err(LoginError::MissingCode),
+        (None, _) => return Err(LoginError::MissingState),
+    };
+    if matches!(parameters.outcome, Outcome::Nothing) {
+        return Err(LoginError::MissingCode);
+    }
+    let attempt = app.attempt_cookies.open(&state, headers, clock::now())?;
+    Ok((attempt, parameters.outcome))
+}
+
+/// A redirect to the page that explains; or, for what no provider sends, a bare page.
+fn refuse(error: LoginError, reference: &str, return_to: Option<&ReturnTo>) -> Response {
+    let reason = error.reason();
+    if reason == Reason::BadRequest {
+        let mut response = page(&Refused {
+            title: "This sign-in link cannot be used",
+            text: "It is incomplete or was altered on the way. Nothing was changed.",
+            reference,
+        });
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        return response;
+    }
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("e", reason.as_str()).append_pair("ref", reference);
+    if let Some(return_to) = return_to {
+        query.append_pair("return_to", return_to.as_str());
+    }
+    Redirect::to(&format!("/login?{}", query.finish())).into_response()
+}
+
+/// Browsers load ahead what they expect to be opened; that must not use up a login. Each header is looked at on its
+/// own, because a browser may send several that differ.
+fn is_speculative(headers: &HeaderMap) -> bool {
+    ["sec-purpose", "purpose", "x-moz"].iter().flat_map(|name| headers.get_all(*name)).any(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        value.contains("prefetch") || value.contains("prerender")
+    })
+}
+
+/// Only a navigation of the whole window is somebody coming back; a frame or an image is somebody else's trick.
+fn is_top_level(headers: &HeaderMap) -> bool {
+    let is = |name: &str, expected: &str| headers.get(name).is_none_or(|value| value == expected);
+    is("sec-fetch-dest", "document") && is("sec-fetch-mode", "navigate")
+}

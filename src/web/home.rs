@@ -1,0 +1,25 @@
+//! The front page.
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+
+use super::page::{Layout, page, sign_in_page};
+use crate::{app::App, error::AppError, session::CurrentUser};
+
+/// Where people land after signing in from a page that names no place of its own.
+pub const AFTER_SIGN_IN: &str = "/account";
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    layout: Layout,
+    signed_in: bool,
+    return_to: &'static str,
+}
+
+/// `GET /`: needs no database; without one it greets nobody.
+pub async fn home(State(app): State<App>, user: Result<Option<CurrentUser>, AppError>) -> Response {
+    let user = user.ok().flatten();
+    let home = Home { layout: Layout::new(&app, user.as_ref()), signed_in: user.is_some(), return_to: AFTER_SIGN_IN };
+    if home.signed_in { page(&home) } else { sign_in_page(&home) }
+}

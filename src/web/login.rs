@@ -1,0 +1,96 @@
+//! The sign-in page, and the form that starts a login.
+
+use askama::Template;
+use axum::{
+    body::Bytes,
+    extract::{Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    home::AFTER_SIGN_IN,
+    notices::{self, Notice},
+    page::{Layout, sign_in_page},
+    scopes::{self, ScopeLine},
+};
+use crate::{app::App, clock, error::AppError, login, return_to::ReturnTo, session::CurrentUser};
+
+/// The only format that a form of ours arrives in.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// `?return_to=`, and after a refusal `?e=` with its `&ref=`.
+#[derive(Debug, Deserialize)]
+pub struct LoginQuery {
+    return_to: Option<String>,
+    e: Option<String>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    layout: Layout,
+    scopes: Vec<ScopeLine>,
+    return_to: String,
+    notice: Option<Notice>,
+    provider_host: String,
+}
+
+/// `GET /login`: what will be asked for, and the button. Works without the database.
+pub async fn login_page(
+    State(app): State<App>,
+    query: Result<Query<LoginQuery>, axum::extract::rejection::QueryRejection>,
+    user: Result<Option<CurrentUser>, AppError>,
+) -> Response {
+    let query = query.map_or(LoginQuery { return_to: None, e: None, reference: None }, |Query(query)| query);
+    let return_to = ReturnTo::parse(query.return_to.as_deref().unwrap_or(AFTER_SIGN_IN));
+    let notice = query.e.and_then(|reason| notices::sign_in(&reason, query.reference.as_deref()));
+    let user = user.ok().flatten();
+    if user.is_some() && notice.is_none() {
+        return Redirect::to(return_to.as_str()).into_response();
+    }
+    let matrica = &app.config.matrica;
+    sign_in_page(&LoginPage {
+        layout: Layout::new(&app, user.as_ref()),
+        scopes: matrica.scopes.iter().map(|scope| scopes::line(scope)).collect(),
+        return_to: return_to.to_string(),
+        notice,
+        provider_host: matrica.authorization_endpoint.host_str().unwrap_or_default().to_owned(),
+    })
+}
+
+/// `POST /auth/login`: sends the browser to the provider. Stores nothing; asks the database only whose session a
+/// cookie belongs to, and goes on without the answer.
+pub async fn start(
+    State(app): State<App>,
+    user: Result<Option<CurrentUser>, AppError>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, AppError> {
+    let user = user.ok().flatten();
+    let (attempt, url) = login::begin(&app, return_to(&headers, &body)?, user.as_ref());
+    let location = HeaderValue::from_str(url.as_str()).map_err(|_| AppError::Internal("the authorization URL"))?;
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
+    for cookie in app.attempt_cookies.start(&attempt, &headers, clock::now()) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// The form's `return_to`; given twice, or not at all, it is `/`. An empty request is an empty form.
+fn return_to(headers: &HeaderMap, body: &[u8]) -> Result<ReturnTo, AppError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_form = content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
+    if !is_form && !body.is_empty() {
+        return Err(AppError::UnsupportedMediaType);
+    }
+    let mut values = form_urlencoded::parse(body).filter(|(name, _)| name == "return_to").map(|(_, value)| value);
+    Ok(match (values.next(), values.next()) {
+        (Some(value), None) => ReturnTo::parse(&value),
+        _ => ReturnTo::home(),
+    })
+}

@@ -1,0 +1,87 @@
+//! What people read when a sign-in did not succeed: what happened, what was changed, what to do.
+
+use crate::{login::Reason, random};
+
+/// A notice on top of the sign-in page.
+#[derive(Debug)]
+pub struct Notice {
+    pub title: &'static str,
+    pub text: &'static str,
+    pub changed: &'static str,
+    pub next: &'static str,
+    pub reference: Option<String>,
+    /// Signing out is the way on.
+    pub switch: bool,
+}
+
+const NOTHING: &str = "Nothing was changed.";
+const AGAIN: &str = "Use the button below to try again.";
+
+/// The notice for `?e=` and `&ref=`; none for a reason that we never give. The reference is shown only if it has the
+/// form of ours, so that nobody can put words on this page.
+#[must_use]
+pub fn sign_in(reason: &str, reference: Option<&str>) -> Option<Notice> {
+    let reason = Reason::PAGES.into_iter().find(|known| known.as_str() == reason)?;
+    let (title, text, changed, next) = words(reason);
+    let reference = reference.filter(|reference| random::is_reference(reference)).map(str::to_owned);
+    Some(Notice { title, text, changed, next, reference, switch: reason == Reason::OtherAccount })
+}
+
+fn words(reason: Reason) -> (&'static str, &'static str, &'static str, &'static str) {
+    match reason {
+        Reason::Expired | Reason::BadRequest => (
+            "That sign-in is over",
+            "Its link was used before, is too old, or was started in another browser.",
+            NOTHING,
+            "Start again with the button below. If this keeps happening, allow cookies for this site.",
+        ),
+        Reason::Cancelled => {
+            ("You cancelled the sign-in", "You did not allow access, so nobody was signed in.", NOTHING, AGAIN)
+        }
+        Reason::ProviderError => {
+            ("Matrica could not finish the sign-in", "It reported an error of its own.", NOTHING, AGAIN)
+        }
+        Reason::Provider => (
+            "Matrica did not answer",
+            "It could not be reached, took too long, or its answer made no sense.",
+            NOTHING,
+            "It is safe to try again, at best in a minute.",
+        ),
+        Reason::Misconfigured => (
+            "Signing in is not set up correctly",
+            "Matrica does not accept this app at the moment. That is our mistake, not yours, and it is in our log.",
+            NOTHING,
+            "Please try again later, or tell us the reference below.",
+        ),
+        Reason::ProfileMissing => (
+            "Your profile was not shared",
+            "Without it we cannot recognise you, so nobody was signed in.",
+            NOTHING,
+            "Sign in again and allow access to your profile.",
+        ),
+        Reason::NoUserId => (
+            "Matrica did not say who you are",
+            "Its answer had no user id in it. We never guess one from a name, an e-mail address or a wallet.",
+            NOTHING,
+            "Please try again later, or tell us the reference below.",
+        ),
+        Reason::OtherAccount => (
+            "You came back as somebody else",
+            "The Matrica account that you signed in with is not the one you use here.",
+            "You are signed in as before. The two accounts were not mixed.",
+            "To switch, sign out first. Then sign in again with the other account.",
+        ),
+        Reason::Disabled => (
+            "This account is locked",
+            "The operator of this site has locked it.",
+            NOTHING,
+            "Please contact the operator and mention the reference below.",
+        ),
+        Reason::Busy => (
+            "Temporarily unavailable",
+            "Our database does not answer right now, so the sign-in could not be finished.",
+            NOTHING,
+            "It is safe to try again, at best in a minute.",
+        ),
+    }
+}

@@ -1,0 +1,54 @@
+//! What every page has in common, and how a template becomes a response.
+
+use askama::Template;
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{assets, headers::SignInForm};
+use crate::{app::App, session::CurrentUser};
+
+/// The frame around each page.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) css: &'static str,
+    pub(super) icon: &'static str,
+    /// The name of whoever is signed in.
+    pub(super) person: Option<String>,
+    /// Signing in goes to a provider on this machine: the demo.
+    pub(super) demo: bool,
+}
+
+impl Layout {
+    #[must_use]
+    pub(super) fn new(app: &App, user: Option<&CurrentUser>) -> Self {
+        Self {
+            css: assets::css_path(),
+            icon: assets::icon_path(),
+            person: user.map(|user| user.display_name.clone()),
+            demo: app.config.matrica.authorization_endpoint.scheme() == "http",
+        }
+    }
+}
+
+/// Renders a page.
+pub(super) fn page(template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => {
+            let html_type = HeaderValue::from_static("text/html; charset=utf-8");
+            ([(header::CONTENT_TYPE, html_type)], html).into_response()
+        }
+        Err(error) => {
+            tracing::error!(event = "template_failed", %error, "a page could not be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Renders a page that holds the form which starts a login, so that its policy lets the form leave for the provider.
+pub(super) fn sign_in_page(template: &impl Template) -> Response {
+    let mut response = page(template);
+    response.extensions_mut().insert(SignInForm);
+    response
+}
