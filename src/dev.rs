@@ -63,7 +63,9 @@ pub fn dev(options: &Options) -> anyhow::Result<()> {
     let Options { port, .. } = *options;
     let provider_port = match options.provider_port {
         Some(provider_port) => provider_port,
-        None => port.checked_add(1).context("--port 65535 leaves no port for the demo provider: use --provider-port")?,
+        None => {
+            port.checked_add(1).context("--port 65535 leaves no port for the demo provider: use --provider-port")?
+        }
     };
     let variables = Source::environment();
     // The server stops when this is dropped, and also when this process is killed.
@@ -112,7 +114,8 @@ pub fn demo_provider(options: DemoProviderOptions) -> anyhow::Result<()> {
     let DemoProviderOptions { listen_addr, client_id, client_secret, redirect_uri } = options;
     telemetry::init(telemetry::LogFormat::Pretty);
     Runtime::new()?.block_on(async {
-        let listener = TcpListener::bind(listen_addr).await.with_context(|| format!("cannot listen on {listen_addr}"))?;
+        let listener =
+            TcpListener::bind(listen_addr).await.with_context(|| format!("cannot listen on {listen_addr}"))?;
         println!("Demo provider on http://{listen_addr} for the application {client_id}. Nothing here is real.");
         let stop = CancellationToken::new();
         let client = DemoClient {
@@ -130,7 +133,7 @@ pub fn demo_provider(options: DemoProviderOptions) -> anyhow::Result<()> {
 
 fn start_postgres() -> anyhow::Result<PrivatePostgres> {
     PrivatePostgres::start(Path::new(DATA_DIR), Durability::Keep).map_err(|error| {
-        if matches!(error.downcast_ref(), Some(StartError::AlreadyRunning)) {
+        if matches!(error.downcast_ref(), Some(StartError::AlreadyRunning(_))) {
             return anyhow::anyhow!("`dev` runs in this checkout already: use that one, or stop it with Ctrl-C first");
         }
         error

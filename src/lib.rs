@@ -16,9 +16,15 @@ pub mod app;
 pub mod clock;
 pub mod config;
 pub mod db;
+#[cfg(feature = "dev")]
+pub mod demo_provider;
+#[cfg(feature = "dev")]
+pub mod dev;
 pub mod error;
 pub mod login;
 pub mod matrica;
+#[cfg(feature = "dev")]
+pub mod private_postgres;
 pub mod provider;
 pub mod random;
 pub mod return_to;

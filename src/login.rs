@@ -67,12 +67,13 @@ pub async fn complete(app: App, attempt: Attempt, outcome: Outcome, current: Opt
         Ok(Some(ended)) => ended,
         // Waiting for somebody else's outcome may well be cut short.
         Ok(None) => Ended { result: outcome_of_first(&db, &state, signed_in).await, consumed: false },
-        Err(_) => Ended { result: Err(LoginError::Internal), consumed: true },
+        // The task broke; where, its panic message says.
+        Err(_) => Ended { result: Err(LoginError::Unavailable), consumed: true },
     };
     match &ended.result {
         Ok(Some(_)) => tracing::info!(event = "login_finished", reference, "signed in"),
         Ok(None) => tracing::info!(event = "login_repeated", reference, "second callback of a finished login"),
-        Err(error) => tracing::warn!(event = "login_failed", reference, reason = error.name(), "login failed: {error}"),
+        Err(error) => tracing::warn!(event = "login_failed", reference, reason = error.name(), "login failed"),
     }
     ended
 }
@@ -90,7 +91,7 @@ async fn burn_and_run(app: App, attempt: Attempt, outcome: Outcome, current: Opt
         Ok(Burn::Won) => {}
         Ok(Burn::Lost) => return None,
         // Not used up: the same callback may still succeed once the database is back.
-        Err(_) => return Some(Ended { result: Err(LoginError::StorageUnavailable), consumed: false }),
+        Err(_) => return Some(Ended { result: Err(LoginError::Unavailable), consumed: false }),
     }
     let result = match code {
         Ok(code) => run(&app, &attempt, &code, current.as_ref()).await,
@@ -154,11 +155,11 @@ async fn admit(
             Ok(Ok(Stored::Disabled)) => return Err(LoginError::Disabled),
             Ok(Ok(Stored::OtherUserId)) if !last => {}
             Ok(Err(error)) => return Err(error),
-            Ok(Ok(Stored::OtherUserId)) | Err(_) if last => return Err(LoginError::StorageUnavailable),
+            Ok(Ok(Stored::OtherUserId)) | Err(_) if last => return Err(LoginError::Unavailable),
             _ => tokio::time::sleep(STORE_PAUSE).await,
         }
     }
-    Err(LoginError::StorageUnavailable)
+    Err(LoginError::Unavailable)
 }
 
 /// One connection, two statements: the tokens are sealed for the person's id, so it must be known first.
@@ -225,7 +226,7 @@ pub async fn sign_out(app: &App, session: [u8; 32]) -> Result<(), db::Error> {
 /// The loser of a race never sends the code: it waits for what the winner finds out.
 async fn outcome_of_first(db: &db::Db, state: &State, signed_in: bool) -> Result<Option<SessionId>, LoginError> {
     loop {
-        let burnt = attempts::find(db, state).await.map_err(|_| LoginError::StorageUnavailable)?;
+        let burnt = attempts::find(db, state).await.map_err(|_| LoginError::Unavailable)?;
         let burnt = burnt.ok_or(LoginError::AlreadyUsed)?;
         let recent = burnt.age < OUTCOME_WAIT.as_secs_f64();
         match burnt.outcome.as_deref() {

@@ -6,57 +6,55 @@ use crate::{
     session::attempt::AttemptError,
 };
 
-/// A refusal. Its text is for our logs; people read the page of its [`Reason`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// A refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginError {
-    #[error("a callback parameter is given twice")]
+    /// A callback parameter is given twice.
     DuplicateParameter,
-    #[error("the callback has both a code and an error")]
+    /// The callback has both a code and an error.
     CodeAndError,
-    #[error("a callback parameter is impossible or too long")]
+    /// A callback parameter holds impossible characters or is too long.
     MalformedParameter,
-    #[error("the callback is loaded by something other than a navigation")]
+    /// A frame, an image or a script loads the callback.
     NotANavigation,
-    #[error("the callback has neither a code nor an error")]
+    /// The callback has neither a code nor an error.
     MissingCode,
-    #[error("the callback has no state of ours")]
+    /// The callback has no `state` of the shape that we send.
     MissingState,
-    #[error("this browser has no attempt for the state")]
+    /// This browser has no attempt for the `state`.
     NoAttempt,
-    #[error("the attempt's cookie does not open")]
+    /// The attempt's cookie does not open.
     UnreadableAttempt,
-    #[error("the attempt's cookie holds another state")]
+    /// The attempt's cookie holds another `state`.
     StateMismatch,
-    #[error("the attempt is too old")]
+    /// The attempt is too old.
     AttemptExpired,
-    #[error("the attempt was used before")]
+    /// The attempt was used before.
     AlreadyUsed,
-    #[error("the person declined")]
+    /// The person declined.
     Denied,
-    #[error("the person declined, and the provider sent no state")]
+    /// The person declined, and the provider did not send `state` back.
     DeniedWithoutState,
-    #[error("the provider reported an error")]
+    /// The provider reports an error of its own.
     ProviderError,
-    #[error("the provider refused the code")]
+    /// The provider does not accept the code.
     CodeRefused,
-    #[error("the provider refused this application")]
+    /// The provider does not accept this application.
     Misconfigured,
-    #[error("the provider could not be reached, or did not answer in time")]
+    /// The provider cannot be reached, or does not answer in time.
     ProviderUnavailable,
-    #[error("the provider answered with nonsense")]
+    /// The provider's answer makes no sense.
     ProviderUnreadable,
-    #[error("the profile was not granted")]
+    /// The profile was not shared.
     ProfileNotGranted,
-    #[error("the profile has no user id")]
+    /// The profile has no user id.
     NoUserId,
-    #[error("somebody else is signed in here")]
+    /// Somebody else is, or was at the start, signed in here.
     SwitchedAccount,
-    #[error("the person is locked out")]
+    /// An operator has locked the person out.
     Disabled,
-    #[error("the database cannot answer")]
-    StorageUnavailable,
-    #[error("our own fault")]
-    Internal,
+    /// Our side could not finish: the database does not answer, or a task broke.
+    Unavailable,
 }
 
 /// Which page a refusal leads to. What an attacker could probe for (expired, used, foreign, altered) looks the same.
@@ -76,21 +74,59 @@ pub enum Reason {
     Busy,
 }
 
-impl Reason {
-    /// Every reason that has a page, by the value of `?e=`.
-    pub const PAGES: [Self; 10] = [
-        Self::Expired,
-        Self::Cancelled,
-        Self::ProviderError,
-        Self::Provider,
-        Self::Misconfigured,
-        Self::ProfileMissing,
-        Self::NoUserId,
-        Self::OtherAccount,
-        Self::Disabled,
-        Self::Busy,
-    ];
+/// One line for each refusal, in the order of the variants: its name in logs and in `login_attempts`, and its page.
+const REFUSALS: [(LoginError, &str, Reason); 23] = [
+    (LoginError::DuplicateParameter, "duplicate_parameter", Reason::BadRequest),
+    (LoginError::CodeAndError, "code_and_error", Reason::BadRequest),
+    (LoginError::MalformedParameter, "malformed_parameter", Reason::BadRequest),
+    (LoginError::NotANavigation, "not_a_navigation", Reason::BadRequest),
+    (LoginError::MissingCode, "missing_code", Reason::BadRequest),
+    (LoginError::MissingState, "missing_state", Reason::Expired),
+    (LoginError::NoAttempt, "no_attempt", Reason::Expired),
+    (LoginError::UnreadableAttempt, "unreadable_attempt", Reason::Expired),
+    (LoginError::StateMismatch, "state_mismatch", Reason::Expired),
+    (LoginError::AttemptExpired, "attempt_expired", Reason::Expired),
+    (LoginError::AlreadyUsed, "already_used", Reason::Expired),
+    (LoginError::Denied, "denied", Reason::Cancelled),
+    (LoginError::DeniedWithoutState, "denied_without_state", Reason::Cancelled),
+    (LoginError::ProviderError, "provider_error", Reason::ProviderError),
+    (LoginError::CodeRefused, "code_refused", Reason::Expired),
+    (LoginError::Misconfigured, "misconfigured", Reason::Misconfigured),
+    (LoginError::ProviderUnavailable, "provider_unavailable", Reason::Provider),
+    (LoginError::ProviderUnreadable, "provider_unreadable", Reason::Provider),
+    (LoginError::ProfileNotGranted, "profile_not_granted", Reason::ProfileMissing),
+    (LoginError::NoUserId, "no_user_id", Reason::NoUserId),
+    (LoginError::SwitchedAccount, "switched_account", Reason::OtherAccount),
+    (LoginError::Disabled, "disabled", Reason::Disabled),
+    (LoginError::Unavailable, "unavailable", Reason::Busy),
+];
 
+impl LoginError {
+    /// Every refusal there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        REFUSALS.iter().map(|(error, ..)| *error)
+    }
+
+    /// The name in logs and in `login_attempts.outcome`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        REFUSALS[self as usize].1
+    }
+
+    /// The page that people see.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        REFUSALS[self as usize].2
+    }
+
+    /// The reverse of `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        REFUSALS.iter().find(|(_, known, _)| *known == name).map(|(error, ..)| *error)
+    }
+}
+
+impl Reason {
     /// The value of `?e=`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -107,83 +143,6 @@ impl Reason {
             Self::Disabled => "disabled",
             Self::Busy => "busy",
         }
-    }
-}
-
-impl LoginError {
-    /// All of them, so that none can be forgotten.
-    pub const ALL: [Self; 24] = [
-        Self::DuplicateParameter,
-        Self::CodeAndError,
-        Self::MalformedParameter,
-        Self::NotANavigation,
-        Self::MissingCode,
-        Self::MissingState,
-        Self::NoAttempt,
-        Self::UnreadableAttempt,
-        Self::StateMismatch,
-        Self::AttemptExpired,
-        Self::AlreadyUsed,
-        Self::Denied,
-        Self::DeniedWithoutState,
-        Self::ProviderError,
-        Self::CodeRefused,
-        Self::Misconfigured,
-        Self::ProviderUnavailable,
-        Self::ProviderUnreadable,
-        Self::ProfileNotGranted,
-        Self::NoUserId,
-        Self::SwitchedAccount,
-        Self::Disabled,
-        Self::StorageUnavailable,
-        Self::Internal,
-    ];
-
-    /// Name in logs and in `login_attempts.outcome`, and the page that people see.
-    #[must_use]
-    fn entry(self) -> (&'static str, Reason) {
-        match self {
-            Self::DuplicateParameter => ("duplicate_parameter", Reason::BadRequest),
-            Self::CodeAndError => ("code_and_error", Reason::BadRequest),
-            Self::MalformedParameter => ("malformed_parameter", Reason::BadRequest),
-            Self::NotANavigation => ("not_a_navigation", Reason::BadRequest),
-            Self::MissingCode => ("missing_code", Reason::BadRequest),
-            Self::MissingState => ("missing_state", Reason::Expired),
-            Self::NoAttempt => ("no_attempt", Reason::Expired),
-            Self::UnreadableAttempt => ("unreadable_attempt", Reason::Expired),
-            Self::StateMismatch => ("state_mismatch", Reason::Expired),
-            Self::AttemptExpired => ("attempt_expired", Reason::Expired),
-            Self::AlreadyUsed => ("already_used", Reason::Expired),
-            Self::Denied => ("denied", Reason::Cancelled),
-            Self::DeniedWithoutState => ("denied_without_state", Reason::Cancelled),
-            Self::ProviderError => ("provider_error", Reason::ProviderError),
-            Self::CodeRefused => ("code_refused", Reason::Expired),
-            Self::Misconfigured => ("misconfigured", Reason::Misconfigured),
-            Self::ProviderUnavailable => ("provider_unavailable", Reason::Provider),
-            Self::ProviderUnreadable => ("provider_unreadable", Reason::Provider),
-            Self::ProfileNotGranted => ("profile_not_granted", Reason::ProfileMissing),
-            Self::NoUserId => ("no_user_id", Reason::NoUserId),
-            Self::SwitchedAccount => ("switched_account", Reason::OtherAccount),
-            Self::Disabled => ("disabled", Reason::Disabled),
-            Self::StorageUnavailable => ("storage_unavailable", Reason::Busy),
-            Self::Internal => ("internal", Reason::Busy),
-        }
-    }
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.entry().0
-    }
-
-    #[must_use]
-    pub fn reason(self) -> Reason {
-        self.entry().1
-    }
-
-    /// The reverse of `name`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|error| error.name() == name)
     }
 }
 

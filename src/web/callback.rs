@@ -42,7 +42,7 @@ pub async fn callback(
     let (attempt, outcome) = match accept(&app, &headers, query.as_deref().unwrap_or_default()) {
         Ok(accepted) => accepted,
         Err(error) => {
-            tracing::warn!(event = "login_failed", reason = error.name(), "callback refused: {error}");
+            tracing::warn!(event = "login_failed", reason = error.name(), "callback refused");
             return match (error, user) {
                 // A reload or "back" after the login succeeded.
                 (LoginError::NoAttempt, Ok(Some(_))) => Redirect::to("/").into_response(),
@@ -51,7 +51,7 @@ pub async fn callback(
         }
     };
     let reference = attempt.state.reference();
-    let Ok(user) = user else { return refuse(LoginError::StorageUnavailable, &reference, None) };
+    let Ok(user) = user else { return refuse(LoginError::Unavailable, &reference, None) };
     let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
     let ended = login::complete(app.clone(), attempt, outcome, user).await;
     let mut response = match ended.result {

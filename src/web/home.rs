@@ -15,11 +15,17 @@ struct Home {
     layout: Layout,
     signed_in: bool,
     return_to: &'static str,
+    keep_grants: bool,
 }
 
 /// `GET /`: needs no database; without one it greets nobody.
 pub async fn home(State(app): State<App>, user: Result<Option<CurrentUser>, AppError>) -> Response {
     let user = user.ok().flatten();
-    let home = Home { layout: Layout::new(&app, user.as_ref()), signed_in: user.is_some(), return_to: AFTER_SIGN_IN };
+    let home = Home {
+        layout: Layout::new(&app, user.as_ref()),
+        signed_in: user.is_some(),
+        return_to: AFTER_SIGN_IN,
+        keep_grants: app.config.keep_grants,
+    };
     if home.signed_in { page(&home) } else { sign_in_page(&home) }
 }

@@ -48,8 +48,11 @@ pub async fn login_page(
 ) -> Response {
     let query = query.map_or(LoginQuery { return_to: None, e: None, reference: None }, |Query(query)| query);
     let return_to = ReturnTo::parse(query.return_to.as_deref().unwrap_or(AFTER_SIGN_IN));
-    let notice = query.e.and_then(|reason| notices::sign_in(&reason, query.reference.as_deref()));
+    let mut notice = query.e.and_then(|reason| notices::sign_in(&reason, query.reference.as_deref()));
     let user = user.ok().flatten();
+    if let (Some(notice), None) = (&mut notice, &user) {
+        notice.switch = false;
+    }
     if user.is_some() && notice.is_none() {
         return Redirect::to(return_to.as_str()).into_response();
     }

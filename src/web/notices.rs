@@ -21,67 +21,91 @@ const AGAIN: &str = "Use the button below to try again.";
 /// form of ours, so that nobody can put words on this page.
 #[must_use]
 pub fn sign_in(reason: &str, reference: Option<&str>) -> Option<Notice> {
-    let reason = Reason::PAGES.into_iter().find(|known| known.as_str() == reason)?;
-    let (title, text, changed, next) = words(reason);
+    let (reason, [title, text, changed, next]) = PAGES.into_iter().find(|(known, _)| known.as_str() == reason)?;
     let reference = reference.filter(|reference| random::is_reference(reference)).map(str::to_owned);
     Some(Notice { title, text, changed, next, reference, switch: reason == Reason::OtherAccount })
 }
 
-fn words(reason: Reason) -> (&'static str, &'static str, &'static str, &'static str) {
-    match reason {
-        Reason::Expired | Reason::BadRequest => (
+/// One entry for each reason that has a page: title, what happened, what was changed, what to do.
+const PAGES: [(Reason, [&str; 4]); 10] = [
+    (
+        Reason::Expired,
+        [
             "That sign-in is over",
             "Its link was used before, is too old, or was started in another browser.",
             NOTHING,
             "Start again with the button below. If this keeps happening, allow cookies for this site.",
-        ),
-        Reason::Cancelled => {
-            ("You cancelled the sign-in", "You did not allow access, so nobody was signed in.", NOTHING, AGAIN)
-        }
-        Reason::ProviderError => {
-            ("Matrica could not finish the sign-in", "It reported an error of its own.", NOTHING, AGAIN)
-        }
-        Reason::Provider => (
+        ],
+    ),
+    (
+        Reason::Cancelled,
+        ["You cancelled the sign-in", "You did not allow access, so nobody was signed in.", NOTHING, AGAIN],
+    ),
+    (
+        Reason::ProviderError,
+        ["Matrica could not finish the sign-in", "It reported an error of its own.", NOTHING, AGAIN],
+    ),
+    (
+        Reason::Provider,
+        [
             "Matrica did not answer",
             "It could not be reached, took too long, or its answer made no sense.",
             NOTHING,
             "It is safe to try again, at best in a minute.",
-        ),
-        Reason::Misconfigured => (
+        ],
+    ),
+    (
+        Reason::Misconfigured,
+        [
             "Signing in is not set up correctly",
             "Matrica does not accept this app at the moment. That is our mistake, not yours, and it is in our log.",
             NOTHING,
             "Please try again later, or tell us the reference below.",
-        ),
-        Reason::ProfileMissing => (
+        ],
+    ),
+    (
+        Reason::ProfileMissing,
+        [
             "Your profile was not shared",
             "Without it we cannot recognise you, so nobody was signed in.",
             NOTHING,
             "Sign in again and allow access to your profile.",
-        ),
-        Reason::NoUserId => (
+        ],
+    ),
+    (
+        Reason::NoUserId,
+        [
             "Matrica did not say who you are",
             "Its answer had no user id in it. We never guess one from a name, an e-mail address or a wallet.",
             NOTHING,
             "Please try again later, or tell us the reference below.",
-        ),
-        Reason::OtherAccount => (
+        ],
+    ),
+    (
+        Reason::OtherAccount,
+        [
             "You came back as somebody else",
             "The Matrica account that you signed in with is not the one you use here.",
             "You are signed in as before. The two accounts were not mixed.",
             "To switch, sign out first. Then sign in again with the other account.",
-        ),
-        Reason::Disabled => (
+        ],
+    ),
+    (
+        Reason::Disabled,
+        [
             "This account is locked",
             "The operator of this site has locked it.",
             NOTHING,
             "Please contact the operator and mention the reference below.",
-        ),
-        Reason::Busy => (
+        ],
+    ),
+    (
+        Reason::Busy,
+        [
             "Temporarily unavailable",
-            "Our database does not answer right now, so the sign-in could not be finished.",
+            "Something on our side does not work right now, so the sign-in could not be finished.",
             NOTHING,
             "It is safe to try again, at best in a minute.",
-        ),
-    }
-}
+        ],
+    ),
+];

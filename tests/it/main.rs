@@ -1,2 +1,21 @@
-#[test]
-fn t() {}
+//! Every promise, through the public door: the real app, a real Postgres, the demo provider, real sockets.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate, missing_debug_implementations, unreachable_pub)]
+
+mod support;
+
+mod callback;
+mod configuration;
+mod csrf;
+mod demo_provider;
+mod logs;
+mod pages;
+mod private_postgres;
+mod provider_faults;
+mod races;
+mod refusals;
+mod return_to;
+mod serving;
+mod sessions;
+mod sign_in;
+mod storage;

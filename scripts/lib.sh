@@ -1,0 +1,81 @@
+# Shared by the scripts beside this file: finding and installing what the project needs from the system.
+# shellcheck shell=sh
+
+say() { printf '%s\n' "$*" >&2; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# The folder with the newest PostgreSQL server, searched in the same places as src/private_postgres does.
+postgres_binaries() {
+    if [ -n "${PG_BIN:-}" ]; then
+        [ -x "$PG_BIN/initdb" ] && [ -x "$PG_BIN/postgres" ] && printf '%s\n' "$PG_BIN"
+        return
+    fi
+    {
+        printf '%s\n' "$PATH" | tr ':' '\n'
+        for folder in /usr/lib/postgresql/*/bin /usr/lib/postgresql*/bin /usr/pgsql-*/bin \
+            /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin \
+            /home/linuxbrew/.linuxbrew/opt/postgresql*/bin \
+            /Applications/Postgres.app/Contents/Versions/*/bin; do
+            printf '%s\n' "$folder"
+        done
+        if have pg_config; then pg_config --bindir 2>/dev/null; fi
+    } | while IFS= read -r folder; do
+        # The real folder, because a link in PATH often names one program of several.
+        real=$(readlink -f "$folder/postgres" 2>/dev/null) || continue
+        folder=${real%/*}
+        { [ -x "$folder/initdb" ] && [ -x "$folder/postgres" ]; } || continue
+        major=$("$folder/postgres" --version 2>/dev/null </dev/null |
+            sed -n 's/^postgres (PostgreSQL) \([0-9][0-9]*\).*/\1/p')
+        [ "${major:-0}" -ge 13 ] && printf '%s %s\n' "$major" "$folder"
+    done | sort -k 1,1nr -s | sed -n '1s/^[0-9]* //p'
+}
+
+# Installs Debian packages, as root or through sudo. Never asks: it also runs without a terminal.
+apt_install() {
+    say "Installing $* with apt-get."
+    if [ "$(id -u)" -eq 0 ]; then
+        set -- env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+        apt-get update -qq </dev/null >&2 || return
+    else
+        set -- sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+        sudo apt-get update -qq >&2 || return
+    fi
+    "$@" </dev/null >&2
+}
+
+can_apt() { have apt-get && { [ "$(id -u)" -eq 0 ] || have sudo; }; }
+
+need_rust() {
+    if ! have cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+        PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+        export PATH
+    fi
+    if ! have cargo; then
+        say "cargo is missing: install Rust from https://rustup.rs, and a C compiler (cc) if there is none."
+        exit 1
+    fi
+    have cc && return
+    if can_apt; then apt_install gcc libc6-dev || true; fi
+    have cc && return
+    say "A C compiler (cc) is missing: run \`apt-get install gcc libc6-dev\` or \`xcode-select --install\`."
+    exit 1
+}
+
+# A database of the developer's own needs no server here.
+need_postgres() {
+    if [ -n "${DATABASE_URL:-}" ] || [ -n "$(postgres_binaries)" ]; then return; fi
+    if [ -n "${PG_BIN:-}" ]; then
+        say "PG_BIN is not a folder with initdb and postgres."
+        exit 1
+    fi
+    if can_apt; then
+        apt_install postgresql || true
+    elif have brew; then
+        brew install postgresql@17 >&2 || true
+    fi
+    [ -n "$(postgres_binaries)" ] && return
+    say "No PostgreSQL server (13 or newer) is installed: run \`apt-get install postgresql\` or" \
+        "\`brew install postgresql@17\`, or set DATABASE_URL to a database of your own."
+    exit 1
+}

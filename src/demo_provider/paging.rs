@@ -1,0 +1,86 @@
+//! `skip`, `take`, sorting and filters of the lists in version 2 of the user API.
+
+use std::cmp::Ordering;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+
+use super::{endpoint::Endpoint, wire::Fields};
+
+const DEFAULT_TAKE: usize = 20;
+/// A larger `take` is cut down to this, which is why clients advance by what they received.
+const LARGEST_TAKE: usize = 100;
+
+/// One page of `items`, with the paging headers.
+pub(super) fn page(resource: Endpoint, items: &[Value], query: &str) -> Result<Response, String> {
+    let query = Fields::parse(query.as_bytes())?;
+    let number = |name: &str, default| match query.get(name) {
+        Some(text) => text.parse::<usize>().map_err(|_| format!("{name} must be a number")),
+        None => Ok(default),
+    };
+    let skip = number("skip", 0)?;
+    let take = number("take", DEFAULT_TAKE)?.min(LARGEST_TAKE);
+    let mut items: Vec<&Value> = items.iter().collect();
+    for (parameter, pointer) in filters(resource) {
+        if let Some(wanted) = query.get(parameter) {
+            items.retain(|item| matches(item.pointer(pointer), parameter, wanted));
+        }
+    }
+    let descending = match query.get("sortDirection") {
+        None | Some("ASC") => false,
+        Some("DESC") => true,
+        Some(_) => return Err("sortDirection must be ASC or DESC".into()),
+    };
+    if let Some(field) = query.get("sortBy") {
+        if items.first().is_some_and(|item| item.get(field).is_none()) {
+            return Err("sortBy must be a field of the items".into());
+        }
+        items.sort_by(|left, right| {
+            let order = compare(&left[field], &right[field]);
+            if descending { order.reverse() } else { order }
+        });
+    }
+    let headers = [("pagination-count", items.len()), ("pagination-skip", skip), ("pagination-take", take)];
+    let headers = headers.map(|(name, value)| (name, value.to_string()));
+    let page: Vec<_> = items.into_iter().skip(skip).take(take).collect();
+    Ok((headers, Json(page)).into_response())
+}
+
+/// Query parameter, and where in an item to look for its value.
+fn filters(resource: Endpoint) -> &'static [(&'static str, &'static str)] {
+    match resource {
+        Endpoint::Nfts => &[("nftId", "/id"), ("collectionId", "/collection/id"), ("networkSymbol", "/networkSymbol")],
+        Endpoint::Tokens => {
+            &[("networkSymbol", "/token/networkSymbol"), ("tokenIds", "/tokenId"), ("minBalance", "/totalAmount")]
+        }
+        Endpoint::Domains => &[("extension", "/extension"), ("networkSymbol", "/ownerWallet/networkSymbol")],
+        _ => &[],
+    }
+}
+
+fn matches(value: Option<&Value>, parameter: &str, wanted: &str) -> bool {
+    let value = value.and_then(Value::as_str).unwrap_or_default();
+    match parameter {
+        "tokenIds" => wanted.split(',').any(|wanted| wanted == value),
+        "minBalance" => decimal(value) >= decimal(wanted),
+        _ => value == wanted,
+    }
+}
+
+fn compare(left: &Value, right: &Value) -> Ordering {
+    match (left, right) {
+        (Value::String(left), Value::String(right)) => match (decimal(left), decimal(right)) {
+            (Some(left), Some(right)) => left.total_cmp(&right),
+            _ => left.cmp(right),
+        },
+        _ => left.to_string().cmp(&right.to_string()),
+    }
+}
+
+/// Rounded, which is enough to filter and sort demo balances.
+fn decimal(text: &str) -> Option<f64> {
+    text.parse().ok()
+}

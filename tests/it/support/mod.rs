@@ -1,0 +1,126 @@
+//! The vocabulary of the tests: a running app with its own database, a demo provider to command, and browsers.
+
+pub mod answer;
+pub mod browser;
+pub mod database;
+pub mod logs;
+pub mod process;
+pub mod provider;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use matrica_starter::{
+    app::App,
+    config::{Config, Source},
+    router::router,
+    seal::Keyring,
+    server,
+};
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use self::{answer::Answer, browser::Browser, database::TestDatabase, provider::Provider};
+
+/// Our application at the demo provider.
+pub const CLIENT_ID: &str = "test-app";
+pub const CLIENT_SECRET: &str = "s3cret&grant_type=+ %/=";
+
+/// The app on a port of its own, with a database and a provider that nobody else uses.
+pub struct TestApp {
+    pub url: String,
+    pub app: App,
+    pub provider: Provider,
+    pub database: Arc<TestDatabase>,
+    pub settings: BTreeMap<String, String>,
+    stop: CancellationToken,
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl TestApp {
+    pub async fn spawn() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With settings that differ from the usual ones; an empty value unsets.
+    pub async fn with(overrides: &[(&str, &str)]) -> Self {
+        logs::capture();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let provider = Provider::spawn(&[format!("{url}/auth/callback")]).await;
+        let database = Arc::new(TestDatabase::create().await);
+        let mut settings = settings(&url, &provider.url, &database.url);
+        settings.extend(overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Self::start(listener, url, provider, database, settings)
+    }
+
+    /// Another replica: the same database, the same provider, the same public URL, a port of its own.
+    pub async fn replica(&self) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::start(listener, url, self.provider.clone(), self.database.clone(), self.settings.clone())
+    }
+
+    fn start(
+        listener: TcpListener,
+        url: String,
+        provider: Provider,
+        database: Arc<TestDatabase>,
+        settings: BTreeMap<String, String>,
+    ) -> Self {
+        let app = App::new(Config::from_source(Source::new(&settings)).unwrap()).unwrap();
+        let stop = CancellationToken::new();
+        let serving = server::serve(listener, router(app.clone()), app.tasks.clone(), stop.clone().cancelled_owned());
+        tokio::spawn(serving);
+        Self { url, app, provider, database, settings, stop }
+    }
+
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.url)
+    }
+
+    /// A browser in which somebody has signed in.
+    pub async fn signed_in(&self, person: &str) -> Browser {
+        let mut browser = self.browser();
+        browser.sign_in(&self.provider, person).await.assert_redirect("/account");
+        browser
+    }
+
+    /// One number from the database.
+    pub async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&self.database.pool).await.unwrap()
+    }
+
+    /// One text from the database.
+    pub async fn text(&self, query: &'static str) -> String {
+        sqlx::query_scalar::<_, Option<String>>(query).fetch_one(&self.database.pool).await.unwrap().unwrap_or_default()
+    }
+
+    pub async fn sql(&self, statement: &'static str) -> u64 {
+        sqlx::query(statement).execute(&self.database.pool).await.unwrap().rows_affected()
+    }
+}
+
+/// What an app needs to run against this provider and database.
+pub fn settings(url: &str, provider: &str, database: &str) -> BTreeMap<String, String> {
+    BTreeMap::from(
+        [
+            ("PUBLIC_URL", url.to_owned()),
+            ("DATABASE_URL", database.to_owned()),
+            ("MATRICA_CLIENT_ID", CLIENT_ID.to_owned()),
+            ("MATRICA_CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+            ("MATRICA_AUTHORIZATION_ENDPOINT", format!("{provider}/oauth2")),
+            ("MATRICA_TOKEN_ENDPOINT", format!("{provider}/oauth2/token")),
+            ("MATRICA_REVOCATION_ENDPOINT", format!("{provider}/oauth2/token/revoke")),
+            ("MATRICA_USER_API", format!("{provider}/oauth2/v2/user")),
+            ("MATRICA_USER_API_V1", format!("{provider}/oauth2/user")),
+            ("TOKEN_KEYS", Keyring::generate("test").expose_secret().to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
+}
