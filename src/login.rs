@@ -4,6 +4,7 @@ mod error;
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument as _;
 use url::Url;
 
 pub use self::error::{LoginError, Reason};
@@ -63,7 +64,7 @@ pub async fn complete(app: App, attempt: Attempt, outcome: Outcome, current: Opt
     let signed_in = current.is_some();
     let state = attempt.state.clone();
     let (db, reference) = (app.db.clone(), state.reference());
-    let ended = match tracker.spawn(burn_and_run(app, attempt, outcome, current)).await {
+    let ended = match tracker.spawn(burn_and_run(app, attempt, outcome, current).in_current_span()).await {
         Ok(Some(ended)) => ended,
         // Waiting for somebody else's outcome may well be cut short.
         Ok(None) => Ended { result: outcome_of_first(&db, &state, signed_in).await, consumed: false },

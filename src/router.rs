@@ -54,7 +54,7 @@ pub fn table() -> Vec<Route> {
         route("/login", Public, get(login::login_page)),
         route("/auth/login", Public, post(login::start)),
         // axum answers HEAD with the handler of GET, and a link checker's HEAD must not use up a code.
-        route("/auth/callback", Public, get(callback::callback).head(only_get)),
+        route(callback::PATH, Public, get(callback::callback).head(only_get)),
         route("/auth/logout", Public, post(logout::logout)),
         route("/account", SignedIn, get(account::account)),
         route("/assets/{name}", Plain, get(assets::asset)),

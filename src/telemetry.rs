@@ -13,8 +13,11 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 use crate::random;
 
-/// What is logged when `RUST_LOG` says nothing. tower-sessions warns about every stale cookie, which anybody can send.
-const DEFAULT_FILTER: &str = "info,tower_sessions=error,tower_sessions_core=error";
+/// tower-sessions warns about every stale cookie, which anybody can send, and puts a span of its own between ours and
+/// the events of a handler; tower-http prints whole paths at `trace`. `RUST_LOG` can still name them.
+const QUIET: &str = "tower_sessions=error,tower_sessions_core=error,tower_http=info";
+/// What is logged when `RUST_LOG` says nothing.
+const DEFAULT_LEVEL: &str = "info";
 
 /// `LOG_FORMAT`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +39,20 @@ impl LogFormat {
 
 /// Sets up logging for the process. `RUST_LOG` filters; a filter that cannot be read falls back to the default.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT_LEVEL.to_owned());
+    let filter = EnvFilter::try_new(filter(&wanted)).unwrap_or_else(|_| EnvFilter::new(filter(DEFAULT_LEVEL)));
     let registry = tracing_subscriber::registry().with(filter);
     // A second call, in tests, changes nothing.
     let _ = match format {
         LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_span_list(false)).try_init(),
         LogFormat::Pretty => registry.with(fmt::layer().compact().with_target(false)).try_init(),
     };
+}
+
+/// The filter for what `RUST_LOG` asks for.
+#[must_use]
+pub fn filter(wanted: &str) -> String {
+    format!("{QUIET},{wanted}")
 }
 
 /// Names a request in logs, in `x-request-id` and on error pages.

@@ -23,8 +23,8 @@ pub enum Schema {
 /// Applies what is missing, under a lock that other `migrate` processes wait for. Returns how many were applied.
 pub async fn migrate(settings: &config::Database) -> Result<usize, sqlx::migrate::MigrateError> {
     let mut connection = super::connect(settings).await?;
-    connection.ensure_migrations_table("_sqlx_migrations").await?;
-    let before = connection.list_applied_migrations("_sqlx_migrations").await?.len();
+    // Before the first migration even the table is missing, and making it here would be outside the lock.
+    let before = connection.list_applied_migrations("_sqlx_migrations").await.map_or(0, |applied| applied.len());
     MIGRATIONS.run_direct(None, &mut connection, false).await?;
     let after = connection.list_applied_migrations("_sqlx_migrations").await?.len();
     Ok(after - before)

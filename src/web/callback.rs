@@ -19,13 +19,16 @@ use crate::{
     telemetry::RequestId,
 };
 
-/// The one page under an address that may hold a code: it refers to nothing.
+/// The address of this page may hold a code.
+pub const PATH: &str = "/auth/callback";
+
+/// The one page under that address: it refers to nothing.
 #[derive(Template)]
 #[template(path = "callback_refused.html")]
-struct Refused<'a> {
-    title: &'a str,
-    text: &'a str,
-    reference: &'a str,
+pub(super) struct BarePage<'a> {
+    pub(super) title: &'a str,
+    pub(super) text: &'a str,
+    pub(super) reference: &'a str,
 }
 
 /// `GET /auth/callback`
@@ -94,7 +97,7 @@ fn accept(app: &App, headers: &HeaderMap, query: &str) -> Result<(Attempt, Outco
 fn refuse(error: LoginError, reference: &str, return_to: Option<&ReturnTo>) -> Response {
     let reason = error.reason();
     if reason == Reason::BadRequest {
-        let mut response = page(&Refused {
+        let mut response = page(&BarePage {
             title: "This sign-in link cannot be used",
             text: "It is incomplete or was altered on the way. Nothing was changed.",
             reference,

@@ -10,7 +10,10 @@ use axum::{
 };
 use serde_json::json;
 
-use super::page::{Layout, page};
+use super::{
+    callback::{self, BarePage},
+    page::{Layout, page},
+};
 use crate::{
     app::App,
     error::{LogoutUnconfirmed, accepts_html},
@@ -54,6 +57,7 @@ const NOTHING: &str = "Nothing was changed.";
 pub async fn render(State(app): State<App>, request_id: RequestId, request: Request, next: Next) -> Response {
     let html = accepts_html(request.headers());
     let safe = request.method().is_safe();
+    let bare = request.uri().path() == callback::PATH;
     let here = ReturnTo::parse(request.uri().path_and_query().map_or("/", |path| path.as_str())).to_string();
     let response = next.run(request).await;
     let status = response.status();
@@ -64,7 +68,9 @@ pub async fn render(State(app): State<App>, request_id: RequestId, request: Requ
         return response;
     }
     let words = words(status, response.extensions().get::<LogoutUnconfirmed>().is_some());
-    let body = if html {
+    let body = if html && bare {
+        page(&BarePage { title: words.title, text: words.text, reference: request_id.as_str() })
+    } else if html {
         let (action_href, action_label) = match words.action {
             Action::Again if safe => (&*here, "Try again"),
             Action::Again | Action::Home => ("/", "Go to the front page"),

@@ -1,6 +1,6 @@
 //! Configuration: every mistake is found before the server starts, named, and never quoted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 
 use matrica_starter::{
     config::{Config, Source},
@@ -23,7 +23,7 @@ fn with(overrides: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn mistakes(settings: &BTreeMap<String, String>) -> String {
-    Config::from_source(Source::new(settings)).map(|_| String::new()).unwrap_or_else(|error| error.to_string())
+    Config::from_source(Source::new(settings)).map_or_else(|error| error.to_string(), |_| String::new())
 }
 
 #[test]
@@ -170,7 +170,6 @@ fn a_generated_key_is_accepted_and_a_file_of_keys_is_never_overwritten() {
     let first = std::fs::read_to_string(&file).unwrap();
     assert!(generate().status.success());
     assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
-    use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::remove_file(file).unwrap();
     let bad = process::command(&BTreeMap::new()).args(["keys", "generate", "--id", "no spaces"]).output().unwrap();

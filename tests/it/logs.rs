@@ -8,20 +8,14 @@ use crate::support::{CLIENT_SECRET, TestApp, process::Process};
 async fn no_secret_reaches_the_log_at_any_level() {
     let app = TestApp::spawn().await;
     let mut settings = app.settings.clone();
-    settings.insert("RUST_LOG".into(), "trace".into());
+    settings.insert("RUST_LOG".into(), "trace,tower_sessions=trace,tower_sessions_core=trace".into());
     let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0).await.unwrap();
     let here = |target: &str| target.replace(&app.url, &process.url);
     app.provider
         .set(json!({ "token_overrides": {
         "access_token": "canary-access-token-0001", "refresh_token": "canary-refresh-token-0002" } }))
         .await;
-    app.provider
-        .fault(
-            "profile",
-            json!({ "status": 200, "body": json!({ "profile": {
-        "id": "canary-user-id", "name": "Canary Name", "email": "canary@mail.test" } }).to_string() }),
-        )
-        .await;
+    let profile = json!({ "profile": { "id": "canary-user-id", "name": "Canary Name", "email": "canary@mail.test" } });
     let mut secrets: Vec<String> = vec![CLIENT_SECRET.into(), "canary-access".into(), "canary-refresh".into()];
     secrets.extend(["canary-user-id", "Canary Name", "canary@mail", "canary-query"].map(str::to_owned));
     secrets.push(app.settings["TOKEN_KEYS"][5..].to_owned());
@@ -35,6 +29,7 @@ async fn no_secret_reaches_the_log_at_any_level() {
         json!({ "status": 200, "body": "canary-body" }),
     ] {
         app.provider.mend().await;
+        app.provider.fault("profile", json!({ "status": 200, "body": profile.to_string() })).await;
         if !fault.is_null() {
             app.provider.fault("token", fault).await;
         }
@@ -55,7 +50,11 @@ async fn no_secret_reaches_the_log_at_any_level() {
     secrets.push("canary-body".into());
     process.signal("TERM");
     let (_, log) = tokio::task::spawn_blocking(move || process.wait()).await.unwrap();
-    assert!(log.contains("login_finished") && log.contains("login_failed"), "the log is not empty");
+    assert!(
+        log.contains("login_finished") && log.contains("login_failed"),
+        "{}",
+        log.lines().filter(|line| line.contains("matrica_starter")).collect::<Vec<_>>().join("\n")
+    );
     for secret in secrets {
         let line = log.lines().find(|line| line.contains(&secret));
         assert_eq!(line, None, "{secret} is in the log");

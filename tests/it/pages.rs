@@ -172,7 +172,7 @@ async fn the_account_page_survives_whatever_happens_to_the_wallets() {
 #[tokio::test]
 async fn an_expired_access_token_asks_to_sign_in_again() {
     let app = TestApp::spawn().await;
-    app.provider.set(json!({ "expires_in": 0 })).await;
+    app.provider.set(json!({ "token_overrides": { "expires_in": 0 } })).await;
     let mut browser = app.signed_in("ada").await;
     browser.get("/account").await.assert_status(200).assert_contains("Sign in again to see your wallets");
     assert_eq!(app.provider.calls("wallets").await, 0);

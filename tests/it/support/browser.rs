@@ -24,6 +24,7 @@ impl Browser {
     }
 
     /// A request with this browser's cookies and the headers of a navigation, still to be sent.
+    #[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
     pub fn request(&self, method: Method, target: &str) -> RequestBuilder {
         let url = if target.starts_with("http") { target.to_owned() } else { format!("{}{target}", self.origin) };
         let mut request = self

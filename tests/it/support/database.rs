@@ -19,12 +19,10 @@ use tokio::sync::OnceCell;
 const TEMPLATE: &str = "template_it";
 
 /// Where the server is: `DATABASE_URL`, or a private one that stops with this process.
-static SERVER: LazyLock<Server> = LazyLock::new(|| match std::env::var("DATABASE_URL") {
-    Ok(url) => Server { url: Some(url), private: None },
-    Err(_) => {
-        let private = PrivatePostgres::start(Path::new(env!("CARGO_TARGET_TMPDIR")), Durability::Throwaway).unwrap();
-        Server { url: None, private: Some(private) }
-    }
+static SERVER: LazyLock<Server> = LazyLock::new(|| {
+    let url = std::env::var("DATABASE_URL").ok();
+    let start = || PrivatePostgres::start(Path::new(env!("CARGO_TARGET_TMPDIR")), Durability::Throwaway).unwrap();
+    Server { private: url.is_none().then(start), url }
 });
 static TEMPLATE_READY: OnceCell<()> = OnceCell::const_new();
 static NUMBER: AtomicUsize = AtomicUsize::new(0);

@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, Once},
 };
 
+use matrica_starter::telemetry;
 use serde_json::Value;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -28,7 +29,7 @@ impl Write for Sink {
 pub fn capture() {
     ONCE.call_once(|| {
         let layer = fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(|| Sink);
-        tracing_subscriber::registry().with(EnvFilter::new("info")).with(layer).init();
+        tracing_subscriber::registry().with(EnvFilter::new(telemetry::filter("info"))).with(layer).init();
     });
 }
 

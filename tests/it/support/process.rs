@@ -2,9 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    io::Read,
+    io::{BufRead, BufReader, Read},
     net::TcpListener,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -15,6 +17,8 @@ pub struct Process {
     pub url: String,
     pub address: String,
     child: Child,
+    log: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -23,7 +27,11 @@ impl Process {
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = command(settings);
         command.arg("serve").env("LISTEN_ADDR", &address).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { url: format!("http://{address}"), address, child: command.spawn().unwrap() }
+        let mut child = command.spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        // Read all the time: a server whose log nobody reads would stand still.
+        let readers = vec![keep(child.stdout.take().unwrap(), &log), keep(child.stderr.take().unwrap(), &log)];
+        Self { url: format!("http://{address}"), address, child, log, readers }
     }
 
     /// Starts it and waits for its first answer. Gives the time that took, too.
@@ -50,10 +58,10 @@ impl Process {
 
     /// Waits for its end; gives its status and what it logged.
     pub fn wait(mut self) -> (ExitStatus, String) {
-        let mut log = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut log).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap(), log)
+        let status = self.child.wait().unwrap();
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        let log = self.log.lock().unwrap().clone();
+        (status, log)
     }
 }
 
@@ -62,6 +70,17 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn keep(output: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let log = log.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            let mut log = log.lock().unwrap();
+            log.push_str(&line.unwrap());
+            log.push('\n');
+        }
+    })
 }
 
 /// The binary with these settings and nothing else from the environment.

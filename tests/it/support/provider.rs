@@ -40,13 +40,11 @@ impl Provider {
     }
 
     /// Changes how it behaves.
-    #[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
     pub async fn set(&self, settings: Value) {
         self.control("PUT", "settings", &settings).await;
     }
 
     /// Makes an endpoint misbehave.
-    #[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
     pub async fn fault(&self, endpoint: &str, fault: Value) {
         self.control("PUT", &format!("faults/{endpoint}"), &fault).await;
     }
