@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Everything a request may need. Cheap to clone; a handler takes the part it uses.
-#[derive(Debug, Clone, FromRef)]
+#[derive(Clone, FromRef)]
 pub struct App {
     pub config: Arc<Config>,
     pub db: Db,
@@ -29,7 +29,7 @@ pub struct App {
 }
 
 /// Work that a closed tab or a timeout must not cut short, and the signal that the process is to stop.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Tasks {
     pub tracker: TaskTracker,
     pub shutdown: CancellationToken,

@@ -14,7 +14,6 @@ pub use self::source::{ConfigError, Source};
 use crate::{seal::Keyring, telemetry::LogFormat};
 
 /// The whole configuration. Each field's comment names its variable.
-#[derive(Debug)]
 pub struct Config {
     /// `PUBLIC_URL`
     pub public_url: PublicUrl,
@@ -46,7 +45,7 @@ pub struct Database {
 }
 
 /// Matrica Connect: who we are there, what we ask for, where it listens.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Matrica {
     /// `MATRICA_CLIENT_ID`
     pub client_id: String,
@@ -73,13 +72,6 @@ pub struct SessionLifetime {
     pub idle: Duration,
     /// Since signing in, whatever happens.
     pub absolute: Duration,
-}
-
-// The derived one would print the database password.
-impl std::fmt::Debug for Database {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").field("max_connections", &self.max_connections).finish_non_exhaustive()
-    }
 }
 
 /// Variables of the contract that this version checks but does not use yet.

@@ -31,7 +31,7 @@ const DATABASE: &str = "matrica_starter";
 const CLIENT_ID: &str = "demo-app";
 
 /// Everything on this machine, with demo people to sign in as. Settings from the environment win over its own.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct Options {
     /// Port of the app
     #[arg(long, default_value_t = 3000)]
@@ -42,7 +42,7 @@ pub struct Options {
 }
 
 /// The stand-in for Matrica alone.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct DemoProviderOptions {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:3001")]

@@ -50,7 +50,6 @@ pub fn begin(app: &App, return_to: ReturnTo, current: Option<&CurrentUser>) -> (
 }
 
 /// How a callback ended.
-#[derive(Debug)]
 pub struct Ended {
     /// The new session, or none for a second callback whose first one signed in.
     pub result: Result<Option<SessionId>, LoginError>,

@@ -24,7 +24,7 @@ const IDLE_CONNECTIONS: usize = 8;
 const READ_BUDGET: Duration = Duration::from_secs(5);
 
 /// The user API, version 2, and of version 1 the profile.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct UserApi {
     http: reqwest::Client,
     base: Url,

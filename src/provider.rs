@@ -23,7 +23,7 @@ const TOKEN_ANSWER_MAX: usize = 64 * 1024;
 const REVOCATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One client at one provider.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Provider {
     http: reqwest::Client,
     settings: Matrica,

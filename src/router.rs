@@ -37,7 +37,6 @@ pub enum Access {
 }
 
 /// One line of the route table.
-#[derive(Debug)]
 pub struct Route {
     pub path: &'static str,
     pub access: Access,

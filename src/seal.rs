@@ -1,7 +1,5 @@
 //! The key ring and the envelope: authenticated encryption for login cookies and stored tokens.
 
-use std::fmt;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305,
@@ -44,12 +42,6 @@ impl Purpose {
 
 /// The keys of `TOKEN_KEYS`, in their order: the first seals, all of them open.
 pub struct Keyring(Vec<(String, SecretSlice<u8>)>);
-
-impl fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(id, _)| id)).finish()
-    }
-}
 
 impl Keyring {
     /// Reads `id:base64(32 bytes)`, comma-separated. The error is the rule that was broken, and never holds key material.
@@ -119,12 +111,6 @@ fn is_weak(key: &[u8]) -> bool {
 pub struct Sealer {
     purpose: Purpose,
     keys: Vec<(String, XChaCha20Poly1305)>,
-}
-
-impl fmt::Debug for Sealer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealer").field("purpose", &self.purpose).finish_non_exhaustive()
-    }
 }
 
 /// Why an envelope did not open. Never a reason to delete it: the right key may only be missing here.

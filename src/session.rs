@@ -41,19 +41,13 @@ impl SessionId {
     }
 }
 
-impl std::fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionId([redacted])")
-    }
-}
-
 fn hash(id: &tower_sessions::session::Id) -> [u8; 32] {
     Sha256::digest(id.0.to_be_bytes()).into()
 }
 
 /// The person behind a request. As an extractor it refuses everybody else; `Option<CurrentUser>` lets them through.
 /// In both a database that cannot answer is an error, never "nobody".
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CurrentUser {
     pub user_id: Uuid,
     /// Names this session where people may see it.
@@ -118,12 +112,6 @@ impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
 /// The session that the cookie names, as the table knows it, without asking whether it lives.
 #[derive(Clone, Copy)]
 pub struct SessionCookie(pub Option<[u8; 32]>);
-
-impl std::fmt::Debug for SessionCookie {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("SessionCookie").field(&self.0.is_some()).finish()
-    }
-}
 
 impl<S: Send + Sync> FromRequestParts<S> for SessionCookie {
     type Rejection = std::convert::Infallible;

@@ -13,7 +13,7 @@ use crate::{
 pub const FIRST_GENERATION: i64 = 1;
 
 /// Which of a grant's two tokens: part of the seal, so one never opens as the other.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 enum Column {
     Access,
     Refresh,
@@ -45,7 +45,6 @@ pub enum VaultError {
 }
 
 /// A grant ready to be stored: tokens sealed for exactly one row.
-#[derive(Debug)]
 pub struct SealedGrant {
     pub id: Uuid,
     pub user_id: Uuid,
@@ -59,7 +58,7 @@ pub struct SealedGrant {
 }
 
 /// What is known of somebody's connection to Matrica without opening it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Connection {
     pub scope: Vec<String>,
     /// Whether the access token is still good.
@@ -67,7 +66,7 @@ pub struct Connection {
 }
 
 /// Seals, stores and opens grants.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Vault {
     db: Db,
     sealer: Sealer,

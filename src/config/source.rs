@@ -121,12 +121,6 @@ impl<'a> Source<'a> {
     }
 }
 
-impl fmt::Debug for Source<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("problems", &self.problems).finish_non_exhaustive()
-    }
-}
-
 /// Secrets are compared and measured here only, so that `expose_secret` stays rare elsewhere.
 pub(super) fn is_blank(secret: &SecretString) -> bool {
     secret.expose_secret().trim().is_empty()

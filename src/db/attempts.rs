@@ -7,14 +7,13 @@ use crate::provider::State;
 pub const SIGNED_IN: &str = "signed_in";
 
 /// Whether this callback was the first with its attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Burn {
     Won,
     Lost,
 }
 
 /// What is known of a burnt attempt.
-#[derive(Debug)]
 pub struct Burnt {
     pub outcome: Option<String>,
     /// Seconds since it was burnt.
@@ -22,7 +21,7 @@ pub struct Burnt {
 }
 
 /// How long each step took, in milliseconds; none for a step that was not reached.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Timings {
     pub exchange_ms: Option<i32>,
     pub profile_ms: Option<i32>,

@@ -5,7 +5,6 @@ use uuid::Uuid;
 use super::{Db, Error};
 
 /// A grant as stored. The tokens are sealed.
-#[derive(Debug)]
 pub struct StoredGrant {
     pub id: Uuid,
     pub user_id: Uuid,

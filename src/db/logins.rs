@@ -14,7 +14,6 @@ use crate::{
 };
 
 /// Everything a completed login stores.
-#[derive(Debug)]
 pub struct NewLogin<'a> {
     pub state: &'a State,
     pub identity: &'a Identity,
@@ -29,7 +28,7 @@ pub struct NewLogin<'a> {
 }
 
 /// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     Done,
     /// The person's id is not the one the tokens were sealed for: somebody else's first login of the same person came

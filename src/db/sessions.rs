@@ -8,7 +8,6 @@ use super::{Db, Error};
 use crate::config::SessionLifetime;
 
 /// A live session and the person it belongs to.
-#[derive(Debug)]
 pub struct StoredSession {
     pub public_id: Uuid,
     pub user_id: Uuid,

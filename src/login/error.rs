@@ -126,26 +126,6 @@ impl LoginError {
     }
 }
 
-impl Reason {
-    /// The value of `?e=`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BadRequest => "bad-request",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-            Self::ProviderError => "provider-error",
-            Self::Provider => "provider",
-            Self::Misconfigured => "misconfigured",
-            Self::ProfileMissing => "profile-missing",
-            Self::NoUserId => "no-user-id",
-            Self::OtherAccount => "other-account",
-            Self::Disabled => "disabled",
-            Self::Busy => "busy",
-        }
-    }
-}
-
 impl From<CallbackError> for LoginError {
     fn from(error: CallbackError) -> Self {
         match error {

@@ -43,13 +43,6 @@ pub struct Subject {
     pub source: SubjectSource,
 }
 
-// An id names a person, so logs get its source only.
-impl std::fmt::Debug for Subject {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subject").field("source", &self.source).finish_non_exhaustive()
-    }
-}
-
 /// A person as the profile describes them. Everything but `subject` can be edited by them at any time.
 #[derive(Clone)]
 pub struct Identity {
@@ -57,12 +50,6 @@ pub struct Identity {
     pub display_name: String,
     /// Always `https`.
     pub picture_url: Option<String>,
-}
-
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity").field("subject", &self.subject).finish_non_exhaustive()
-    }
 }
 
 /// Whether the answer of version 2 is enough.

@@ -1,7 +1,5 @@
 //! The authorization request: `state`, PKCE and the URL that carries them.
 
-use std::fmt;
-
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -59,14 +57,8 @@ impl State {
     }
 }
 
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("State([redacted])")
-    }
-}
-
 /// `code_verifier` of RFC 7636: never reused, not even after an error.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CodeVerifier(SecretString);
 
 impl CodeVerifier {

@@ -9,7 +9,7 @@ use super::State;
 const CODE_MAX: usize = 4096;
 
 /// The one-minute code. Opaque: no alphabet is assumed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AuthorizationCode(SecretString);
 
 impl AuthorizationCode {
@@ -19,7 +19,6 @@ impl AuthorizationCode {
 }
 
 /// What the provider decided.
-#[derive(Debug)]
 pub enum Outcome {
     Code(AuthorizationCode),
     /// `error=access_denied`: the person said no.
@@ -31,7 +30,6 @@ pub enum Outcome {
 }
 
 /// The callback's parameters, after every check that needs no secret.
-#[derive(Debug)]
 pub struct CallbackParameters {
     pub outcome: Outcome,
     /// Absent, or not of the shape that we send.

@@ -32,7 +32,7 @@ impl Token {
 }
 
 /// A successful token answer (RFC 6749 section 5.1).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TokenSet {
     pub access_token: Token,
     /// Absent when the answer has none, or an empty one.

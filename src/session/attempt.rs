@@ -24,7 +24,7 @@ const CLOCK_SKEW: Duration = Duration::minutes(1);
 const ATTEMPTS_MAX: usize = 5;
 
 /// A login that was started and has not come back yet.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Attempt {
     pub state: State,
     pub code_verifier: CodeVerifier,
@@ -35,7 +35,7 @@ pub struct Attempt {
 }
 
 /// Why a callback has no attempt to continue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum AttemptError {
     /// No cookie for this `state`: another browser, a second callback, or cookies are off.
     Missing,
@@ -47,7 +47,7 @@ pub enum AttemptError {
 }
 
 /// Seals attempts into cookies and opens them again.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AttemptCookies {
     pub sealer: Sealer,
     pub names: Arc<CookieNames>,

@@ -14,7 +14,7 @@ use time::Duration;
 use super::SessionId;
 
 /// The names of our cookies and whether they are `Secure`: that follows from `PUBLIC_URL`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CookieNames {
     pub session: String,
     /// Followed by eight hexadecimal digits of the attempt.

@@ -7,12 +7,12 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 
-use super::page::page;
+use super::{notices, page::page};
 use crate::{
     app::App,
     clock,
     error::AppError,
-    login::{self, LoginError, Reason},
+    login::{self, LoginError},
     provider::{CallbackParameters, Outcome},
     return_to::ReturnTo,
     session::{CurrentUser, attempt::Attempt},
@@ -95,8 +95,7 @@ fn accept(app: &App, headers: &HeaderMap, query: &str) -> Result<(Attempt, Outco
 
 /// A redirect to the page that explains; or, for what no provider sends, a bare page.
 fn refuse(error: LoginError, reference: &str, return_to: Option<&ReturnTo>) -> Response {
-    let reason = error.reason();
-    if reason == Reason::BadRequest {
+    let Some(slug) = notices::slug(error.reason()) else {
         let mut response = page(&BarePage {
             title: "This sign-in link cannot be used",
             text: "It is incomplete or was altered on the way. Nothing was changed.",
@@ -104,9 +103,9 @@ fn refuse(error: LoginError, reference: &str, return_to: Option<&ReturnTo>) -> R
         });
         *response.status_mut() = StatusCode::BAD_REQUEST;
         return response;
-    }
+    };
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("e", reason.as_str()).append_pair("ref", reference);
+    query.append_pair("e", slug).append_pair("ref", reference);
     if let Some(return_to) = return_to {
         query.append_pair("return_to", return_to.as_str());
     }

@@ -22,7 +22,7 @@ use crate::{app::App, clock, error::AppError, login, return_to::ReturnTo, sessio
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// `?return_to=`, and after a refusal `?e=` with its `&ref=`.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct LoginQuery {
     return_to: Option<String>,
     e: Option<String>,

@@ -3,7 +3,6 @@
 use crate::{login::Reason, random};
 
 /// A notice on top of the sign-in page.
-#[derive(Debug)]
 pub struct Notice {
     pub title: &'static str,
     pub text: &'static str,
@@ -21,15 +20,22 @@ const AGAIN: &str = "Use the button below to try again.";
 /// form of ours, so that nobody can put words on this page.
 #[must_use]
 pub fn sign_in(reason: &str, reference: Option<&str>) -> Option<Notice> {
-    let (reason, [title, text, changed, next]) = PAGES.into_iter().find(|(known, _)| known.as_str() == reason)?;
+    let (reason, _, [title, text, changed, next]) = PAGES.into_iter().find(|(_, slug, _)| *slug == reason)?;
     let reference = reference.filter(|reference| random::is_reference(reference)).map(str::to_owned);
     Some(Notice { title, text, changed, next, reference, switch: reason == Reason::OtherAccount })
 }
 
-/// One entry for each reason that has a page: title, what happened, what was changed, what to do.
-const PAGES: [(Reason, [&str; 4]); 10] = [
+/// The value of `?e=`; none for what is answered on the spot.
+#[must_use]
+pub fn slug(reason: Reason) -> Option<&'static str> {
+    PAGES.iter().find(|(known, ..)| *known == reason).map(|(_, slug, _)| *slug)
+}
+
+/// One entry for each reason that has a page: the value of `?e=`, title, what happened, what was changed, what to do.
+const PAGES: [(Reason, &str, [&str; 4]); 10] = [
     (
         Reason::Expired,
+        "expired",
         [
             "That sign-in is over",
             "Its link was used before, is too old, or was started in another browser.",
@@ -39,14 +45,17 @@ const PAGES: [(Reason, [&str; 4]); 10] = [
     ),
     (
         Reason::Cancelled,
+        "cancelled",
         ["You cancelled the sign-in", "You did not allow access, so nobody was signed in.", NOTHING, AGAIN],
     ),
     (
         Reason::ProviderError,
+        "provider-error",
         ["Matrica could not finish the sign-in", "It reported an error of its own.", NOTHING, AGAIN],
     ),
     (
         Reason::Provider,
+        "provider",
         [
             "Matrica did not answer",
             "It could not be reached, took too long, or its answer made no sense.",
@@ -56,6 +65,7 @@ const PAGES: [(Reason, [&str; 4]); 10] = [
     ),
     (
         Reason::Misconfigured,
+        "misconfigured",
         [
             "Signing in is not set up correctly",
             "Matrica does not accept this app at the moment. That is our mistake, not yours, and it is in our log.",
@@ -65,6 +75,7 @@ const PAGES: [(Reason, [&str; 4]); 10] = [
     ),
     (
         Reason::ProfileMissing,
+        "profile-missing",
         [
             "Your profile was not shared",
             "Without it we cannot recognise you, so nobody was signed in.",
@@ -74,6 +85,7 @@ const PAGES: [(Reason, [&str; 4]); 10] = [
     ),
     (
         Reason::NoUserId,
+        "no-user-id",
         [
             "Matrica did not say who you are",
             "Its answer had no user id in it. We never guess one from a name, an e-mail address or a wallet.",
@@ -83,6 +95,7 @@ const PAGES: [(Reason, [&str; 4]); 10] = [
     ),
     (
         Reason::OtherAccount,
+        "other-account",
         [
             "You came back as somebody else",
             "The Matrica account that you signed in with is not the one you use here.",
@@ -92,6 +105,7 @@ const PAGES: [(Reason, [&str; 4]); 10] = [
     ),
     (
         Reason::Disabled,
+        "disabled",
         [
             "This account is locked",
             "The operator of this site has locked it.",
@@ -101,6 +115,7 @@ const PAGES: [(Reason, [&str; 4]); 10] = [
     ),
     (
         Reason::Busy,
+        "busy",
         [
             "Temporarily unavailable",
             "Something on our side does not work right now, so the sign-in could not be finished.",

@@ -10,7 +10,6 @@ use super::{assets, headers::SignInForm};
 use crate::{app::App, session::CurrentUser};
 
 /// The frame around each page.
-#[derive(Debug)]
 pub(super) struct Layout {
     pub(super) css: &'static str,
     pub(super) icon: &'static str,

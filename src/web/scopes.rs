@@ -1,7 +1,7 @@
 //! Scopes in words: what is asked for, and what for.
 
 /// A scope as people read it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ScopeLine {
     pub name: String,
     pub title: String,

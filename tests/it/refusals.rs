@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use matrica_starter::{
     clock,
-    login::{LoginError, Reason},
+    login::LoginError,
     provider::{CodeVerifier, State},
     return_to::ReturnTo,
     session::attempt::Attempt,
+    web::notices,
 };
 use reqwest::{Method, header::HeaderMap};
 use serde_json::json;
@@ -188,15 +189,15 @@ async fn check(error: LoginError) {
         assert_eq!(app.count("select count(*) from sessions").await, 0, "{error:?}");
         assert_eq!(app.count("select count(*) from grants").await, 0, "{error:?}");
     }
-    if error.reason() == Reason::BadRequest {
+    let Some(slug) = notices::slug(error.reason()) else {
         assert_eq!(answer.status, 400);
         for reference in ["src=", "http:", "https:", "//", "url("] {
             assert!(!answer.body.contains(reference), "{error:?}: a page under this address refers to nothing");
         }
         assert!(answer.body.contains("href=\"/login\""));
         return;
-    }
-    let answer = answer.assert_refused(error.reason().as_str());
+    };
+    let answer = answer.assert_refused(slug);
     let page = browser.get(answer.location()).await.assert_status(200);
     assert!(page.body.contains("role=\"alert\""), "{error:?}");
     let reference = answer.location().split("ref=").nth(1).unwrap().split('&').next().unwrap();
