@@ -6,6 +6,7 @@ mod support;
 
 mod callback;
 mod configuration;
+mod cost;
 mod csrf;
 mod demo_provider;
 mod logs;

@@ -6,6 +6,7 @@ pub mod database;
 pub mod logs;
 pub mod process;
 pub mod provider;
+pub mod wire;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -61,9 +62,15 @@ impl TestApp {
 
     /// Another replica: the same database, the same provider, the same public URL, a port of its own.
     pub async fn replica(&self) -> Self {
+        self.replica_with(&[]).await
+    }
+
+    pub async fn replica_with(&self, overrides: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        Self::start(listener, url, self.provider.clone(), self.database.clone(), self.settings.clone())
+        let mut settings = self.settings.clone();
+        settings.extend(overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Self::start(listener, url, self.provider.clone(), self.database.clone(), settings)
     }
 
     fn start(

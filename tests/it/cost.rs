@@ -1,0 +1,54 @@
+//! What a login costs the database.
+
+use std::time::Duration;
+
+use crate::support::{TestApp, wire::Wire};
+
+/// Round trips of one login, the connection pool's own included.
+const LOGIN_ROUND_TRIPS: u64 = 5;
+
+#[tokio::test]
+async fn a_login_costs_at_most_five_database_round_trips_and_starting_one_none() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    // One connection, so that its statements are prepared after the first login.
+    let app = first.replica_with(&[("DATABASE_URL", &wire.url), ("DATABASE_MAX_CONNECTIONS", "1")]).await;
+    for (person, number) in [("ada", 0), ("ada", 1), ("collector", 2), ("ada", 3)] {
+        let mut browser = first.browser();
+        let before_start = wire.round_trips();
+        let to_provider = browser.start("/account").await;
+        assert_eq!(wire.round_trips(), before_start, "starting a login asks the database nothing");
+        let callback = first.provider.consent(&to_provider, person).await;
+        let before = wire.round_trips();
+        browser.get(&callback.replace(&first.url, &app.url)).await.assert_redirect("/account");
+        // The pool looks at a connection after its use, behind the answer's back.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let cost = wire.round_trips() - before;
+        assert!(number == 0 || cost <= LOGIN_ROUND_TRIPS, "login {number} took {cost} round trips");
+        assert!(cost >= 3, "the wire counts: {cost}");
+    }
+}
+
+#[tokio::test]
+async fn burning_an_attempt_does_not_wait_for_the_disk_and_storing_the_login_does() {
+    let app = TestApp::spawn().await;
+    app.sql("create table commits (what text, synchronous_commit text)").await;
+    for statement in [
+        "create function note() returns trigger language plpgsql as $$ begin
+             insert into commits values (tg_table_name || ' ' || tg_op, current_setting('synchronous_commit')); return null; end $$",
+        "create trigger note after insert or update on login_attempts for each row execute function note()",
+        "create trigger note after insert on sessions for each row execute function note()",
+        "create trigger note after insert on grants for each row execute function note()",
+        // The test cluster's own setting is off.
+        "do $$ begin execute format('alter database %I set synchronous_commit = on', current_database()); end $$",
+    ] {
+        app.sql(statement).await;
+    }
+    let replica = app.replica().await;
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    browser.get(&callback.replace(&app.url, &replica.url)).await.assert_redirect("/account");
+    let commits =
+        app.text("select string_agg(what || ' ' || synchronous_commit, ', ' order by what) from commits").await;
+    assert_eq!(commits, "grants INSERT on, login_attempts INSERT off, login_attempts UPDATE on, sessions INSERT on");
+}
