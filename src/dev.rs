@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,9 +18,7 @@ use crate::{
     db::schema,
     demo_provider::{self, DemoClient, DemoProvider},
     private_postgres::{Durability, PrivatePostgres, StartError},
-    random,
-    router::router,
-    run, server, telemetry,
+    random, run, server, telemetry,
 };
 
 /// Where `dev` keeps its database and its key, below the current directory.
@@ -84,7 +82,7 @@ pub fn dev(options: &Options) -> anyhow::Result<()> {
         client_secret: Some(secret),
         redirect_uris: vec![redirect_uri],
     };
-    let result = Runtime::new()?.block_on(serve(config, client, port, provider_port, postgres.is_some()));
+    let result = run::block_on(serve(config, client, port, provider_port, postgres.is_some()));
     drop(postgres);
     result
 }
@@ -100,12 +98,9 @@ async fn serve(config: Config, client: DemoClient, port: u16, provider_port: u16
     let provider = DemoProvider::new(vec![client]).serve(provider_listener, stop_provider.clone());
     let provider = tokio::spawn(provider);
     banner(&public_url, provider_port, private);
-    let tasks = app.tasks.clone();
-    let db = app.db.clone();
-    server::serve(listener, router(app), tasks, server::stop_signal()).await;
+    run::serve_until_stopped(app, listener).await;
     stop_provider.cancel();
     let _ = provider.await;
-    db.close().await;
     Ok(())
 }
 
@@ -113,7 +108,7 @@ async fn serve(config: Config, client: DemoClient, port: u16, provider_port: u16
 pub fn demo_provider(options: DemoProviderOptions) -> anyhow::Result<()> {
     let DemoProviderOptions { listen_addr, client_id, client_secret, redirect_uri } = options;
     telemetry::init(telemetry::LogFormat::Pretty);
-    Runtime::new()?.block_on(async {
+    run::block_on(async move {
         let listener =
             TcpListener::bind(listen_addr).await.with_context(|| format!("cannot listen on {listen_addr}"))?;
         println!("Demo provider on http://{listen_addr} for the application {client_id}. Nothing here is real.");

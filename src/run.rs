@@ -26,6 +26,8 @@ use crate::{
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long `serve` waits at its start for a database that does not answer yet.
 const DATABASE_WAIT: Duration = Duration::from_secs(10);
+/// Longest that closing the database connections may take at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `serve --check`: says what is wrong, or that nothing is.
 pub fn check() -> anyhow::Result<()> {
@@ -45,7 +47,7 @@ pub fn serve() -> anyhow::Result<()> {
     let config = Config::from_source(Source::new(&variables))?;
     telemetry::init(config.log_format);
     config.warnings.iter().for_each(|warning| tracing::warn!(event = "configuration", "{warning}"));
-    Runtime::new()?.block_on(async {
+    block_on(async {
         let listen_addr = config.listen_addr;
         let app = App::new(config).context("no certificate authorities are installed (package ca-certificates)")?;
         require_current_schema(&app).await?;
@@ -53,12 +55,25 @@ pub fn serve() -> anyhow::Result<()> {
             .await
             .with_context(|| format!("cannot listen on {listen_addr} (LISTEN_ADDR)"))?;
         tracing::info!(event = "listening", %listen_addr, public_url = app.config.public_url.origin, "listening");
-        let tasks = app.tasks.clone();
-        let db = app.db.clone();
-        server::serve(listener, router(app), tasks, server::stop_signal()).await;
-        db.close().await;
+        serve_until_stopped(app, listener).await;
         Ok(())
     })
+}
+
+/// Serves until the signal to stop, then closes what is left.
+pub(crate) async fn serve_until_stopped(app: App, listener: TcpListener) {
+    let (tasks, db) = (app.tasks.clone(), app.db.clone());
+    server::serve(listener, router(app), tasks, server::stop_signal()).await;
+    // Work that outlived the deadline may still hold a connection.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, db.close()).await;
+}
+
+/// Runs to the end, and does not wait for threads that are stuck in a name lookup.
+pub(crate) fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = Runtime::new()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
 }
 
 /// A server on another schema would fail request by request; it does not start instead.

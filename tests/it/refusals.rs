@@ -254,6 +254,22 @@ fn names_of_refusals_are_unique_and_read_back() {
 }
 
 #[tokio::test]
+async fn clocks_of_replicas_may_differ_by_a_minute_and_no_more() {
+    // An attempt that counts goes on to the exchange, where this code is refused.
+    for (seconds, reason) in
+        [(58, "code_refused"), (62, "attempt_expired"), (-598, "code_refused"), (-601, "attempt_expired")]
+    {
+        let app = TestApp::spawn().await;
+        let mut browser = app.browser();
+        let state = State::generate();
+        let text = exposed(&state);
+        plant(&app, &mut browser, state, clock::now() + Duration::seconds(seconds));
+        let answer = browser.get(&format!("/auth/callback?code=x&state={text}")).await;
+        assert_eq!(logs::field(answer.header("x-request-id"), "reason").as_deref(), Some(reason), "{seconds}");
+    }
+}
+
+#[tokio::test]
 async fn expired_used_foreign_and_altered_attempts_look_the_same() {
     let mut pages = Vec::new();
     for error in
