@@ -1,6 +1,6 @@
 //! Logs: one line per request and per event, with a request id, without anything secret.
 
-use std::{convert::Infallible, time::Instant};
+use std::{convert::Infallible, io::IsTerminal, time::Instant};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request},
@@ -45,7 +45,9 @@ pub fn init(format: LogFormat) {
     // A second call, in tests, changes nothing.
     let _ = match format {
         LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_span_list(false)).try_init(),
-        LogFormat::Pretty => registry.with(fmt::layer().compact().with_target(false)).try_init(),
+        LogFormat::Pretty => registry
+            .with(fmt::layer().compact().with_target(false).with_ansi(std::io::stdout().is_terminal()))
+            .try_init(),
     };
 }
 
