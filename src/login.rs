@@ -149,14 +149,14 @@ async fn admit(
     let identity = app.user_api.identity(&tokens.access_token, deadline).await?;
     timings.profile_ms = Some(millis_used(deadline) - timings.exchange_ms.unwrap_or_default());
     let session = SessionId::generate();
-    for last in (1..=STORE_TRIES).map(|number| number == STORE_TRIES) {
+    for _ in 0..STORE_TRIES {
         match store(app, attempt, tokens, &identity, session, current, *timings).await {
-            Ok(Ok(Stored::Done)) => return Ok(session),
-            Ok(Ok(Stored::Disabled)) => return Err(LoginError::Disabled),
-            Ok(Ok(Stored::OtherUserId)) if !last => {}
-            Ok(Err(error)) => return Err(error),
-            Ok(Ok(Stored::OtherUserId)) | Err(_) if last => return Err(LoginError::Unavailable),
-            _ => tokio::time::sleep(STORE_PAUSE).await,
+            Ok(Stored::Done) => return Ok(session),
+            Ok(Stored::Disabled) => return Err(LoginError::Disabled),
+            // Another first login of the same person came in between; now their id is known.
+            Ok(Stored::OtherUserId) => {}
+            Err(LoginError::Unavailable) => tokio::time::sleep(STORE_PAUSE).await,
+            Err(error) => return Err(error),
         }
     }
     Err(LoginError::Unavailable)
@@ -171,13 +171,13 @@ async fn store(
     session: SessionId,
     current: Option<&CurrentUser>,
     timings: Timings,
-) -> Result<Result<Stored, LoginError>, db::Error> {
-    let mut connection = app.db.acquire().await?;
+) -> Result<Stored, LoginError> {
+    let mut connection = app.db.acquire().await.map_err(db::Error::from)?;
     let known = logins::find_user_id(&mut connection, &identity.subject).await?;
     // Whoever was signed in here, at the start or now, must be who comes back: never switch or merge silently.
     let others = [attempt.user_id, current.map(|user| user.user_id)];
     if others.iter().flatten().any(|user_id| Some(*user_id) != known) {
-        return Ok(Err(LoginError::SwitchedAccount));
+        return Err(LoginError::SwitchedAccount);
     }
     let grant = app.vault.seal(known.unwrap_or_else(uuid::Uuid::new_v4), tokens);
     let login = NewLogin {
@@ -189,7 +189,7 @@ async fn store(
         replaces: current.map(|user| user.session_hash),
         timings,
     };
-    Ok(Ok(logins::store(&mut connection, &login).await?))
+    Ok(logins::store(&mut connection, &login).await?)
 }
 
 /// Tokens that we were given and do not keep: revoked once, best effort.
@@ -226,7 +226,7 @@ pub async fn sign_out(app: &App, session: [u8; 32]) -> Result<(), db::Error> {
 /// The loser of a race never sends the code: it waits for what the winner finds out.
 async fn outcome_of_first(db: &db::Db, state: &State, signed_in: bool) -> Result<Option<SessionId>, LoginError> {
     loop {
-        let burnt = attempts::find(db, state).await.map_err(|_| LoginError::Unavailable)?;
+        let burnt = attempts::find(db, state).await?;
         let burnt = burnt.ok_or(LoginError::AlreadyUsed)?;
         let recent = burnt.age < OUTCOME_WAIT.as_secs_f64();
         match burnt.outcome.as_deref() {

@@ -1,6 +1,7 @@
 //! Every way a sign-in can be refused: one variant each, one name each, and which page says what to do next.
 
 use crate::{
+    db,
     matrica::ApiError,
     provider::{CallbackError, TokenError},
     session::attempt::AttemptError,
@@ -123,6 +124,12 @@ impl LoginError {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         REFUSALS.iter().find(|(_, known, _)| *known == name).map(|(error, ..)| *error)
+    }
+}
+
+impl From<db::Error> for LoginError {
+    fn from(_: db::Error) -> Self {
+        Self::Unavailable
     }
 }
 
