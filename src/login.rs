@@ -55,6 +55,8 @@ pub struct Ended {
     pub result: Result<Option<SessionId>, LoginError>,
     /// Whether this callback used the attempt up, so that its cookie can go.
     pub consumed: bool,
+    /// What names this attempt in logs, in `login_attempts` and on the page.
+    pub reference: String,
 }
 
 /// Continues an attempt with what the provider sent back. Never cut short by the browser going away.
@@ -63,41 +65,52 @@ pub async fn complete(app: App, attempt: Attempt, outcome: Outcome, current: Opt
     let signed_in = current.is_some();
     let state = attempt.state.clone();
     let (db, reference) = (app.db.clone(), state.reference());
-    let ended = match tracker.spawn(burn_and_run(app, attempt, outcome, current).in_current_span()).await {
+    let first = async move {
+        let ended = burn_and_run(app, attempt, outcome, current).await;
+        ended.inspect(report)
+    };
+    match tracker.spawn(first.in_current_span()).await {
         Ok(Some(ended)) => ended,
         // Waiting for somebody else's outcome may well be cut short.
-        Ok(None) => Ended { result: outcome_of_first(&db, &state, signed_in).await, consumed: false },
+        Ok(None) => {
+            let ended = Ended { result: outcome_of_first(&db, &state, signed_in).await, consumed: false, reference };
+            report(&ended);
+            ended
+        }
         // The task broke; where, its panic message says.
-        Err(_) => Ended { result: Err(LoginError::Unavailable), consumed: true },
-    };
-    match &ended.result {
+        Err(_) => Ended { result: Err(LoginError::Unavailable), consumed: true, reference },
+    }
+}
+
+fn report(Ended { result, reference, .. }: &Ended) {
+    match result {
         Ok(Some(_)) => tracing::info!(event = "login_finished", reference, "signed in"),
         Ok(None) => tracing::info!(event = "login_repeated", reference, "second callback of a finished login"),
         Err(error) => tracing::warn!(event = "login_failed", reference, reason = error.name(), "login failed"),
     }
-    ended
 }
 
 /// None when another callback with this attempt came first.
 async fn burn_and_run(app: App, attempt: Attempt, outcome: Outcome, current: Option<CurrentUser>) -> Option<Ended> {
+    let reference = attempt.state.reference();
     let code = match outcome {
         Outcome::Code(code) => Ok(code),
         Outcome::Denied => Err(LoginError::Denied),
         Outcome::Error => Err(LoginError::ProviderError),
-        Outcome::Nothing => return Some(Ended { result: Err(LoginError::MissingCode), consumed: false }),
+        Outcome::Nothing => return Some(Ended { result: Err(LoginError::MissingCode), consumed: false, reference }),
     };
     let known_outcome = code.as_ref().err().map(|error| error.name());
     match attempts::burn(&app.db, &attempt.state, known_outcome).await {
         Ok(Burn::Won) => {}
         Ok(Burn::Lost) => return None,
         // Not used up: the same callback may still succeed once the database is back.
-        Err(_) => return Some(Ended { result: Err(LoginError::Unavailable), consumed: false }),
+        Err(_) => return Some(Ended { result: Err(LoginError::Unavailable), consumed: false, reference }),
     }
     let result = match code {
         Ok(code) => run(&app, &attempt, &code, current.as_ref()).await,
         Err(error) => Err(error),
     };
-    Some(Ended { result: result.map(Some), consumed: true })
+    Some(Ended { result: result.map(Some), consumed: true, reference })
 }
 
 /// Exchange, profile, store; on failure the outcome is written down and what we were given is given back.

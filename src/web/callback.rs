@@ -53,8 +53,7 @@ pub async fn callback(
             };
         }
     };
-    let reference = attempt.state.reference();
-    let Ok(user) = user else { return refuse(LoginError::Unavailable, &reference, None) };
+    let Ok(user) = user else { return refuse(LoginError::Unavailable, request_id.as_str(), None) };
     let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
     let ended = login::complete(app.clone(), attempt, outcome, user).await;
     let mut response = match ended.result {
@@ -66,7 +65,7 @@ pub async fn callback(
             }
             response
         }
-        Err(error) => refuse(error, &reference, Some(&return_to)),
+        Err(error) => refuse(error, &ended.reference, Some(&return_to)),
     };
     if ended.consumed {
         response.headers_mut().append(header::SET_COOKIE, app.attempt_cookies.remove(&state));
