@@ -9,7 +9,7 @@ pub mod sessions;
 use std::time::Duration;
 
 use sqlx::{
-    Connection, Executor, PgPool,
+    Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -88,10 +88,4 @@ fn options(settings: &config::Database) -> PgConnectOptions {
 /// One connection of its own without our timeouts, for migrations.
 async fn connect(settings: &config::Database) -> Result<sqlx::PgConnection, sqlx::Error> {
     sqlx::PgConnection::connect_with(&options(settings)).await
-}
-
-/// Whether the database answers at all.
-pub async fn ping(db: &Db) -> Result<(), Error> {
-    db.execute("").await?;
-    Ok(())
 }

@@ -16,7 +16,7 @@ use crate::{
         attempts::{self, Burn, Timings},
         logins::{self, NewLogin, Stored},
     },
-    matrica::Identity,
+    matrica::{Identity, Subject},
     provider::{AuthorizationCode, CodeVerifier, Outcome, State, TokenSet},
     return_to::ReturnTo,
     session::{CurrentUser, SessionId, attempt::Attempt},
@@ -100,7 +100,7 @@ async fn burn_and_run(app: App, attempt: Attempt, outcome: Outcome, current: Opt
         Outcome::Nothing => return Some(Ended { result: Err(LoginError::MissingCode), consumed: false, reference }),
     };
     let known_outcome = code.as_ref().err().map(|error| error.name());
-    match attempts::burn(&app.db, &attempt.state, known_outcome).await {
+    match attempts::burn(&app.db, &attempt.state.hash(), &reference, known_outcome).await {
         Ok(Burn::Won) => {}
         Ok(Burn::Lost) => return None,
         // Not used up: the same callback may still succeed once the database is back.
@@ -136,7 +136,7 @@ async fn run(
     };
     if let Err(error) = &result {
         // The person's answer does not depend on this line; a second callback then says "already used".
-        let _ = attempts::finish(&app.db, &attempt.state, error.name(), timings).await;
+        let _ = attempts::finish(&app.db, &attempt.state.hash(), error.name(), timings).await;
     }
     result
 }
@@ -186,7 +186,8 @@ async fn store(
     timings: Timings,
 ) -> Result<Stored, LoginError> {
     let mut connection = app.db.acquire().await.map_err(db::Error::from)?;
-    let known = logins::find_user_id(&mut connection, &identity.subject).await?;
+    let Subject { id: subject, source } = &identity.subject;
+    let known = logins::find_user_id(&mut connection, subject, source.as_str()).await?;
     // Whoever was signed in here, at the start or now, must be who comes back: never switch or merge silently.
     let others = [attempt.user_id, current.map(|user| user.user_id)];
     if others.iter().flatten().any(|user_id| Some(*user_id) != known) {
@@ -194,8 +195,11 @@ async fn store(
     }
     let grant = app.vault.seal(known.unwrap_or_else(uuid::Uuid::new_v4), tokens);
     let login = NewLogin {
-        state: &attempt.state,
-        identity,
+        state_hash: &attempt.state.hash(),
+        subject,
+        subject_source: source.as_str(),
+        display_name: &identity.display_name,
+        picture_url: identity.picture_url.as_deref(),
         grant: &grant,
         session: session.hash(),
         session_lifetime: app.config.session.absolute.as_secs_f64(),
@@ -239,7 +243,7 @@ pub async fn sign_out(app: &App, session: [u8; 32]) -> Result<(), db::Error> {
 /// The loser of a race never sends the code: it waits for what the winner finds out.
 async fn outcome_of_first(db: &db::Db, state: &State, signed_in: bool) -> Result<Option<SessionId>, LoginError> {
     loop {
-        let burnt = attempts::find(db, state).await?;
+        let burnt = attempts::find(db, &state.hash()).await?;
         let burnt = burnt.ok_or(LoginError::AlreadyUsed)?;
         let recent = burnt.age < OUTCOME_WAIT.as_secs_f64();
         match burnt.outcome.as_deref() {

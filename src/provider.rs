@@ -88,10 +88,9 @@ impl Provider {
             .await
             .map_err(TokenError::from_transport)?;
         let status = response.status().as_u16();
-        let retry_after = http::retry_after(response.headers());
         let body = http::read_capped(response, TOKEN_ANSWER_MAX).await;
         if status != 200 {
-            return Err(error::classify(status, retry_after, body.as_deref().unwrap_or_default()));
+            return Err(error::classify(status, body.as_deref().unwrap_or_default()));
         }
         let body = body.map_err(|_| TokenError::Lost)?;
         token::parse(&body, &self.settings.scopes, sent).map_err(TokenError::Unreadable)

@@ -4,13 +4,13 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::{
-    db::{self, Db, grants::StoredGrant},
+    db::{
+        self, Db,
+        grants::{FIRST_GENERATION, SealedGrant, StoredGrant},
+    },
     provider::{Token, TokenSet},
     seal::{OpenError, Sealer},
 };
-
-/// First generation of a grant; every refresh adds one.
-pub const FIRST_GENERATION: i64 = 1;
 
 /// Which of a grant's two tokens: part of the seal, so one never opens as the other.
 #[derive(Clone, Copy)]
@@ -42,19 +42,6 @@ pub enum VaultError {
     Unopenable(#[from] OpenError),
     #[error(transparent)]
     Database(#[from] db::Error),
-}
-
-/// A grant ready to be stored: tokens sealed for exactly one row.
-pub struct SealedGrant {
-    pub id: Uuid,
-    pub user_id: Uuid,
-    pub access_token: Vec<u8>,
-    pub refresh_token: Option<Vec<u8>>,
-    pub scope: String,
-    /// Seconds since the request that brought the access token was sent.
-    pub age: f64,
-    /// Seconds that the access token lives, counted from then.
-    pub lifetime: f64,
 }
 
 /// What is known of somebody's connection to Matrica without opening it.

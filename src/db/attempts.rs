@@ -1,7 +1,6 @@
 //! `login_attempts`: burning an attempt, its outcome, and what a second callback learns of it.
 
 use super::{Db, Error};
-use crate::provider::State;
 
 /// Outcome of an attempt that ended with a session.
 pub const SIGNED_IN: &str = "signed_in";
@@ -30,13 +29,13 @@ pub struct Timings {
 
 /// Uses the attempt up, once and for all. Committed, and so visible to every replica, when this returns; it need not
 /// be on disk, because a code outlives a database crash by seconds only, so this commit does not wait for the disk.
-pub async fn burn(db: &Db, state: &State, outcome: Option<&str>) -> Result<Burn, Error> {
+pub async fn burn(db: &Db, state_hash: &[u8; 32], reference: &str, outcome: Option<&str>) -> Result<Burn, Error> {
     let inserted = sqlx::query!(
         "insert into login_attempts (state_hash, reference, outcome)
          select $1, $2, $3 from (select set_config('synchronous_commit', 'off', true)) as no_disk_wait
          on conflict do nothing",
-        &state.hash(),
-        state.reference(),
+        state_hash,
+        reference,
         outcome,
     )
     .execute(db)
@@ -45,11 +44,11 @@ pub async fn burn(db: &Db, state: &State, outcome: Option<&str>) -> Result<Burn,
 }
 
 /// Writes how a failed attempt ended. A successful one is written together with its session, in `logins`.
-pub async fn finish(db: &Db, state: &State, outcome: &str, timings: Timings) -> Result<(), Error> {
+pub async fn finish(db: &Db, state_hash: &[u8; 32], outcome: &str, timings: Timings) -> Result<(), Error> {
     sqlx::query!(
         "update login_attempts set outcome = $2, exchange_ms = $3, profile_ms = $4, store_ms = $5
          where state_hash = $1 and outcome is null",
-        &state.hash(),
+        state_hash,
         outcome,
         timings.exchange_ms,
         timings.profile_ms,
@@ -61,11 +60,11 @@ pub async fn finish(db: &Db, state: &State, outcome: &str, timings: Timings) -> 
 }
 
 /// A burnt attempt; none if it never was.
-pub async fn find(db: &Db, state: &State) -> Result<Option<Burnt>, Error> {
+pub async fn find(db: &Db, state_hash: &[u8; 32]) -> Result<Option<Burnt>, Error> {
     let row = sqlx::query_as!(
         Burnt,
         r#"select outcome, extract(epoch from now() - burnt_at)::float8 as "age!" from login_attempts where state_hash = $1"#,
-        &state.hash(),
+        state_hash,
     )
     .fetch_optional(db)
     .await?;

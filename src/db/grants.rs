@@ -4,6 +4,22 @@ use uuid::Uuid;
 
 use super::{Db, Error};
 
+/// First generation of a grant; every refresh adds one.
+pub const FIRST_GENERATION: i64 = 1;
+
+/// A grant ready to be stored: tokens sealed for exactly one row.
+pub struct SealedGrant {
+    pub id: Uuid,
+    pub user_id: Uuid,
+    pub access_token: Vec<u8>,
+    pub refresh_token: Option<Vec<u8>>,
+    pub scope: String,
+    /// Seconds since the request that brought the access token was sent.
+    pub age: f64,
+    /// Seconds that the access token lives, counted from then.
+    pub lifetime: f64,
+}
+
 /// A grant as stored. The tokens are sealed.
 pub struct StoredGrant {
     pub id: Uuid,

@@ -5,18 +5,17 @@ use uuid::Uuid;
 use super::{
     Db, Error,
     attempts::{SIGNED_IN, Timings},
-    grants::StoredGrant,
-};
-use crate::{
-    matrica::{Identity, Subject},
-    provider::State,
-    vault::{FIRST_GENERATION, SealedGrant},
+    grants::{FIRST_GENERATION, SealedGrant, StoredGrant},
 };
 
 /// Everything a completed login stores.
 pub struct NewLogin<'a> {
-    pub state: &'a State,
-    pub identity: &'a Identity,
+    /// Names the attempt, whose outcome is written too.
+    pub state_hash: &'a [u8; 32],
+    pub subject: &'a str,
+    pub subject_source: &'a str,
+    pub display_name: &'a str,
+    pub picture_url: Option<&'a str>,
     pub grant: &'a SealedGrant,
     /// SHA-256 of the new session's cookie value.
     pub session: [u8; 32],
@@ -39,20 +38,16 @@ pub enum Stored {
 }
 
 /// The id of a person who has signed in before.
-pub async fn find_user_id(db: &mut sqlx::PgConnection, subject: &Subject) -> Result<Option<Uuid>, Error> {
-    let id = sqlx::query_scalar!(
-        "select id from users where subject_source = $1 and subject = $2",
-        subject.source.as_str(),
-        subject.id,
-    )
-    .fetch_optional(db)
-    .await?;
+pub async fn find_user_id(db: &mut sqlx::PgConnection, subject: &str, source: &str) -> Result<Option<Uuid>, Error> {
+    let id = sqlx::query_scalar!("select id from users where subject_source = $1 and subject = $2", source, subject,)
+        .fetch_optional(db)
+        .await?;
     Ok(id)
 }
 
 /// Stores a login. Safe to repeat when the answer was lost: every key in it was made by us.
 pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<Stored, Error> {
-    let NewLogin { state, identity, grant, timings, .. } = login;
+    let NewLogin { grant, timings, .. } = login;
     let row = sqlx::query!(
         r#"with person as (
                insert into users (id, subject, subject_source, display_name, picture_url)
@@ -87,10 +82,10 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
            )
            select id = $1 as "expected!", disabled_at is not null as "disabled!" from person"#,
         grant.user_id,
-        identity.subject.id,
-        identity.subject.source.as_str(),
-        identity.display_name,
-        identity.picture_url,
+        login.subject,
+        login.subject_source,
+        login.display_name,
+        login.picture_url,
         grant.id,
         FIRST_GENERATION,
         grant.access_token,
@@ -104,7 +99,7 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
         SIGNED_IN,
         timings.exchange_ms,
         timings.profile_ms,
-        &state.hash(),
+        login.state_hash,
     )
     .fetch_one(db)
     .await?;

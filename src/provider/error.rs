@@ -1,7 +1,5 @@
 //! What can go wrong at the token endpoint, told apart by what it means for the person and for us.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 /// A failed call to the token or revocation endpoint. Holds no secret and no foreign text.
@@ -21,7 +19,7 @@ pub enum TokenError {
     Misconfigured { code: &'static str },
     /// 429 or 5xx: later, perhaps.
     #[error("the provider is unavailable (status {status})")]
-    Unavailable { status: u16, retry_after: Option<Duration> },
+    Unavailable { status: u16 },
     /// A status that the protocol does not know, redirects included.
     #[error("the provider answered with status {status}")]
     Unexpected { status: u16 },
@@ -43,7 +41,7 @@ const OUR_MISTAKES: [&str; 5] =
     ["invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"];
 
 /// By status first, then by the body, which may be anything.
-pub(super) fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) -> TokenError {
+pub(super) fn classify(status: u16, body: &[u8]) -> TokenError {
     match status {
         400 | 401 => match error_code(body).as_deref() {
             Some("invalid_grant") => TokenError::InvalidGrant,
@@ -51,7 +49,7 @@ pub(super) fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) 
                 code: OUR_MISTAKES.into_iter().find(|known| Some(*known) == code).unwrap_or("unknown"),
             },
         },
-        429 | 500..600 => TokenError::Unavailable { status, retry_after },
+        429 | 500..600 => TokenError::Unavailable { status },
         _ => TokenError::Unexpected { status },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Response, header::HeaderMap, redirect::Policy};
+use reqwest::{Client, Response, redirect::Policy};
 
 /// Longest wait for a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -10,8 +10,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest a whole call may take when it names no shorter time.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// `Retry-After` is believed within these bounds only, in seconds.
-const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=900;
 
 /// A client that keeps at most `idle_connections` open for later. Fails when no certificate authority is installed.
 #[expect(clippy::disallowed_methods, reason = "this is the door that the lint points to")]
@@ -50,11 +48,4 @@ pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// `Retry-After` in seconds, within bounds; dates and nonsense count as absent.
-#[must_use]
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.clamp(*RETRY_AFTER.start(), *RETRY_AFTER.end())))
 }
