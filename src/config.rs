@@ -138,8 +138,8 @@ impl Database {
 }
 
 fn read_database(env: &mut Source<'_>) -> Option<Database> {
-    let insecure = env.or_default("DATABASE_TLS", "verify-full", rules::database_tls)?;
-    let options = env.required_secret("DATABASE_URL", |url| rules::database_url(url, insecure));
+    let insecure = env.or_default("DATABASE_TLS", "verify-full", rules::database_tls);
+    let options = env.required_secret("DATABASE_URL", |url| rules::database_url(url, insecure.unwrap_or(false)));
     let max_connections = env.or_default("DATABASE_MAX_CONNECTIONS", "10", rules::connection_count);
     Some(Database { options: options?, max_connections: max_connections? })
 }

@@ -11,24 +11,28 @@ pub use self::error::{LoginError, Reason};
 use crate::{
     app::App,
     clock,
+    config::Config,
     db::{
         self,
-        attempts::{self, Burn, Timings},
+        attempts::{self, Burn, Burnt, Timings},
         logins::{self, NewLogin, Stored},
     },
     matrica::{Identity, Subject},
-    provider::{AuthorizationCode, CodeVerifier, Outcome, State, TokenSet},
+    provider::{AuthorizationCode, CodeVerifier, Outcome, State, Token, TokenSet},
     return_to::ReturnTo,
     session::{CurrentUser, SessionId, attempt::Attempt},
 };
 
-/// Longest that exchange and profile may take together. The code lives about a minute.
+/// From the callback's arrival until the provider must have answered everything. The code lives about a minute.
 const PROVIDER_BUDGET: Duration = Duration::from_secs(10);
-/// How often a login is stored anew when the database fails in between, and the pause before each time.
-const STORE_TRIES: usize = 3;
+/// How long storing a login may take after that, tries included; the whole stays below the router's timeout.
+const STORE_BUDGET: Duration = Duration::from_secs(3);
+/// The pause before a login is stored anew when the database failed in between.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// Longest that finding out takes whether an interrupted store went through after all.
+const OUTCOME_LOOK: Duration = Duration::from_secs(1);
 /// Longest that a second, identical callback waits for the outcome of the first, and how often it looks.
-const OUTCOME_WAIT: Duration = Duration::from_secs(12);
+const OUTCOME_WAIT: Duration = Duration::from_secs(10);
 const OUTCOME_POLL: Duration = Duration::from_millis(100);
 
 /// The scope without which nobody can be recognised.
@@ -60,13 +64,19 @@ pub struct Ended {
 }
 
 /// Continues an attempt with what the provider sent back. Never cut short by the browser going away.
-pub async fn complete(app: App, attempt: Attempt, outcome: Outcome, current: Option<CurrentUser>) -> Ended {
+pub async fn complete(
+    app: App,
+    attempt: Attempt,
+    outcome: Outcome,
+    current: Option<CurrentUser>,
+    arrived: Instant,
+) -> Ended {
     let tracker = app.tasks.tracker.clone();
     let signed_in = current.is_some();
     let state = attempt.state.clone();
     let (db, reference) = (app.db.clone(), state.reference());
     let first = async move {
-        let ended = burn_and_run(app, attempt, outcome, current).await;
+        let ended = burn_and_run(app, attempt, outcome, current, arrived + PROVIDER_BUDGET).await;
         ended.inspect(report)
     };
     match tracker.spawn(first.in_current_span()).await {
@@ -91,7 +101,13 @@ fn report(Ended { result, reference, .. }: &Ended) {
 }
 
 /// None when another callback with this attempt came first.
-async fn burn_and_run(app: App, attempt: Attempt, outcome: Outcome, current: Option<CurrentUser>) -> Option<Ended> {
+async fn burn_and_run(
+    app: App,
+    attempt: Attempt,
+    outcome: Outcome,
+    current: Option<CurrentUser>,
+    deadline: Instant,
+) -> Option<Ended> {
     let reference = attempt.state.reference();
     let code = match outcome {
         Outcome::Code(code) => Ok(code),
@@ -99,6 +115,9 @@ async fn burn_and_run(app: App, attempt: Attempt, outcome: Outcome, current: Opt
         Outcome::Error => Err(LoginError::ProviderError),
         Outcome::Nothing => return Some(Ended { result: Err(LoginError::MissingCode), consumed: false, reference }),
     };
+    if app.tasks.shutdown.is_cancelled() {
+        return Some(Ended { result: Err(LoginError::Unavailable), consumed: false, reference });
+    }
     let known_outcome = code.as_ref().err().map(|error| error.name());
     match attempts::burn(&app.db, &attempt.state.hash(), &reference, known_outcome).await {
         Ok(Burn::Won) => {}
@@ -107,7 +126,7 @@ async fn burn_and_run(app: App, attempt: Attempt, outcome: Outcome, current: Opt
         Err(_) => return Some(Ended { result: Err(LoginError::Unavailable), consumed: false, reference }),
     }
     let result = match code {
-        Ok(code) => run(&app, &attempt, &code, current.as_ref()).await,
+        Ok(code) => run(&app, &attempt, &code, current.as_ref(), deadline).await,
         Err(error) => Err(error),
     };
     Some(Ended { result: result.map(Some), consumed: true, reference })
@@ -119,16 +138,16 @@ async fn run(
     attempt: &Attempt,
     code: &AuthorizationCode,
     current: Option<&CurrentUser>,
+    deadline: Instant,
 ) -> Result<SessionId, LoginError> {
     let mut timings = Timings::default();
-    let deadline = Instant::now() + PROVIDER_BUDGET;
     let exchanged = app.provider.exchange(code, &attempt.code_verifier, deadline).await;
     timings.exchange_ms = Some(millis_used(deadline));
     let result = match exchanged {
         Ok(tokens) => {
             let result = admit(app, attempt, &tokens, current, deadline, &mut timings).await;
-            if result.is_err() {
-                give_back(app, tokens);
+            if let Err(error) = result {
+                give_back(app, tokens, error);
             }
             result
         }
@@ -162,17 +181,27 @@ async fn admit(
     let identity = app.user_api.identity(&tokens.access_token, deadline).await?;
     timings.profile_ms = Some(millis_used(deadline) - timings.exchange_ms.unwrap_or_default());
     let session = SessionId::generate();
-    for _ in 0..STORE_TRIES {
-        match store(app, attempt, tokens, &identity, session, current, *timings).await {
-            Ok(Stored::Done) => return Ok(session),
-            Ok(Stored::Disabled) => return Err(LoginError::Disabled),
-            // Another first login of the same person came in between; now their id is known.
-            Ok(Stored::OtherUserId) => {}
-            Err(LoginError::Unavailable) => tokio::time::sleep(STORE_PAUSE).await,
-            Err(error) => return Err(error),
+    let storing = async {
+        loop {
+            match store(app, attempt, tokens, &identity, session, current, *timings).await {
+                Ok(Stored::Done) => return Ok(session),
+                Ok(Stored::Disabled) => return Err(LoginError::Disabled),
+                // Another first login of the same person came in between; now their id is known.
+                Ok(Stored::OtherUserId) => {}
+                Err(LoginError::Unavailable) => tokio::time::sleep(STORE_PAUSE).await,
+                Err(error) => return Err(error),
+            }
         }
+    };
+    if let Ok(result) = tokio::time::timeout(STORE_BUDGET, storing).await {
+        return result;
     }
-    Err(LoginError::Unavailable)
+    // The answer of a commit can be lost while the commit is not.
+    let look = tokio::time::timeout(OUTCOME_LOOK, attempts::find(&app.db, &attempt.state.hash())).await;
+    match look {
+        Ok(Ok(Some(Burnt { outcome: Some(outcome), .. }))) if outcome == attempts::SIGNED_IN => Ok(session),
+        _ => Err(LoginError::Unavailable),
+    }
 }
 
 /// One connection, two statements: the tokens are sealed for the person's id, so it must be known first.
@@ -209,35 +238,42 @@ async fn store(
     Ok(logins::store(&mut connection, &login).await?)
 }
 
-/// Tokens that we were given and do not keep: revoked once, best effort.
-fn give_back(app: &App, tokens: TokenSet) {
-    let provider = app.provider.clone();
-    app.tasks.tracker.spawn(async move {
-        let refresh = tokens.refresh_token.map(|token| (token, "refresh_token"));
-        for (token, hint) in refresh.into_iter().chain([(tokens.access_token, "access_token")]) {
-            let revoked = provider.revoke(&token, hint).await;
-            tracing::warn!(
-                event = "orphan_token",
-                hint,
-                revoked = revoked.is_ok(),
-                "gave back a token of a failed login"
-            );
-        }
-    });
+/// Tokens that we were given and do not keep. Those of a person who may have a grant here already stay as they are:
+/// the provider may take them and the stored ones for one family.
+fn give_back(app: &App, tokens: TokenSet, error: LoginError) {
+    if matches!(error, LoginError::SwitchedAccount | LoginError::Disabled) {
+        return;
+    }
+    tracing::warn!(event = "orphan_token", reason = error.name(), "giving back the tokens of a failed login");
+    let refresh = tokens.refresh_token.map(|token| ("refresh_token", token));
+    revoke(app, refresh.into_iter().chain([("access_token", tokens.access_token)]).collect());
 }
 
-/// Ends a session. With somebody's last one their tokens are destroyed too, unless grants are kept.
-pub async fn sign_out(app: &App, session: [u8; 32]) -> Result<(), db::Error> {
-    if let Some(grant) = logins::end_session(&app.db, &session, app.config.keep_grants).await? {
-        for (hint, token) in app.vault.open_deleted(&grant) {
-            let provider = app.provider.clone();
-            app.tasks.tracker.spawn(async move {
-                let revoked = provider.revoke(&token, hint).await;
-                tracing::info!(event = "token_revoked", hint, revoked = revoked.is_ok(), "asked to revoke a token");
-            });
+/// Ends a session. With somebody's last one their tokens are destroyed too, unless grants are kept. Never cut short by
+/// the browser going away: the tokens would be gone here and live on at the provider.
+pub async fn sign_out(app: App, session: [u8; 32]) -> Result<(), LoginError> {
+    let tracker = app.tasks.tracker.clone();
+    let ending = async move {
+        let Config { session: lifetime, keep_grants, .. } = *app.config;
+        if let Some(grant) = logins::end_session(&app.db, &session, lifetime, keep_grants).await? {
+            revoke(&app, app.vault.open_deleted(&grant));
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    tracker.spawn(ending.in_current_span()).await.unwrap_or(Err(LoginError::Unavailable))
+}
+
+/// Asks the provider to revoke tokens that we no longer hold: in this order, once, best effort.
+fn revoke(app: &App, tokens: Vec<(&'static str, Token)>) {
+    let provider = app.provider.clone();
+    app.tasks.tracker.spawn(async move {
+        for (hint, token) in tokens {
+            match provider.revoke(&token, hint).await {
+                Ok(()) => tracing::info!(event = "token_revoked", hint, "a token was revoked"),
+                Err(error) => tracing::warn!(event = "token_not_revoked", hint, %error, "a token was not revoked"),
+            }
+        }
+    });
 }
 
 /// The loser of a race never sends the code: it waits for what the winner finds out.

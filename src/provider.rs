@@ -66,7 +66,7 @@ impl Provider {
 
     /// Revokes a token (RFC 7009). `Ok` means that the provider said so.
     pub async fn revoke(&self, token: &Token, token_type_hint: &str) -> Result<(), TokenError> {
-        let Some(endpoint) = &self.settings.revocation_endpoint else { return Ok(()) };
+        let Some(endpoint) = &self.settings.revocation_endpoint else { return Err(TokenError::NotSent) };
         let form = self.authenticated(&[("token", token.expose()), ("token_type_hint", token_type_hint)]);
         let request = self.http.post(endpoint.clone()).form(&form).timeout(REVOCATION_TIMEOUT);
         let response = request.send().await.map_err(TokenError::from_transport)?;

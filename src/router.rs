@@ -85,7 +85,7 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn_with_state(app.cookie_names.clone(), cookies::guard))
         .layer(csrf::layer(&app.config.public_url.origin))
-        .layer(from_fn_with_state(app.cookie_names.clone(), csrf::refuse_silent));
+        .layer(from_fn_with_state(app.clone(), csrf::refuse_vague));
     with_session.layer(sessions).merge(plain).fallback(not_found).layer(layers).with_state(app)
 }
 
@@ -97,7 +97,7 @@ async fn not_found(_: Request) -> StatusCode {
     StatusCode::NOT_FOUND
 }
 
-/// The panic's text may hold anything, so it is not logged; the hook has printed where it happened.
+/// The hook has logged where it happened.
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!(event = "panic", "a handler panicked");
     StatusCode::INTERNAL_SERVER_ERROR.into_response()

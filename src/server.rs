@@ -6,10 +6,10 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
+use tokio_util::task::TaskTracker;
 
 use crate::app::Tasks;
 
@@ -23,6 +23,8 @@ const CONNECTIONS_MAX: usize = 4096;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(18);
 /// Of that, how much requests may take; the rest is for work that outlives them.
 const DRAIN_REQUESTS: Duration = Duration::from_secs(15);
+/// After this a connection is asked to end: one whose client never reads would hold its place forever.
+const CONNECTION_AGE_MAX: Duration = Duration::from_mins(5);
 /// Pause after a failed accept: usually the process has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,7 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX);
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -45,18 +47,28 @@ pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks, stop: im
             continue;
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
-            // Broken connections are the other side's business.
-            let _ = connection.await;
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let shutdown = tasks.shutdown.clone();
+        connections.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            // How a connection ends is the other side's business.
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(CONNECTION_AGE_MAX) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(DRAIN_REQUESTS, connection).await;
             drop(slot);
         });
     }
+    // Not ready first, then no new connections.
+    tasks.shutdown.cancel();
     drop(listener);
     tracing::info!(event = "stopping", "stopping: no new connections");
-    tasks.shutdown.cancel();
     let deadline = Instant::now() + SHUTDOWN_DEADLINE;
-    let drained = tokio::time::timeout(DRAIN_REQUESTS, graceful.shutdown()).await.is_ok();
+    connections.close();
+    let drained = tokio::time::timeout_at(deadline, connections.wait()).await.is_ok();
     tasks.tracker.close();
     let finished = tokio::time::timeout_at(deadline, tasks.tracker.wait()).await.is_ok();
     tracing::info!(event = "stopped", drained, finished, "stopped");

@@ -42,6 +42,11 @@ pub fn init(format: LogFormat) {
     let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT_LEVEL.to_owned());
     let filter = EnvFilter::try_new(filter(&wanted)).unwrap_or_else(|_| EnvFilter::new(filter(DEFAULT_LEVEL)));
     let registry = tracing_subscriber::registry().with(filter);
+    // A panic's text may hold anything, so only its place is logged.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(event = "panic", place, "a task panicked");
+    }));
     // A second call, in tests, changes nothing.
     let _ = match format {
         LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_span_list(false)).try_init(),

@@ -1,5 +1,6 @@
-//! What a login writes and a logout removes: each one statement, so it happens as a whole or not at all.
+//! What a login writes and a logout removes: as a whole or not at all.
 
+use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
     attempts::{SIGNED_IN, Timings},
     grants::{FIRST_GENERATION, SealedGrant, StoredGrant},
 };
+use crate::config::SessionLifetime;
 
 /// Everything a completed login stores.
 pub struct NewLogin<'a> {
@@ -110,22 +112,40 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
     })
 }
 
-/// Ends a session. When it was the person's last one and grants are not kept, the grant goes with it and is returned,
-/// so that its tokens can be revoked.
-pub async fn end_session(db: &Db, session: &[u8; 32], keep_grant: bool) -> Result<Option<StoredGrant>, Error> {
+/// Ends a session. When it was the person's last live one and grants are not kept, the grant goes with it and is
+/// returned, so that its tokens can be revoked. Runs in a transaction, so call it where nothing cuts it short.
+///
+/// The lock on the person comes first, as in `store`: whoever signs in or out at the same time waits, and the statements
+/// after it see what they did.
+pub async fn end_session(
+    db: &Db,
+    session: &[u8; 32],
+    lifetime: SessionLifetime,
+    keep_grant: bool,
+) -> Result<Option<StoredGrant>, Error> {
+    let mut connection = db.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    let user_id = sqlx::query_scalar!(
+        "select users.id from users join sessions on user_id = users.id where id_hash = $1 for update of users",
+        session,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(user_id) = user_id else { return Ok(None) };
+    sqlx::query!("delete from sessions where id_hash = $1", session).execute(&mut *transaction).await?;
     let grant = sqlx::query_as!(
         StoredGrant,
-        r#"with ended as (
-               delete from sessions where id_hash = $1 returning user_id
+        r#"delete from grants where user_id = $1 and not $2 and not exists (
+               select from sessions where user_id = $1 and now() < expires_at
+                                      and last_seen_at > now() - make_interval(secs => $3)
            )
-           delete from grants using ended
-           where grants.user_id = ended.user_id and not $2
-             and not exists (select from sessions where sessions.user_id = ended.user_id and id_hash <> $1)
-           returning grants.id, grants.user_id, generation, access_token, refresh_token, scope, false as "live!""#,
-        session,
+           returning id, user_id, generation, access_token, refresh_token, scope, false as "live!""#,
+        user_id,
         keep_grant,
+        lifetime.idle.as_secs_f64(),
     )
-    .fetch_optional(db)
+    .fetch_optional(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     Ok(grant)
 }

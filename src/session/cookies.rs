@@ -8,10 +8,12 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use percent_encoding::percent_decode_str;
 use time::Duration;
 
 use super::SessionId;
+
+/// More cookies with names of ours than any browser of ours has; then none of them counts.
+const OURS_MAX: usize = 16;
 
 /// The names of our cookies and whether they are `Secure`: that follows from `PUBLIC_URL`.
 #[derive(Clone)]
@@ -74,10 +76,11 @@ pub fn has_session(headers: &HeaderMap, names: &CookieNames) -> bool {
     read(headers, &names.session).any(|(name, _)| name == names.session)
 }
 
-/// Lets through only cookies whose raw name is exactly ours, and each only if it is there once.
+/// Lets through only cookies with plain names and values, and each of ours only if it is there once.
 ///
 /// The parser behind percent-decodes and trims names, and the last one wins. A sibling subdomain may set
-/// `%5F%5FHost-sid`, which no browser protects, and would override a `__Host-` cookie with it.
+/// `%5F%5FHost-sid`, which no browser protects, and would override a `__Host-` cookie with it. It also gives up on the
+/// whole header for one byte that is no text, so a foreign cookie could sign people out.
 pub async fn guard(State(names): State<Arc<CookieNames>>, mut request: Request, next: Next) -> Response {
     if request.headers().contains_key(header::COOKIE) {
         let clean = clean(request.headers(), &names);
@@ -87,50 +90,45 @@ pub async fn guard(State(names): State<Arc<CookieNames>>, mut request: Request, 
         }
     }
     let mut response = next.run(request).await;
-    mend_removals(response.headers_mut(), &names);
+    keep_own_removals(response.headers_mut(), &names);
     response
 }
 
-/// The `Cookie` header that the rest of the application sees; other applications' cookies pass untouched.
+/// The `Cookie` header that the rest of the application sees.
 fn clean(headers: &HeaderMap, names: &CookieNames) -> Option<HeaderValue> {
     let lines = headers.get_all(header::COOKIE).into_iter();
-    let pairs: Vec<&[u8]> =
-        lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii).collect();
-    let name_of = |pair: &[u8]| pair.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec).unwrap_or_default();
-    let mut kept: Vec<&[u8]> = Vec::new();
-    for pair in &pairs {
-        let name = name_of(pair);
-        let raw = String::from_utf8_lossy(&name);
-        let read_as = percent_decode_str(&raw).decode_utf8_lossy().trim().to_owned();
-        let ours = names.is_ours(&read_as);
-        let honest = raw == read_as && pairs.iter().filter(|other| name_of(other) == name).count() == 1;
-        if ours && !honest {
-            tracing::warn!(event = "cookie_refused", "a cookie imitates or repeats one of ours");
-        } else {
-            kept.push(pair);
-        }
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+    let plain = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()).filter(|pair| is_plain(pair));
+    let (ours, mut kept): (Vec<&str>, Vec<&str>) = plain.partition(|pair| names.is_ours(name_of(pair)));
+    if ours.len() <= OURS_MAX {
+        let once = |pair: &&&str| ours.iter().filter(|other| name_of(other) == name_of(pair)).count() == 1;
+        kept.extend(ours.iter().filter(once));
     }
-    HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok().filter(|value| !value.is_empty())
+    HeaderValue::from_str(&kept.join("; ")).ok().filter(|value| !value.is_empty())
 }
 
-/// tower-sessions removes the cookie of a dead session without `Secure`, which browsers refuse for `__Host-` cookies,
-/// and does so behind the back of a login that has just set a new one.
-fn mend_removals(headers: &mut HeaderMap, names: &CookieNames) {
-    let session = format!("{}=", names.session);
-    let value_of = |cookie: &HeaderValue| {
-        let value = cookie.as_bytes().strip_prefix(session.as_bytes())?;
-        Some(value.split(|byte| *byte == b';').next().is_some_and(<[u8]>::is_empty))
-    };
-    let cookies: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).into_iter().cloned().collect();
-    if !cookies.iter().any(|cookie| value_of(cookie) == Some(true)) {
-        return;
-    }
-    headers.remove(header::SET_COOKIE);
-    let replaced = cookies.iter().any(|cookie| value_of(cookie) == Some(false));
-    for cookie in cookies.iter().filter(|cookie| value_of(cookie) != Some(true)) {
-        headers.append(header::SET_COOKIE, cookie.clone());
-    }
-    if !replaced {
-        headers.append(header::SET_COOKIE, names.remove_session());
+fn name_of(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default()
+}
+
+/// A name that every parser reads alike, and a value of printable ASCII.
+fn is_plain(pair: &str) -> bool {
+    let name = name_of(pair);
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(token) && pair.bytes().all(|byte| (0x20..=0x7E).contains(&byte))
+}
+
+/// Drops removals of the session cookie that are not our own. tower-sessions removes the cookie of a dead session from
+/// any page that sees it: without `Secure`, which browsers refuse for `__Host-` cookies, and late enough to hit the
+/// cookie of a login that has just succeeded in another tab. Only signing out removes.
+fn keep_own_removals(headers: &mut HeaderMap, names: &CookieNames) {
+    let (removal, own) = (format!("{}=;", names.session), names.remove_session());
+    let foreign = |cookie: &HeaderValue| cookie.as_bytes().starts_with(removal.as_bytes()) && *cookie != own;
+    if headers.get_all(header::SET_COOKIE).into_iter().any(foreign) {
+        let cookies: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).into_iter().cloned().collect();
+        headers.remove(header::SET_COOKIE);
+        for cookie in cookies.into_iter().filter(|cookie| !foreign(cookie)) {
+            headers.append(header::SET_COOKIE, cookie);
+        }
     }
 }

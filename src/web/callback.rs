@@ -1,8 +1,10 @@
 //! `redirect_uri`: the browser comes back from the provider.
 
+use std::time::Instant;
+
 use askama::Template;
 use axum::{
-    extract::{RawQuery, State},
+    extract::{OptionalFromRequestParts, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
@@ -11,7 +13,6 @@ use super::{notices, page::page};
 use crate::{
     app::App,
     clock,
-    error::AppError,
     login::{self, LoginError},
     provider::{CallbackParameters, Outcome},
     return_to::ReturnTo,
@@ -32,17 +33,21 @@ pub(super) struct BarePage<'a> {
 }
 
 /// `GET /auth/callback`
-pub async fn callback(
-    State(app): State<App>,
-    request_id: RequestId,
-    user: Result<Option<CurrentUser>, AppError>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Response {
-    if is_speculative(&headers) {
+pub async fn callback(State(app): State<App>, request_id: RequestId, request: Request) -> Response {
+    let arrived = Instant::now();
+    let (mut parts, _) = request.into_parts();
+    if is_speculative(&parts.headers) {
         return StatusCode::NO_CONTENT.into_response();
     }
-    let (attempt, outcome) = match accept(&app, &headers, query.as_deref().unwrap_or_default()) {
+    let accepted = accept(&app, &parts.headers, parts.uri.query().unwrap_or_default());
+    // Only now, because it may ask the database.
+    let user = match &accepted {
+        Ok(_) | Err(LoginError::NoAttempt) => {
+            <CurrentUser as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, &app).await
+        }
+        Err(_) => Ok(None),
+    };
+    let (attempt, outcome) = match accepted {
         Ok(accepted) => accepted,
         Err(error) => {
             tracing::warn!(event = "login_failed", reason = error.name(), "callback refused");
@@ -55,7 +60,7 @@ pub async fn callback(
     };
     let Ok(user) = user else { return refuse(LoginError::Unavailable, request_id.as_str(), None) };
     let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
-    let ended = login::complete(app.clone(), attempt, outcome, user).await;
+    let ended = login::complete(app.clone(), attempt, outcome, user, arrived).await;
     let mut response = match ended.result {
         Ok(session) => {
             let mut response = Redirect::to(return_to.as_str()).into_response();

@@ -1,7 +1,5 @@
 //! Requests that change something must come from our own pages.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{Request, State},
     http::{StatusCode, header},
@@ -10,7 +8,7 @@ use axum::{
 };
 use tower_http::csrf::CsrfLayer;
 
-use crate::session::cookies::{self, CookieNames};
+use crate::{app::App, session::cookies};
 
 /// Refuses what a browser says comes from elsewhere, siblings on our own domain included.
 /// `origin` is `PUBLIC_URL`: a proxy may have rewritten `Host`, which the layer would compare with otherwise.
@@ -21,11 +19,18 @@ pub fn layer(origin: &str) -> CsrfLayer {
 
 /// The layer lets requests pass that say nothing of where they come from, because programs do not. Somebody's session
 /// cookie without either header is no such program.
-pub async fn refuse_silent(State(names): State<Arc<CookieNames>>, request: Request, next: Next) -> Response {
+///
+/// It also compares `Origin` with `Host` only, so `http` would pass for `https` where a browser says no more than that.
+pub async fn refuse_vague(State(app): State<App>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let silent = !headers.contains_key(header::ORIGIN) && !headers.contains_key("sec-fetch-site");
-    if !request.method().is_safe() && silent && cookies::has_session(headers, &names) {
-        tracing::warn!(event = "csrf_refused", "a request with a session does not say where it comes from");
+    let says_site = headers.get("sec-fetch-site").is_some_and(|site| !site.is_empty());
+    let vague = match headers.get(header::ORIGIN) {
+        _ if says_site => false,
+        Some(origin) => origin.as_bytes() != app.config.public_url.origin.as_bytes(),
+        None => cookies::has_session(headers, &app.cookie_names),
+    };
+    if !request.method().is_safe() && vague {
+        tracing::warn!(event = "csrf_refused", "a request does not say that it comes from here");
         return StatusCode::FORBIDDEN.into_response();
     }
     next.run(request).await

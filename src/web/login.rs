@@ -51,7 +51,7 @@ pub async fn login_page(
     let mut notice = query.e.and_then(|reason| notices::sign_in(&reason, query.reference.as_deref()));
     let user = user.ok().flatten();
     if let (Some(notice), None) = (&mut notice, &user) {
-        notice.switch = false;
+        notice.nobody_is_signed_in();
     }
     if user.is_some() && notice.is_none() {
         return Redirect::to(return_to.as_str()).into_response();

@@ -13,6 +13,15 @@ pub struct Notice {
     pub switch: bool,
 }
 
+impl Notice {
+    /// Whoever was signed in at the start of the login is not any more, so there is nothing to sign out of.
+    pub fn nobody_is_signed_in(&mut self) {
+        if self.switch {
+            (self.switch, self.changed, self.next) = (false, NOTHING, AGAIN);
+        }
+    }
+}
+
 const NOTHING: &str = "Nothing was changed.";
 const AGAIN: &str = "Use the button below to try again.";
 
