@@ -4,11 +4,13 @@
 
 mod support;
 
+mod browser;
 mod callback;
 mod configuration;
 mod cost;
 mod csrf;
 mod demo_provider;
+mod dev_command;
 mod logs;
 mod pages;
 mod private_postgres;

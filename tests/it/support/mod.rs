@@ -2,7 +2,10 @@
 
 pub mod answer;
 pub mod browser;
+pub mod chromium;
 pub mod database;
+pub mod dev;
+pub mod folder;
 pub mod logs;
 pub mod process;
 pub mod provider;
@@ -21,7 +24,7 @@ use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{answer::Answer, browser::Browser, database::TestDatabase, provider::Provider};
+pub use self::{answer::Answer, browser::Browser, database::TestDatabase, folder::Folder, provider::Provider};
 
 /// Our application at the demo provider.
 pub const CLIENT_ID: &str = "test-app";

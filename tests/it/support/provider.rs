@@ -25,7 +25,12 @@ impl Provider {
         };
         let clients = vec![application(CLIENT_ID, Some(CLIENT_SECRET)), application("public-app", None)];
         tokio::spawn(DemoProvider::new(clients).serve(listener, CancellationToken::new()));
-        Self { url, client: browser::client() }
+        Self::at(&url)
+    }
+
+    /// One that runs already.
+    pub fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), client: browser::client() }
     }
 
     /// Chooses a person on the consent page; gives the address that the provider sends the browser to.

@@ -1,0 +1,313 @@
+//! A real Chromium with a new profile, driven by chromedriver. Both end with the test.
+
+use std::{
+    env, fmt,
+    fs::{self, File},
+    io::{Read, Write},
+    net::TcpStream,
+    ops::Deref,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::{Client, Method};
+use serde_json::{Map, Value, json};
+use thirtyfour::{
+    By, Key, RequestData, SessionId, WebDriver, WebElement, WindowHandle, common::command::FormatRequestData,
+};
+use url::Url;
+
+use super::{Folder, dev::wait_until};
+
+const DRIVER_READY_WITHIN: Duration = Duration::from_secs(30);
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+/// Longest wait for one command; opening a page on a busy machine is the longest.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
+const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_EVERY: Duration = Duration::from_millis(20);
+/// Tab stops before somebody with a keyboard gives up.
+const TABS_MAX: usize = 20;
+
+const BROWSERS: [&str; 6] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+];
+/// Nothing of it leaves this machine: not its own services, and not the pictures of the demo people.
+const ARGUMENTS: [&str; 11] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+];
+
+/// A command outside of the `WebDriver` standard, to the page's developer tools.
+#[derive(Debug)]
+struct DevTools(&'static str, Value);
+
+impl FormatRequestData for DevTools {
+    fn format_request(&self, session: &SessionId) -> RequestData {
+        let Self(command, parameters) = self;
+        RequestData::new(Method::POST, format!("session/{session}/goog/cdp/execute"))
+            .add_body(json!({ "cmd": command, "params": parameters }))
+    }
+}
+
+pub struct Chromium {
+    driver: Option<WebDriver>,
+    process: Driver,
+}
+
+/// chromedriver, and the folder with the profile and everything else of this browser.
+struct Driver {
+    child: Child,
+    address: String,
+    folder: Folder,
+}
+
+impl Deref for Chromium {
+    type Target = WebDriver;
+
+    fn deref(&self) -> &WebDriver {
+        self.driver.as_ref().unwrap()
+    }
+}
+
+impl Chromium {
+    pub async fn start() -> Self {
+        Self::with_preferences(json!({})).await
+    }
+
+    /// One that runs no script of any page.
+    pub async fn without_javascript() -> Self {
+        Self::with_preferences(json!({ "profile.managed_default_content_settings.javascript": 2 })).await
+    }
+
+    async fn with_preferences(preferences: Value) -> Self {
+        let browser = program("CHROME", &BROWSERS);
+        let process = Driver::start();
+        let mut arguments: Vec<String> = ARGUMENTS.map(str::to_owned).into();
+        arguments.push(format!("--user-data-dir={}", process.folder.path().join("profile").display()));
+        let Value::Object(capabilities) = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": { "binary": browser, "args": arguments, "prefs": preferences },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        }) else {
+            unreachable!()
+        };
+        let driver = connect(&process.address, capabilities).await;
+        Self { driver: Some(driver), process }
+    }
+
+    /// Waits until the page has this element, and it can be seen.
+    pub async fn see(&self, css: &str) -> WebElement {
+        self.find_soon(By::Css(css), css).await
+    }
+
+    /// Waits until the page shows this heading.
+    pub async fn see_heading(&self, text: &str) {
+        self.find_soon(By::XPath(format!("//h1[normalize-space()=\"{text}\"]")), text).await;
+    }
+
+    /// Waits until the page shows this text in one element.
+    pub async fn see_text(&self, text: &str) {
+        self.find_soon(By::XPath(format!("//main//*[normalize-space()=\"{text}\"]")), text).await;
+    }
+
+    pub async fn press(&self, button: &str) {
+        let button_of = format!("//button[normalize-space()=\"{button}\"]");
+        self.find_soon(By::XPath(button_of), button).await.click().await.unwrap();
+    }
+
+    /// Chooses on the provider's consent page.
+    pub async fn choose(&self, person: &str) {
+        self.see(&format!("#person-{person}")).await.click().await.unwrap();
+    }
+
+    /// Waits until this is the path of the page's address.
+    pub async fn arrive(&self, path: &str) -> Url {
+        let deadline = Instant::now() + SEEN_WITHIN;
+        loop {
+            let url = self.current_url().await.unwrap();
+            if url.path() == path {
+                return url;
+            }
+            assert!(Instant::now() < deadline, "still at {url} instead of {path}");
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+
+    async fn find_soon(&self, by: By, what: &str) -> WebElement {
+        let deadline = Instant::now() + SEEN_WITHIN;
+        loop {
+            // Between two pages the element may be there and gone again, so errors mean "not yet" as well.
+            if let Ok(element) = self.find(by.clone()).await
+                && element.is_displayed().await.unwrap_or(false)
+            {
+                return element;
+            }
+            if Instant::now() > deadline {
+                let (url, source) = (self.current_url().await, self.source().await);
+                panic!("no {what:?} at {url:?}: {}", source.unwrap_or_default());
+            }
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+
+    /// Whether the page has this element now.
+    pub async fn has(&self, css: &str) -> bool {
+        !self.find_all(By::Css(css)).await.unwrap().is_empty()
+    }
+
+    /// Whether the page's source has this text now.
+    pub async fn shows(&self, text: &str) -> bool {
+        self.source().await.unwrap().contains(text)
+    }
+
+    /// Presses a key with nothing but the keyboard's focus to say where.
+    pub async fn key(&self, key: Key) {
+        self.action_chain().send_keys(key).perform().await.unwrap();
+    }
+
+    /// Goes on with Tab until this element has the focus.
+    pub async fn tab_to(&self, css: &str) {
+        self.see(css).await;
+        for _ in 0..TABS_MAX {
+            self.key(Key::Tab).await;
+            if self.has(&format!("{css}:focus-visible")).await {
+                return;
+            }
+        }
+        panic!("{TABS_MAX} times Tab do not lead to {css}");
+    }
+
+    /// Opens a tab and goes there.
+    pub async fn open_tab(&self) -> WindowHandle {
+        let tab = self.new_tab().await.unwrap();
+        self.switch_to_window(tab.clone()).await.unwrap();
+        tab
+    }
+
+    /// Every cookie of every site.
+    pub async fn cookies(&self) -> Vec<Value> {
+        let answer = self.dev_tools("Storage.getCookies", json!({})).await;
+        answer["cookies"].as_array().unwrap().clone()
+    }
+
+    /// What the console complained about since the last call. The pictures of demo people are nowhere, which is not
+    /// the page's fault.
+    pub async fn complaints(&self) -> Vec<String> {
+        let entries = self.browser_log().await.unwrap().into_iter();
+        let complaints = entries.filter(|entry| entry.level != "INFO" && entry.level != "DEBUG");
+        complaints.map(|entry| entry.message).filter(|text| !text.starts_with("https://example.com/")).collect()
+    }
+
+    pub async fn dev_tools(&self, command: &'static str, parameters: Value) -> Value {
+        let answer = self.handle().cmd(DevTools(command, parameters)).await.unwrap();
+        answer.value().unwrap()
+    }
+
+    /// Runs an expression in the page; its policy does not bind us.
+    pub async fn evaluate(&self, expression: &str) -> Value {
+        self.execute(format!("return {expression}"), Vec::new()).await.unwrap().json().clone()
+    }
+
+    /// Gives the page this width in pixels, and somebody with this preference.
+    pub async fn look(&self, width: u32, scheme: &str) {
+        let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        self.dev_tools("Emulation.setDeviceMetricsOverride", metrics).await;
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.dev_tools("Emulation.setEmulatedMedia", features).await;
+        // Otherwise colours would be caught on their way from one scheme to the other.
+        self.evaluate("document.getAnimations().forEach(animation => animation.finish())").await;
+    }
+
+    /// A picture of the whole page, however long it is.
+    pub async fn picture(&self, path: &Path) {
+        let parameters = json!({ "format": "png", "captureBeyondViewport": true });
+        let answer = self.dev_tools("Page.captureScreenshot", parameters).await;
+        fs::write(path, BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()).unwrap();
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        let Some(driver) = self.driver.take() else { return };
+        // Over a connection of its own: the test's runtime may be about to end, and its connections with it.
+        let _ = self.process.quit(driver.session_id());
+        let _ = driver.leak();
+    }
+}
+
+impl Driver {
+    fn start() -> Self {
+        let folder = Folder::new();
+        let log = folder.path().join("chromedriver.log");
+        let mut command = Command::new(program("CHROMEDRIVER", &["chromedriver"]));
+        command.arg("--port=0").stdin(Stdio::null());
+        command.stdout(File::create(&log).unwrap()).stderr(Stdio::null());
+        // Its browser joins the group, and ends with it whatever happens to chromedriver.
+        let child = command.process_group(0).spawn().unwrap();
+        let mut driver = Self { child, address: String::new(), folder };
+        wait_until("chromedriver says its port", DRIVER_READY_WITHIN, || {
+            let text = fs::read_to_string(&log).unwrap();
+            let port = text.split("started successfully on port ").nth(1).and_then(|rest| rest.split('.').next());
+            driver.address = port.map(|port| format!("127.0.0.1:{port}")).unwrap_or_default();
+            !driver.address.is_empty()
+        });
+        driver
+    }
+
+    /// Ends the browser, and waits until it has ended.
+    fn quit(&self, session: &dyn fmt::Display) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(QUIT_TIMEOUT))?;
+        write!(stream, "DELETE /session/{session} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        stream.read_to_end(&mut Vec::new()).map(|_| ())
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).stderr(Stdio::null()).status();
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "chromedriver is not the provider")]
+async fn connect(address: &str, capabilities: Map<String, Value>) -> WebDriver {
+    let client = Client::builder().no_proxy().timeout(COMMAND_TIMEOUT).build().unwrap();
+    let session = WebDriver::builder(format!("http://{address}"), capabilities).client(client).connect().await;
+    session.unwrap_or_else(|error| panic!("chromedriver does not start the browser, is it of another version? {error}"))
+}
+
+/// The program that the variable names, or the first of these that is installed.
+fn program(variable: &str, names: &[&str]) -> PathBuf {
+    if let Some(path) = env::var_os(variable).filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    let places = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    places.into_iter().find(|place| place.is_file()).unwrap_or_else(|| {
+        panic!(
+            "no {} is installed, which the browser tests need: run scripts/test, which installs it, or `apt-get \
+             install chromium chromium-driver`, or `brew install --cask chromium chromedriver`, or set {variable}",
+            names[0]
+        )
+    })
+}
