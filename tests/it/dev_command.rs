@@ -45,9 +45,9 @@ fn ctrl_c_and_sigterm_end_everything_within_seconds() {
         let silent = TcpStream::connect(dev.url.replace("http://localhost", "127.0.0.1")).unwrap();
         let started = Instant::now();
         if signal == "INT" {
-            dev.ctrl_c()
+            dev.ctrl_c();
         } else {
-            dev.signal(signal)
+            dev.signal(signal);
         }
         let status = dev.wait();
         assert!(status.success(), "SIG{signal}: {status}, {}", dev.output());
@@ -116,7 +116,7 @@ async fn a_session_is_still_there_after_stopping_and_starting_again() {
 async fn it_needs_no_rights_but_those_of_an_ordinary_user() {
     let folder = Folder::new();
     // `initdb` refuses root, so root's tests become somebody else, who may not enter root's own folders.
-    let ids = (folder.path().metadata().unwrap().uid() == 0).then(|| ["-u", "-g"].map(|id| nobody(id)));
+    let ids = (folder.path().metadata().unwrap().uid() == 0).then(|| ["-u", "-g"].map(nobody));
     let program = folder.path().join("matrica-starter");
     fs::copy(process::BINARY, &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
