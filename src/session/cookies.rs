@@ -14,6 +14,8 @@ use super::SessionId;
 
 /// More cookies with names of ours than any browser of ours has; then none of them counts.
 const OURS_MAX: usize = 16;
+/// Pairs of changes; one sign-in makes up to four changes.
+const UNSETTLE_TIMES: usize = 3;
 
 /// The names of our cookies and whether they are `Secure`: that follows from `PUBLIC_URL`.
 #[derive(Clone)]
@@ -42,6 +44,16 @@ impl CookieNames {
     #[must_use]
     pub fn remove_session(&self) -> HeaderValue {
         self.remove(&self.session)
+    }
+
+    /// Changes of cookies that leave none behind, to go with [`Self::remove_session`].
+    ///
+    /// Chromium keeps pages for "back" in spite of `no-store` until an `HttpOnly` cookie changes. For the page that a
+    /// sign-in ended on it sets the changes of that sign-in off against later ones, so that the removal of the session
+    /// alone goes unnoticed, and "back" would show the account to whoever uses the browser next.
+    pub fn unsettle(&self) -> impl Iterator<Item = HeaderValue> {
+        let name = format!("{}00000000", self.attempt_prefix);
+        [Duration::MINUTE, Duration::ZERO].repeat(UNSETTLE_TIMES).into_iter().map(move |age| self.set(&name, "x", age))
     }
 
     /// A removal carries all attributes: without `Secure` browsers refuse it for a `__Host-` cookie.

@@ -19,5 +19,8 @@ pub async fn logout(State(app): State<App>, SessionCookie(session): SessionCooki
     }
     let mut response = Redirect::to("/").into_response();
     response.headers_mut().insert(header::SET_COOKIE, removal);
+    for cookie in app.cookie_names.unsettle() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     Ok(response)
 }
