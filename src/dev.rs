@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -67,19 +68,19 @@ pub fn dev(options: &Options) -> anyhow::Result<()> {
     };
     let variables = Source::environment();
     // The server stops when this is dropped, and also when this process is killed.
-    let postgres = match variables.get("DATABASE_URL") {
-        Some(_) => None,
-        None => Some(start_postgres()?),
-    };
-    let secret = random::token::<32>();
-    let mut settings = settings(port, provider_port, &secret, postgres.as_ref())?;
-    settings.extend(variables);
+    let postgres = if is_set(&variables, "DATABASE_URL") { None } else { Some(start_postgres()?) };
+    let mut settings = settings(port, provider_port, postgres.as_ref())?;
+    settings.retain(|name, _| !is_set(&variables, name.trim_end_matches("_FILE")));
+    if variables.get("MATRICA_CLIENT_TYPE").is_some_and(|kind| kind == "public") {
+        settings.remove("MATRICA_CLIENT_SECRET");
+    }
+    settings.extend(variables.into_iter().filter(|(_, value)| !value.is_empty()));
     let config = Config::from_source(Source::new(&settings))?;
     telemetry::init(config.log_format);
     let redirect_uri = config.redirect_uri();
     let client = DemoClient {
         client_id: config.matrica.client_id.clone(),
-        client_secret: Some(secret),
+        client_secret: config.matrica.client_secret.as_ref().map(|secret| secret.expose_secret().to_owned()),
         redirect_uris: vec![redirect_uri],
     };
     let result = run::block_on(serve(config, client, port, provider_port, postgres.is_some()));
@@ -97,8 +98,9 @@ async fn serve(config: Config, client: DemoClient, port: u16, provider_port: u16
     let stop_provider = CancellationToken::new();
     let provider = DemoProvider::new(vec![client]).serve(provider_listener, stop_provider.clone());
     let provider = tokio::spawn(provider);
+    let stop = server::stop_signal()?;
     banner(&public_url, provider_port, private);
-    run::serve_until_stopped(app, listener).await;
+    run::serve_until(stop, app, listener).await;
     stop_provider.cancel();
     let _ = provider.await;
     Ok(())
@@ -111,16 +113,17 @@ pub fn demo_provider(options: DemoProviderOptions) -> anyhow::Result<()> {
     run::block_on(async move {
         let listener =
             TcpListener::bind(listen_addr).await.with_context(|| format!("cannot listen on {listen_addr}"))?;
+        let stop = server::stop_signal()?;
         println!("Demo provider on http://{listen_addr} for the application {client_id}. Nothing here is real.");
-        let stop = CancellationToken::new();
+        let end = CancellationToken::new();
         let client = DemoClient {
             client_id,
             client_secret: client_secret.filter(|secret| !secret.is_empty()),
             redirect_uris: redirect_uri,
         };
-        let serving = tokio::spawn(DemoProvider::new(vec![client]).serve(listener, stop.clone()));
-        server::stop_signal().await;
-        stop.cancel();
+        let serving = tokio::spawn(DemoProvider::new(vec![client]).serve(listener, end.clone()));
+        stop.await;
+        end.cancel();
         let _ = serving.await;
         Ok(())
     })
@@ -139,7 +142,6 @@ fn start_postgres() -> anyhow::Result<PrivatePostgres> {
 fn settings(
     port: u16,
     provider_port: u16,
-    secret: &str,
     postgres: Option<&PrivatePostgres>,
 ) -> anyhow::Result<BTreeMap<String, String>> {
     let provider = format!("http://localhost:{provider_port}/oauth2");
@@ -147,7 +149,7 @@ fn settings(
         [
             ("PUBLIC_URL", format!("http://localhost:{port}")),
             ("MATRICA_CLIENT_ID", CLIENT_ID.to_owned()),
-            ("MATRICA_CLIENT_SECRET", secret.to_owned()),
+            ("MATRICA_CLIENT_SECRET", random::token::<32>()),
             ("MATRICA_AUTHORIZATION_ENDPOINT", provider.clone()),
             ("MATRICA_TOKEN_ENDPOINT", format!("{provider}/token")),
             ("MATRICA_REVOCATION_ENDPOINT", format!("{provider}/token/revoke")),
@@ -162,6 +164,11 @@ fn settings(
         settings.insert("DATABASE_URL".to_owned(), postgres.url(DATABASE));
     }
     Ok(settings)
+}
+
+/// Whether the environment has this setting, in either form.
+fn is_set(variables: &BTreeMap<String, String>, name: &str) -> bool {
+    Source::new(variables).is_set(name)
 }
 
 /// The key outlives a restart like the database that it seals.

@@ -48,6 +48,7 @@ pub fn serve() -> anyhow::Result<()> {
     telemetry::init(config.log_format);
     config.warnings.iter().for_each(|warning| tracing::warn!(event = "configuration", "{warning}"));
     block_on(async {
+        let stop = server::stop_signal()?;
         let listen_addr = config.listen_addr;
         let app = App::new(config).context("no certificate authorities are installed (package ca-certificates)")?;
         require_current_schema(&app).await?;
@@ -55,15 +56,15 @@ pub fn serve() -> anyhow::Result<()> {
             .await
             .with_context(|| format!("cannot listen on {listen_addr} (LISTEN_ADDR)"))?;
         tracing::info!(event = "listening", %listen_addr, public_url = app.config.public_url.origin, "listening");
-        serve_until_stopped(app, listener).await;
+        serve_until(stop, app, listener).await;
         Ok(())
     })
 }
 
-/// Serves until the signal to stop, then closes what is left.
-pub(crate) async fn serve_until_stopped(app: App, listener: TcpListener) {
+/// Serves until `stop` completes, then closes what is left.
+pub(crate) async fn serve_until(stop: impl Future<Output = ()>, app: App, listener: TcpListener) {
     let (tasks, db) = (app.tasks.clone(), app.db.clone());
-    server::serve(listener, router(app), tasks, server::stop_signal()).await;
+    server::serve(listener, router(app), tasks, stop).await;
     // Work that outlived the deadline may still hold a connection.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, db.close()).await;
 }

@@ -12,7 +12,7 @@ use crate::{app::App, error::AppError, login, session::SessionCookie};
 pub async fn logout(State(app): State<App>, SessionCookie(session): SessionCookie) -> Result<Response, AppError> {
     let removal = app.cookie_names.remove_session();
     if let Some(session) = session {
-        match login::sign_out(app, session).await {
+        match login::sign_out(app.clone(), session).await {
             Ok(()) => tracing::info!(event = "logout", "signed out"),
             Err(_) => return Err(AppError::LogoutUnconfirmed(removal)),
         }

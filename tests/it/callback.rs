@@ -111,17 +111,56 @@ async fn junk_is_refused_without_asking_anybody() {
     let state = callback.split_once("state=").unwrap().1;
     let long = "x".repeat(4097);
     for junk in
-        ["%00", "%ff", "%0d%0aSet-Cookie:a=b", "%F0%9F%98%80", "%zz%", &long, "a&code=b", "a&error=", "a&iss=1&iss=2"]
+        ["%00", "%ff", "%0d%0aSet-Cookie:a=b", "%F0%9F%98%80", &long, "a&code=b", "a&iss=1&iss=2", "a&error=b", ""]
     {
-        let answer = browser.get(&format!("/auth/callback?state={state}&code={junk}")).await;
-        assert!(matches!(answer.status, 303 | 400), "{junk}: {}", answer.status);
-        assert!(answer.cookies("a=").is_empty());
-        if answer.status == 303 {
-            // Nothing wrong with this one but that the provider never issued it.
-            return assert!(junk == "%zz%" || junk == "a&error=", "{junk} was sent to the provider");
-        }
+        let answer = browser.get(&format!("/auth/callback?state={state}&code={junk}")).await.assert_status(400);
+        assert!(answer.cookies("").is_empty(), "{junk}");
     }
     assert_eq!(app.count("select count(*) from login_attempts").await, 0);
+    assert_eq!(app.provider.calls("token").await, 0);
+    browser.get(&callback).await.assert_redirect("/account");
+}
+
+#[tokio::test]
+async fn a_code_is_opaque_and_an_empty_parameter_is_none() {
+    let app = TestApp::spawn().await;
+    for odd in ["%zz%", "a&error=", "%25%32%42&iss="] {
+        let mut browser = app.browser();
+        let callback = browser.start_and_consent(&app.provider, "ada").await;
+        let state = callback.split_once("state=").unwrap().1;
+        // The provider never issued it, so it says no.
+        browser.get(&format!("/auth/callback?state={state}&code={odd}")).await.assert_refused("expired");
+    }
+    assert_eq!(app.provider.calls("token").await, 3);
+    assert_eq!(app.provider.get("calls").await["last_token_request"]["fields"]["code"], "%2B", "decoded exactly once");
+}
+
+#[tokio::test]
+async fn loading_ahead_asks_the_database_nothing() {
+    let app = TestApp::spawn().await;
+    let browser = app.signed_in("ada").await;
+    app.app.db.close().await;
+    for (query, header, status) in
+        [("code=x&state=x", "purpose", 204), ("code=%00", "x-other", 400), ("", "x-other", 400)]
+    {
+        let request = browser.request(Method::GET, &format!("/auth/callback?{query}")).header(header, "prefetch");
+        browser.clone().send(request).await.assert_status(status);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_provider_and_a_slow_database_together_still_end_in_a_page() {
+    let app = TestApp::spawn().await;
+    app.provider.fault("token", json!({ "delay_ms": 8500 })).await;
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    let mut lock = app.transaction().await;
+    sqlx::query("lock table grants").execute(&mut *lock).await.unwrap();
+    let started = std::time::Instant::now();
+    browser.get(&callback).await.assert_refused("busy");
+    assert!(started.elapsed() < std::time::Duration::from_secs(14), "{:?}", started.elapsed());
+    lock.rollback().await.unwrap();
+    assert!(browser.session().is_none());
 }
 
 #[tokio::test]

@@ -87,6 +87,20 @@ fn all_mistakes_are_reported_together() {
 }
 
 #[test]
+fn one_mistake_hides_no_other() {
+    let text = mistakes(&with(&[
+        ("DATABASE_TLS", "canary"),
+        ("DATABASE_URL", "mysql://canary"),
+        ("DATABASE_MAX_CONNECTIONS", "canary"),
+        ("MATRICA_CLIENT_TYPE", "canary"),
+        ("MATRICA_SCOPES", "canary"),
+        ("SESSION_IDLE_TIMEOUT", "canary"),
+        ("SESSION_ABSOLUTE_TIMEOUT", "canary"),
+    ]));
+    assert!(text.starts_with("the configuration has 7 mistakes:"), "{text}");
+}
+
+#[test]
 fn good_settings_are_taken_as_they_are() {
     for overrides in [
         vec![],

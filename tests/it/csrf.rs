@@ -6,7 +6,7 @@ use crate::support::{Browser, TestApp};
 
 /// What a request says about where it comes from, and whether it passes with and without a session cookie.
 /// `OWN` stands for the app's origin.
-const MATRIX: [(Option<&str>, Option<&str>, bool, bool); 18] = [
+const MATRIX: [(Option<&str>, Option<&str>, bool, bool); 19] = [
     // Sec-Fetch-Site, Origin, with a session, without
     (Some("same-origin"), Some("OWN"), true, true),
     (Some("same-origin"), None, true, true),
@@ -27,6 +27,7 @@ const MATRIX: [(Option<&str>, Option<&str>, bool, bool); 18] = [
     // A program without a session is nobody's victim; with one it does not pass silently.
     (None, None, false, true),
     (Some(""), Some("https://evil.test"), false, false),
+    (None, Some("OTHER_SCHEME"), false, false),
 ];
 
 async fn post(browser: &Browser, path: &str, site: Option<&str>, origin: Option<&str>) -> u16 {
@@ -38,7 +39,14 @@ async fn post(browser: &Browser, path: &str, site: Option<&str>, origin: Option<
         request.headers_mut().insert("sec-fetch-site", site.parse().unwrap());
     }
     if let Some(origin) = origin {
-        request.headers_mut().insert("origin", origin.replace("OWN", &browser.origin).parse().unwrap());
+        request.headers_mut().insert(
+            "origin",
+            origin
+                .replace("OWN", &browser.origin)
+                .replace("OTHER_SCHEME", &browser.origin.replace("http:", "https:"))
+                .parse()
+                .unwrap(),
+        );
     }
     crate::support::browser::client().execute(request).await.unwrap().status().as_u16()
 }

@@ -12,6 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use matrica_starter::seal::Keyring;
+use secrecy::ExposeSecret;
+
 use crate::support::{
     Browser, Folder, Provider,
     dev::{self, Dev, wait_until},
@@ -110,6 +113,22 @@ async fn a_session_is_still_there_after_stopping_and_starting_again() {
     // The stand-in for Matrica forgets everything; signing in once more connects again.
     browser.sign_in(&dev.provider, "ada").await.assert_redirect("/account");
     browser.get("/account").await.assert_status(200).assert_contains("Primary on SOL");
+}
+
+#[tokio::test]
+async fn settings_from_the_environment_win() {
+    let own = Keyring::generate("own").expose_secret().to_owned();
+    for settings in [
+        [("TOKEN_KEYS", own.as_str()), ("MATRICA_CLIENT_SECRET", "own-secret"), ("MATRICA_CLIENT_ID", "own-app")],
+        [("DATABASE_URL", ""), ("MATRICA_CLIENT_TYPE", "public"), ("MATRICA_SCOPES", "profile wallets roles")],
+    ] {
+        let folder = Folder::new();
+        let settings: BTreeMap<String, String> = settings.map(|(name, value)| (name.into(), value.into())).into();
+        let dev = Dev::start_with(folder.path(), &|| process::command(&settings));
+        let mut browser = Browser::new(&dev.url);
+        browser.sign_in(&dev.provider, "ada").await.assert_redirect("/account");
+        browser.get("/account").await.assert_status(200).assert_contains("Primary on SOL");
+    }
 }
 
 #[tokio::test]

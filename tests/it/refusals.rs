@@ -246,6 +246,17 @@ refusals! {
     without_the_database_nobody_is_signed_in: Unavailable,
 }
 
+#[tokio::test]
+async fn coming_back_as_somebody_else_after_the_session_ended_does_not_speak_of_it() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.signed_in("collector").await;
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    app.sql("delete from sessions").await;
+    let answer = browser.get(&callback).await.assert_refused("other-account");
+    let page = browser.get(answer.location()).await.assert_status(200);
+    assert!(!page.body.contains("You are signed in as before") && page.body.contains("action=\"/auth/login\""));
+}
+
 #[test]
 fn names_of_refusals_are_unique_and_read_back() {
     for error in LoginError::all() {

@@ -111,6 +111,12 @@ impl TestApp {
         sqlx::query_scalar::<_, Option<String>>(query).fetch_one(&self.database.pool).await.unwrap().unwrap_or_default()
     }
 
+    /// A transaction of somebody else, for holding locks.
+    #[expect(clippy::disallowed_methods, reason = "a test that is dropped has failed anyway")]
+    pub async fn transaction(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        self.database.pool.begin().await.unwrap()
+    }
+
     pub async fn sql(&self, statement: &'static str) -> u64 {
         sqlx::query(statement).execute(&self.database.pool).await.unwrap().rows_affected()
     }
