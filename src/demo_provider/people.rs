@@ -54,7 +54,7 @@ fn nobody(key: &'static str, name: &'static str, line: &'static str, profile: &V
         summary: format!("{name}: {line}"),
         user: json!({
             "id": uuid(&format!("user {key}")),
-            "username": key,
+            "username": name.to_lowercase().replace(' ', "."),
             "isAdmin": false,
             "registered": true,
             "createdDate": "2023-05-04T09:30:00.000Z",
