@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     db::{
         self,
-        attempts::{self, Burn, Burnt, Timings},
+        attempts::{self, Burn, Timings},
         logins::{self, NewLogin, Stored},
     },
     matrica::{Identity, Subject},
@@ -25,12 +25,10 @@ use crate::{
 
 /// From the callback's arrival until the provider must have answered everything. The code lives about a minute.
 const PROVIDER_BUDGET: Duration = Duration::from_secs(10);
-/// How long storing a login may take after that, tries included; the whole stays below the router's timeout.
+/// How long storing a login is tried anew while the database fails. Each try is bounded by the database's timeouts.
 const STORE_BUDGET: Duration = Duration::from_secs(3);
 /// The pause before a login is stored anew when the database failed in between.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
-/// Longest that finding out takes whether an interrupted store went through after all.
-const OUTCOME_LOOK: Duration = Duration::from_secs(1);
 /// Longest that a second, identical callback waits for the outcome of the first, and how often it looks.
 const OUTCOME_WAIT: Duration = Duration::from_secs(10);
 const OUTCOME_POLL: Duration = Duration::from_millis(100);
@@ -181,25 +179,22 @@ async fn admit(
     let identity = app.user_api.identity(&tokens.access_token, deadline).await?;
     timings.profile_ms = Some(millis_used(deadline) - timings.exchange_ms.unwrap_or_default());
     let session = SessionId::generate();
-    let storing = async {
-        loop {
-            match store(app, attempt, tokens, &identity, session, current, *timings).await {
-                Ok(Stored::Done) => return Ok(session),
-                Ok(Stored::Disabled) => return Err(LoginError::Disabled),
-                // Another first login of the same person came in between; now their id is known.
-                Ok(Stored::OtherUserId) => {}
-                Err(LoginError::Unavailable) => tokio::time::sleep(STORE_PAUSE).await,
-                Err(error) => return Err(error),
-            }
+    let give_up = Instant::now() + STORE_BUDGET;
+    loop {
+        match store(app, attempt, tokens, &identity, session, current, *timings).await {
+            Ok(Stored::Done) => return Ok(session),
+            Ok(Stored::Disabled) => return Err(LoginError::Disabled),
+            // Another first login of the same person came in between; now their id is known.
+            Ok(Stored::OtherUserId) => {}
+            // A try is never cut short: it could go through after we had said that it did not.
+            Err(LoginError::Unavailable) if Instant::now() < give_up => tokio::time::sleep(STORE_PAUSE).await,
+            Err(LoginError::Unavailable) => break,
+            Err(error) => return Err(error),
         }
-    };
-    if let Ok(result) = tokio::time::timeout(STORE_BUDGET, storing).await {
-        return result;
     }
     // The answer of a commit can be lost while the commit is not.
-    let look = tokio::time::timeout(OUTCOME_LOOK, attempts::find(&app.db, &attempt.state.hash())).await;
-    match look {
-        Ok(Ok(Some(Burnt { outcome: Some(outcome), .. }))) if outcome == attempts::SIGNED_IN => Ok(session),
+    match attempts::find(&app.db, &attempt.state.hash()).await?.and_then(|burnt| burnt.outcome).as_deref() {
+        Some(attempts::SIGNED_IN) => Ok(session),
         _ => Err(LoginError::Unavailable),
     }
 }

@@ -160,7 +160,9 @@ async fn a_slow_provider_and_a_slow_database_together_still_end_in_a_page() {
     browser.get(&callback).await.assert_refused("busy");
     assert!(started.elapsed() < std::time::Duration::from_secs(14), "{:?}", started.elapsed());
     lock.rollback().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert!(browser.session().is_none());
+    assert_eq!(app.count("select count(*) from sessions").await, 0, "nothing goes through after it was refused");
 }
 
 #[tokio::test]
