@@ -27,7 +27,7 @@ impl Place {
     /// A process that runs a server here until it is killed, once it has said where the data is.
     fn start_in_a_process_of_its_own(&self, variables: &[(&str, &str)]) -> (Child, PathBuf) {
         let mut owner = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "private_postgres::holds_a_server_for_another_test", "--ignored", "--nocapture"])
+            .args(["--exact", "private_postgres::a_server_answers_until_it_is_dropped", "--nocapture"])
             .env(HOLD_IN, &self.0)
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
@@ -48,16 +48,21 @@ impl Drop for Place {
     }
 }
 
+/// Other tests run this one in a process of its own, and kill that while it holds the server.
 #[test]
-#[ignore = "other tests run it in a process that they kill"]
-fn holds_a_server_for_another_test() {
-    let Some(place) = env::var_os(HOLD_IN) else {
-        return;
-    };
-    let server = PrivatePostgres::start(Path::new(&place), Durability::Keep).unwrap();
+fn a_server_answers_until_it_is_dropped() {
+    let held = env::var_os(HOLD_IN);
+    let place = Place::new("answers");
+    let folder = held.as_ref().map_or(place.0.as_path(), Path::new);
+    let server = PrivatePostgres::start(folder, Durability::Keep).unwrap();
     assert_eq!(run(&server, "select 1::bigint"), 1);
-    println!("ready in {}", server.directory().display());
-    thread::sleep(Duration::from_mins(1));
+    if held.is_some() {
+        println!("ready in {}", server.directory().display());
+        thread::sleep(Duration::from_mins(1));
+    }
+    let postmaster = postmaster(server.directory());
+    drop(server);
+    assert!(!is_alive(&postmaster));
 }
 
 fn postmaster(directory: &Path) -> String {
