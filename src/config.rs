@@ -74,7 +74,7 @@ pub struct SessionLifetime {
     pub absolute: Duration,
 }
 
-/// Variables of the contract that this version checks but does not use yet.
+/// Variables that this version checks but does not use yet.
 const NOT_YET_USED: [&str; 4] = ["METRICS_ADDR", "RATE_LIMIT", "TRUSTED_PROXY_HOPS", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 /// Every `MATRICA_*` variable there is; another one is probably a typing mistake.
 const MATRICA_VARIABLES: [&str; 9] = [
@@ -199,7 +199,9 @@ fn check_not_yet_used(env: &mut Source<'_>) {
     env.optional("OTEL_EXPORTER_OTLP_ENDPOINT", rules::any_url);
 }
 
-fn warnings(env: &Source<'_>) -> Vec<String> {
+/// Things worth saying that do not stop the start.
+#[must_use]
+pub fn warnings(env: &Source<'_>) -> Vec<String> {
     let unused = NOT_YET_USED
         .into_iter()
         .filter(|name| env.is_set(name))

@@ -29,7 +29,8 @@ const DATABASE: &str = "matrica_starter";
 /// Our client id at the demo provider.
 const CLIENT_ID: &str = "demo-app";
 
-/// Everything on this machine, with demo people to sign in as. Settings from the environment win over its own.
+/// Everything on this machine, with demo people to sign in as. Where it listens follows from the ports; every other
+/// setting in the environment wins over its own, `DATABASE_URL` included.
 #[derive(Args)]
 pub struct Options {
     /// Port of the app
@@ -77,6 +78,7 @@ pub fn dev(options: &Options) -> anyhow::Result<()> {
     settings.extend(variables.into_iter().filter(|(_, value)| !value.is_empty()));
     let config = Config::from_source(Source::new(&settings))?;
     telemetry::init(config.log_format);
+    run::warn(&config);
     let redirect_uri = config.redirect_uri();
     let client = DemoClient {
         client_id: config.matrica.client_id.clone(),
@@ -89,17 +91,18 @@ pub fn dev(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config, client: DemoClient, port: u16, provider_port: u16, private: bool) -> anyhow::Result<()> {
-    let provider_listener = listen(provider_port, "--provider-port").await?;
     let listener = listen(port, "--port").await?;
+    let provider_listener = listen(provider_port, "--provider-port").await?;
     create_database(&config, private).await?;
     schema::migrate(&config.database).await.context("the migrations could not be applied")?;
     let public_url = config.public_url.origin.clone();
+    let real = config.matrica.authorization_endpoint.scheme() == "https";
     let app = App::new(config)?;
     let stop_provider = CancellationToken::new();
     let provider = DemoProvider::new(vec![client]).serve(provider_listener, stop_provider.clone());
     let provider = tokio::spawn(provider);
     let stop = server::stop_signal()?;
-    banner(&public_url, provider_port, private);
+    banner(&public_url, provider_port, private, real);
     run::serve_until(stop, app, listener).await;
     stop_provider.cancel();
     let _ = provider.await;
@@ -204,13 +207,19 @@ async fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
     }
 }
 
-fn banner(public_url: &str, provider_port: u16, private: bool) {
+fn banner(public_url: &str, provider_port: u16, private: bool, real: bool) {
     let database = if private { "private Postgres in .pg/, kept between starts" } else { "DATABASE_URL" };
     println!("\n  App            {public_url}   <- open this");
-    println!("  Demo provider  http://localhost:{provider_port}   (stands in for Matrica; nothing there is real)");
-    println!("  Database       {database}\n\n  Sign in as:");
-    for (key, who) in demo_provider::people() {
-        println!("    {key:<10} {who}");
+    println!("  Database       {database}");
+    if real {
+        println!("  Provider       the real one, because MATRICA_AUTHORIZATION_ENDPOINT says so\n");
+    } else {
+        println!("  Demo provider  http://localhost:{provider_port}   (stands in for Matrica; nothing there is real)");
+        println!("\n  Sign in as:");
+        for (key, who) in demo_provider::people() {
+            println!("    {key:<10} {who}");
+        }
+        println!("\n  The demo provider forgets its tokens when this stops: sign in again to see wallets.");
     }
-    println!("\n  Ctrl-C stops everything.\n");
+    println!("  Ctrl-C stops everything.\n");
 }

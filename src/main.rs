@@ -7,10 +7,7 @@ use matrica_starter::run;
 
 /// The backend of an app that signs people in with Matrica.
 #[derive(Parser)]
-#[command(
-    version,
-    after_help = "Settings come from the environment; the README lists them. Start with: matrica-starter dev"
-)]
+#[command(version, after_help = "Settings come from the environment; the README lists them.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -35,7 +32,8 @@ enum Command {
     /// Manage the keys that seal tokens
     #[command(subcommand)]
     Keys(Keys),
-    /// Everything on this machine: private Postgres, demo provider, migrations and the app
+    /// Everything on this machine: private Postgres, demo provider, migrations and the app. Settings in the environment
+    /// win, `DATABASE_URL` included
     #[cfg(feature = "dev")]
     Dev(matrica_starter::dev::Options),
     /// The stand-in for Matrica alone

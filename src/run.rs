@@ -18,7 +18,7 @@ use crate::{
     config::{self, Config, Source},
     db::schema::{self, Schema},
     router::router,
-    seal::Keyring,
+    seal::{self, Keyring},
     server, telemetry,
 };
 
@@ -32,8 +32,12 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// `serve --check`: says what is wrong, or that nothing is.
 pub fn check() -> anyhow::Result<()> {
     let variables = Source::environment();
-    let config = Config::from_source(Source::new(&variables))?;
-    config.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    let source = Source::new(&variables);
+    // A misspelt name is the reason for the missing one, so warnings come with mistakes too.
+    for warning in config::warnings(&source) {
+        eprintln!("warning: {warning}");
+    }
+    let config = Config::from_source(source)?;
     println!(
         "The configuration is complete. Register this redirect URI at Matrica, exactly:\n  {}",
         config.redirect_uri()
@@ -46,7 +50,7 @@ pub fn serve() -> anyhow::Result<()> {
     let variables = Source::environment();
     let config = Config::from_source(Source::new(&variables))?;
     telemetry::init(config.log_format);
-    config.warnings.iter().for_each(|warning| tracing::warn!(event = "configuration", "{warning}"));
+    warn(&config);
     block_on(async {
         let stop = server::stop_signal()?;
         let listen_addr = config.listen_addr;
@@ -75,6 +79,11 @@ pub(crate) fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow
     let result = runtime.block_on(work);
     runtime.shutdown_background();
     result
+}
+
+/// Puts what does not stop the start into the log.
+pub(crate) fn warn(config: &Config) {
+    config.warnings.iter().for_each(|warning| tracing::warn!(event = "configuration", "{warning}"));
 }
 
 /// A server on another schema would fail request by request; it does not start instead.
@@ -148,21 +157,33 @@ pub fn generate_key(id: &str, out: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a new key to a file that only its owner can read; `false` if there is a file already.
+/// Writes a new key to a file that only its owner can read; `false` if there is a file already. The file appears with
+/// its content or not at all: an empty one would be taken for a key from then on.
 pub(crate) fn write_key(id: &str, path: &Path) -> anyhow::Result<bool> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => {
-            writeln!(file, "{}", new_key(id)?.expose_secret())?;
-            Ok(true)
-        }
+    let key = new_key(id)?;
+    let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .with_context(|| format!("cannot write {}", unfinished.display()))?;
+    writeln!(file, "{}", key.expose_secret())?;
+    file.sync_all()?;
+    // Unlike a rename, a link never replaces what is there.
+    let linked = std::fs::hard_link(&unfinished, path);
+    std::fs::remove_file(&unfinished)?;
+    match linked {
+        Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
     }
 }
 
 fn new_key(id: &str) -> anyhow::Result<SecretString> {
-    let key = Keyring::generate(id);
-    // The id comes from the command line.
-    Keyring::parse(&key).map_err(anyhow::Error::msg)?;
-    Ok(key)
+    if !seal::is_key_id(id) {
+        bail!("--id must be 1 to 16 letters, digits, - or _");
+    }
+    Ok(Keyring::generate(id))
 }

@@ -51,8 +51,7 @@ impl Keyring {
             let place = format!("key {}", position + 1);
             let (id, encoded) =
                 entry.trim().split_once(':').ok_or_else(|| format!("{place} is not of the form id:base64"))?;
-            let well_formed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if id.is_empty() || id.len() > KEY_ID_MAX || !id.chars().all(well_formed) {
+            if !is_key_id(id) {
                 return Err(format!("{place}: the id must be 1 to {KEY_ID_MAX} letters, digits, - or _"));
             }
             let key = STANDARD.decode(encoded).map_err(|_| format!("{place} is not base64"))?;
@@ -91,6 +90,13 @@ impl Keyring {
         };
         Sealer { purpose, keys: self.0.iter().map(derive).collect() }
     }
+}
+
+/// Whether `id` can name a key.
+#[must_use]
+pub fn is_key_id(id: &str) -> bool {
+    let well_formed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !id.is_empty() && id.len() <= KEY_ID_MAX && id.chars().all(well_formed)
 }
 
 /// Patterns that people type instead of generating a key: repeated bytes, counting bytes, a passphrase.

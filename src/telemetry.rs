@@ -14,8 +14,9 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 use crate::random;
 
 /// tower-sessions warns about every stale cookie, which anybody can send, and puts a span of its own between ours and
-/// the events of a handler; tower-http prints whole paths at `trace`. `RUST_LOG` can still name them.
-const QUIET: &str = "tower_sessions=error,tower_sessions_core=error,tower_http=info";
+/// the events of a handler; tower-http prints whole paths at `trace`; Postgres tells each migration that its table is there. `RUST_LOG` can
+/// still name them.
+const QUIET: &str = "tower_sessions=error,tower_sessions_core=error,tower_http=info,sqlx::postgres::notice=warn";
 /// What is logged when `RUST_LOG` says nothing.
 const DEFAULT_LEVEL: &str = "info";
 
@@ -39,7 +40,8 @@ impl LogFormat {
 
 /// Sets up logging for the process. `RUST_LOG` filters; a filter that cannot be read falls back to the default.
 pub fn init(format: LogFormat) {
-    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT_LEVEL.to_owned());
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|wanted| !wanted.is_empty());
+    let wanted = wanted.unwrap_or_else(|| DEFAULT_LEVEL.to_owned());
     let filter = EnvFilter::try_new(filter(&wanted)).unwrap_or_else(|_| EnvFilter::new(filter(DEFAULT_LEVEL)));
     let registry = tracing_subscriber::registry().with(filter);
     // A panic's text may hold anything, so only its place is logged.

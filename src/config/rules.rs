@@ -120,7 +120,11 @@ pub(super) fn client_type(text: &str) -> Result<bool, String> {
 }
 
 pub(super) fn client_secret(secret: &SecretString) -> Result<SecretString, String> {
-    if is_blank(secret) { Err("must not be blank".into()) } else { Ok(secret.clone()) }
+    if is_blank(secret) || secret.expose_secret().starts_with('<') {
+        Err("must not be blank, nor a placeholder".into())
+    } else {
+        Ok(secret.clone())
+    }
 }
 
 pub(super) fn scopes(text: &str) -> Result<Vec<String>, String> {

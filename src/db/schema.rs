@@ -21,8 +21,9 @@ pub enum Schema {
 }
 
 /// Applies what is missing, under a lock that other `migrate` processes wait for. Returns how many were applied.
-pub async fn migrate(settings: &config::Database) -> Result<usize, sqlx::migrate::MigrateError> {
-    let mut connection = super::connect(settings).await?;
+pub async fn migrate(settings: &config::Database) -> anyhow::Result<usize> {
+    // The error's own text may quote the URL.
+    let mut connection = super::connect(settings).await.map_err(Error::from)?;
     // Before the first migration even the table is missing, and making it here would be outside the lock.
     let before = connection.list_applied_migrations("_sqlx_migrations").await.map_or(0, |applied| applied.len());
     MIGRATIONS.run_direct(None, &mut connection, false).await?;

@@ -1,5 +1,7 @@
 //! "Who am I": the account page.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use time::{OffsetDateTime, macros::format_description};
@@ -69,7 +71,11 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Respon
         scopes: lines(granted),
         missing: lines(missing),
         signed_in_at: date(user.signed_in_at),
-        session_ends: date(user.session_ends_at),
+        session_ends: format!(
+            "{}, or after {} without a visit",
+            date(user.session_ends_at),
+            idle(app.config.session.idle)
+        ),
         connection: if reconnect {
             "Matrica no longer lets this app read your data. Sign in again to renew the connection."
         } else {
@@ -148,4 +154,12 @@ fn short(address: &str) -> String {
 fn date(instant: OffsetDateTime) -> String {
     let format = format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
     instant.format(format).unwrap_or_default()
+}
+
+fn idle(timeout: Duration) -> String {
+    match timeout.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
 }

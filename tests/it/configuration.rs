@@ -44,6 +44,7 @@ fn a_mistake_names_its_variable_and_the_rule_and_never_the_value() {
         ("MATRICA_CLIENT_ID", "canary with spaces", "printable"),
         ("MATRICA_CLIENT_TYPE", "canary", "private or public"),
         ("MATRICA_CLIENT_SECRET", "", "required"),
+        ("MATRICA_CLIENT_SECRET", "<canary>", "placeholder"),
         ("MATRICA_SCOPES", "wallets canary", "must contain profile"),
         ("MATRICA_SCOPES", "profile \"canary\"", "scope names"),
         ("MATRICA_TOKEN_ENDPOINT", "http://api.canary/token", "https://"),
@@ -179,4 +180,7 @@ fn a_generated_key_is_accepted_and_a_file_of_keys_is_never_overwritten() {
     std::fs::remove_file(file).unwrap();
     let bad = process::command(&BTreeMap::new()).args(["keys", "generate", "--id", "no spaces"]).output().unwrap();
     assert!(!bad.status.success() && bad.stdout.is_empty());
+    let left = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bad-{}", std::process::id()));
+    let bad = process::command(&BTreeMap::new()).args(["keys", "generate", "--id", "a,b", "--out"]).arg(&left).output();
+    assert!(!bad.unwrap().status.success() && !left.exists(), "no empty file is left to be taken for a key");
 }
