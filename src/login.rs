@@ -111,7 +111,6 @@ async fn burn_and_run(
         Outcome::Code(code) => Ok(code),
         Outcome::Denied => Err(LoginError::Denied),
         Outcome::Error => Err(LoginError::ProviderError),
-        Outcome::Nothing => return Some(Ended { result: Err(LoginError::MissingCode), consumed: false, reference }),
     };
     if app.tasks.shutdown.is_cancelled() {
         return Some(Ended { result: Err(LoginError::Unavailable), consumed: false, reference });

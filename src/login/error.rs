@@ -138,6 +138,7 @@ impl From<CallbackError> for LoginError {
         match error {
             CallbackError::Duplicate => Self::DuplicateParameter,
             CallbackError::CodeAndError => Self::CodeAndError,
+            CallbackError::CodeMissing => Self::MissingCode,
             CallbackError::Malformed => Self::MalformedParameter,
         }
     }

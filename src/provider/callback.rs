@@ -25,8 +25,6 @@ pub enum Outcome {
     Denied,
     /// Any other `error`. Its description is foreign text and is neither shown nor logged.
     Error,
-    /// Neither a code nor an error.
-    Nothing,
 }
 
 /// The callback's parameters, after every check that needs no secret.
@@ -43,6 +41,8 @@ pub enum CallbackError {
     Duplicate,
     #[error("both a code and an error")]
     CodeAndError,
+    #[error("neither a code nor an error")]
+    CodeMissing,
     #[error("a parameter holds impossible characters or is too long")]
     Malformed,
 }
@@ -77,7 +77,7 @@ impl CallbackParameters {
             (Some(code), None) => Outcome::Code(AuthorizationCode(code.into())),
             (None, Some(error)) if error == "access_denied" => Outcome::Denied,
             (None, Some(_)) => Outcome::Error,
-            (None, None) => Outcome::Nothing,
+            (None, None) => return Err(CallbackError::CodeMissing),
         };
         Ok(Self { outcome, state: state.as_deref().and_then(State::parse) })
     }

@@ -58,7 +58,11 @@ pub async fn callback(State(app): State<App>, request_id: RequestId, request: Re
             };
         }
     };
-    let Ok(user) = user else { return refuse(LoginError::Unavailable, request_id.as_str(), None) };
+    let Ok(user) = user else {
+        let error = LoginError::Unavailable;
+        tracing::warn!(event = "login_failed", reason = error.name(), "callback refused");
+        return refuse(error, request_id.as_str(), None);
+    };
     let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
     let ended = login::complete(app.clone(), attempt, outcome, user, arrived).await;
     let mut response = match ended.result {
@@ -87,12 +91,8 @@ fn accept(app: &App, headers: &HeaderMap, query: &str) -> Result<(Attempt, Outco
     let state = match (parameters.state, &parameters.outcome) {
         (Some(state), _) => state,
         (None, Outcome::Denied) => return Err(LoginError::DeniedWithoutState),
-        (None, Outcome::Nothing) => return Err(LoginError::MissingCode),
         (None, _) => return Err(LoginError::MissingState),
     };
-    if matches!(parameters.outcome, Outcome::Nothing) {
-        return Err(LoginError::MissingCode);
-    }
     let attempt = app.attempt_cookies.open(&state, headers, clock::now())?;
     Ok((attempt, parameters.outcome))
 }
