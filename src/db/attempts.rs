@@ -24,7 +24,6 @@ pub struct Burnt {
 pub struct Timings {
     pub exchange_ms: Option<i32>,
     pub profile_ms: Option<i32>,
-    pub store_ms: Option<i32>,
 }
 
 /// Uses the attempt up, once and for all. Committed, and so visible to every replica, when this returns; it need not
@@ -46,13 +45,12 @@ pub async fn burn(db: &Db, state_hash: &[u8; 32], reference: &str, outcome: Opti
 /// Writes how a failed attempt ended. A successful one is written together with its session, in `logins`.
 pub async fn finish(db: &Db, state_hash: &[u8; 32], outcome: &str, timings: Timings) -> Result<(), Error> {
     sqlx::query!(
-        "update login_attempts set outcome = $2, exchange_ms = $3, profile_ms = $4, store_ms = $5
+        "update login_attempts set outcome = $2, exchange_ms = $3, profile_ms = $4
          where state_hash = $1 and outcome is null",
         state_hash,
         outcome,
         timings.exchange_ms,
         timings.profile_ms,
-        timings.store_ms,
     )
     .execute(db)
     .await?;

@@ -133,7 +133,6 @@ fn words(status: StatusCode, logout_unconfirmed: bool) -> Words {
         ),
         404 => ("There is no such page", "The address may be mistyped, or the page is gone.", NOTHING, Action::Home),
         405 => ("This address works differently", "It cannot be opened in this way.", NOTHING, Action::Home),
-        408 => ("That took too long", "The request did not arrive in time.", NOTHING, Action::Again),
         413 => ("That was too much", "The request is larger than anything this site takes.", NOTHING, Action::Home),
         415 => ("This format is not taken", "Forms are accepted as a browser sends them.", NOTHING, Action::Home),
         503 => (
