@@ -149,6 +149,20 @@ async fn loading_ahead_asks_the_database_nothing() {
 }
 
 #[tokio::test]
+async fn somebody_signed_in_is_not_taken_for_nobody_when_the_database_fails() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.signed_in("ada").await;
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    app.sql("alter table sessions rename to away").await;
+    let before = app.provider.calls("token").await;
+    let answer = browser.get(&callback).await.assert_refused("busy");
+    assert!(answer.cookies("").is_empty(), "session and attempt stay");
+    assert_eq!(app.provider.calls("token").await, before);
+    app.sql("alter table away rename to sessions").await;
+    browser.get(&callback).await.assert_redirect("/account");
+}
+
+#[tokio::test]
 async fn a_slow_provider_and_a_slow_database_together_still_end_in_a_page() {
     let app = TestApp::spawn().await;
     app.provider.fault("token", json!({ "delay_ms": 8500 })).await;
