@@ -47,15 +47,23 @@ impl App {
             client_id: config.matrica.client_id.clone(),
             redirect_uri: config.redirect_uri(),
         };
+        let provider = Provider::new(config.matrica.clone(), config.redirect_uri())?;
+        let tasks = Tasks::default();
+        let sealer = config.token_keys.sealer(Purpose::Tokens);
         Ok(Self {
-            provider: Provider::new(config.matrica.clone(), config.redirect_uri())?,
+            vault: Vault::new(db.clone(), sealer, provider.clone(), tasks.clone()),
+            provider,
             user_api: UserApi::new(&config.matrica, config.remote_images)?,
-            vault: Vault::new(db.clone(), config.token_keys.sealer(Purpose::Tokens)),
             cookie_names,
             attempt_cookies: Arc::new(attempt_cookies),
-            tasks: Tasks::default(),
+            tasks,
             config,
             db,
         })
+    }
+
+    /// Starts the work that no request asks for. It ends by itself when the process is to stop.
+    pub fn start_workers(&self) {
+        self.tasks.tracker.spawn(self.vault.clone().revoke_queued());
     }
 }

@@ -3,6 +3,7 @@
 pub mod attempts;
 pub mod grants;
 pub mod logins;
+pub mod revocations;
 pub mod schema;
 pub mod sessions;
 
@@ -33,9 +34,14 @@ const SERVER_TIMEOUTS: [(&str, &str); 3] =
     [("statement_timeout", "3s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "5s")];
 
 /// A failed query. Its text names the kind of failure and never a value.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the database {0}")]
 pub struct Error(&'static str);
+
+impl Error {
+    /// The task that ran the query panicked; where, its message says.
+    pub const TASK_BROKE: Self = Self("call broke");
+}
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {

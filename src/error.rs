@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use crate::return_to::ReturnTo;
 
-/// Seconds after which trying again makes sense when the database cannot answer.
+/// Seconds after which trying again makes sense when the database or the provider cannot answer.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// A request that ends without what it asked for.
@@ -22,6 +22,10 @@ pub enum AppError {
     UnsupportedMediaType,
     /// The database cannot answer. Nothing was changed, nobody was signed out.
     Unavailable,
+    /// The provider has failed too often just now to send anybody there.
+    ProviderDown,
+    /// This needs a sign-in that is minutes old. Holds where to go on afterwards.
+    FreshSignInRequired(&'static str),
     /// Signed out in this browser, but the server could not write it down.
     LogoutUnconfirmed(HeaderValue),
     /// Our own mistake; the text is for the log.
@@ -68,11 +72,15 @@ impl IntoResponse for AppError {
             Self::SignInRequired(None) => StatusCode::UNAUTHORIZED.into_response(),
             Self::NotFound => StatusCode::NOT_FOUND.into_response(),
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),
-            Self::Unavailable => unavailable(),
+            Self::Unavailable => unavailable(None),
+            Self::ProviderDown => unavailable(Some(Cause::ProviderDown)),
+            Self::FreshSignInRequired(return_to) => {
+                let return_to: String = form_urlencoded::byte_serialize(return_to.as_bytes()).collect();
+                Redirect::to(&format!("/login?e=confirm&return_to={return_to}")).into_response()
+            }
             Self::LogoutUnconfirmed(removal) => {
-                let mut response = unavailable();
+                let mut response = unavailable(Some(Cause::LogoutUnconfirmed));
                 response.headers_mut().insert(header::SET_COOKIE, removal);
-                response.extensions_mut().insert(LogoutUnconfirmed);
                 response
             }
             Self::Internal(what) => {
@@ -83,10 +91,17 @@ impl IntoResponse for AppError {
     }
 }
 
-/// Tells `web::error_pages` which words to use.
-#[derive(Debug, Clone, Copy)]
-pub struct LogoutUnconfirmed;
+/// A response extension: which words `web::error_pages` uses for a 503, if not those for a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    LogoutUnconfirmed,
+    ProviderDown,
+}
 
-fn unavailable() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)]).into_response()
+fn unavailable(cause: Option<Cause>) -> Response {
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)]).into_response();
+    if let Some(cause) = cause {
+        response.extensions_mut().insert(cause);
+    }
+    response
 }

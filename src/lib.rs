@@ -9,6 +9,8 @@
 //! 3. [`login::complete`] burns the attempt in Postgres ([`db::attempts`]), exchanges the code, asks who the person is
 //!    ([`matrica`]), seals the tokens ([`vault`]) and writes person, grant and session in one statement ([`db::logins`]).
 //! 4. The browser gets its session cookie ([`session`]) and goes where it wanted to go ([`return_to`]).
+//! 5. From then on [`user_data`] reads what a page shows, with a token from the vault, which renews it when it is over.
+//!    [`leave`] ends the session, the connection or the account.
 //!
 //! Imports point one way: `web` → `login` → `provider`, `matrica`, `vault`, `session` → `db`.
 
@@ -21,6 +23,7 @@ pub mod demo_provider;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod error;
+pub mod leave;
 pub mod login;
 pub mod matrica;
 #[cfg(feature = "dev")]
@@ -34,5 +37,6 @@ pub mod seal;
 pub mod server;
 pub mod session;
 pub mod telemetry;
+pub mod user_data;
 pub mod vault;
 pub mod web;

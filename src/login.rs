@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
 use url::Url;
+use uuid::Uuid;
 
 pub use self::error::{LoginError, Reason};
 use crate::{
     app::App,
     clock,
-    config::Config,
     db::{
         self,
         attempts::{self, Burn, Timings},
         logins::{self, NewLogin, Stored},
     },
     matrica::{Identity, Subject},
-    provider::{AuthorizationCode, CodeVerifier, Outcome, State, Token, TokenSet},
+    provider::{AuthorizationCode, CodeVerifier, Outcome, State, TokenSet},
     return_to::ReturnTo,
     session::{CurrentUser, SessionId, attempt::Attempt},
 };
@@ -144,7 +144,7 @@ async fn run(
         Ok(tokens) => {
             let result = admit(app, attempt, &tokens, current, deadline, &mut timings).await;
             if let Err(error) = result {
-                give_back(app, tokens, error);
+                give_back(app, &tokens, error).await;
             }
             result
         }
@@ -216,7 +216,7 @@ async fn store(
     if others.iter().flatten().any(|user_id| Some(*user_id) != known) {
         return Err(LoginError::SwitchedAccount);
     }
-    let grant = app.vault.seal(known.unwrap_or_else(uuid::Uuid::new_v4), tokens);
+    let grant = app.vault.seal(known.unwrap_or_else(Uuid::new_v4), tokens);
     let login = NewLogin {
         state_hash: &attempt.state.hash(),
         subject,
@@ -232,42 +232,12 @@ async fn store(
     Ok(logins::store(&mut connection, &login).await?)
 }
 
-/// Tokens that we were given and do not keep. Those of a person who may have a grant here already stay as they are:
-/// the provider may take them and the stored ones for one family.
-fn give_back(app: &App, tokens: TokenSet, error: LoginError) {
-    if matches!(error, LoginError::SwitchedAccount | LoginError::Disabled) {
-        return;
+/// Those of a person who may have a grant here already stay as they are: the provider may take them and the stored ones
+/// for one family.
+async fn give_back(app: &App, tokens: &TokenSet, error: LoginError) {
+    if !matches!(error, LoginError::SwitchedAccount | LoginError::Disabled) {
+        app.vault.give_back(Uuid::new_v4(), tokens).await;
     }
-    tracing::warn!(event = "orphan_token", reason = error.name(), "giving back the tokens of a failed login");
-    let refresh = tokens.refresh_token.map(|token| ("refresh_token", token));
-    revoke(app, refresh.into_iter().chain([("access_token", tokens.access_token)]).collect());
-}
-
-/// Ends a session. With somebody's last one their tokens are destroyed too, unless grants are kept. Never cut short by
-/// the browser going away: the tokens would be gone here and live on at the provider.
-pub async fn sign_out(app: App, session: [u8; 32]) -> Result<(), LoginError> {
-    let tracker = app.tasks.tracker.clone();
-    let ending = async move {
-        let Config { session: lifetime, keep_grants, .. } = *app.config;
-        if let Some(grant) = logins::end_session(&app.db, &session, lifetime, keep_grants).await? {
-            revoke(&app, app.vault.open_deleted(&grant));
-        }
-        Ok(())
-    };
-    tracker.spawn(ending.in_current_span()).await.unwrap_or(Err(LoginError::Unavailable))
-}
-
-/// Asks the provider to revoke tokens that we no longer hold: in this order, once, best effort.
-fn revoke(app: &App, tokens: Vec<(&'static str, Token)>) {
-    let provider = app.provider.clone();
-    app.tasks.tracker.spawn(async move {
-        for (hint, token) in tokens {
-            match provider.revoke(&token, hint).await {
-                Ok(()) => tracing::info!(event = "token_revoked", hint, "a token was revoked"),
-                Err(error) => tracing::warn!(event = "token_not_revoked", hint, %error, "a token was not revoked"),
-            }
-        }
-    });
 }
 
 /// The loser of a race never sends the code: it waits for what the winner finds out.

@@ -13,13 +13,15 @@ pub use self::identity::{Identity, Subject, SubjectSource};
 pub use self::wallets::Wallet;
 use crate::{
     config::Matrica,
-    provider::{Token, http},
+    provider::{Token, breaker::Breaker, http},
 };
 
 /// Longest answer of the user API that is read, in bytes.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
 /// Connections kept open between calls: reads may be repeated, so reuse is safe here.
 const IDLE_CONNECTIONS: usize = 8;
+/// Most reads under way at once.
+const READS_MAX: usize = 128;
 /// Longest one read may take.
 const READ_BUDGET: Duration = Duration::from_secs(5);
 
@@ -30,6 +32,7 @@ pub struct UserApi {
     base: Url,
     base_v1: Option<Url>,
     pictures: bool,
+    reading: Breaker,
 }
 
 /// Why a read gave nothing. Holds no foreign text.
@@ -56,7 +59,13 @@ impl UserApi {
     /// `pictures`: whether picture URLs are kept at all. Fails only without any certificate authority.
     pub fn new(settings: &Matrica, pictures: bool) -> Result<Self, reqwest::Error> {
         let base_v1 = settings.user_api_v1.clone();
-        Ok(Self { http: http::client(IDLE_CONNECTIONS)?, base: settings.user_api.clone(), base_v1, pictures })
+        Ok(Self {
+            http: http::client(IDLE_CONNECTIONS)?,
+            base: settings.user_api.clone(),
+            base_v1,
+            pictures,
+            reading: Breaker::new("user_api", READS_MAX),
+        })
     }
 
     /// `/profile` (scope `profile`): who the person is. Asks version 1 only when version 2 names no id.
@@ -81,8 +90,15 @@ impl UserApi {
         Ok(wallets::read(&answer))
     }
 
-    /// 204 and an empty body read as null, which is how an unlinked account may be answered.
     async fn get(&self, base: &Url, resource: &str, token: &Token, deadline: Instant) -> Result<Value, ApiError> {
+        let pass = self.reading.enter().await.map_err(|_| ApiError::Unavailable)?;
+        let result = self.request(base, resource, token, deadline).await;
+        pass.report(!matches!(result, Err(ApiError::Unavailable | ApiError::Unreadable(_))));
+        result
+    }
+
+    /// 204 and an empty body read as null, which is how an unlinked account may be answered.
+    async fn request(&self, base: &Url, resource: &str, token: &Token, deadline: Instant) -> Result<Value, ApiError> {
         let url = format!("{}/{resource}", base.as_str().trim_end_matches('/'));
         let remaining = deadline.saturating_duration_since(Instant::now());
         let request = self.http.get(url).bearer_auth(token.expose()).timeout(remaining);

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     session::{self, CurrentUser, cookies},
     telemetry,
-    web::{account, assets, callback, csrf, error_pages, headers, health, home, login, logout},
+    web::{account, assets, callback, csrf, error_pages, headers, health, home, login, logout, settings},
 };
 
 /// Longest wait for an answer. Work that must not be cut short runs in tasks of its own.
@@ -56,6 +56,9 @@ pub fn table() -> Vec<Route> {
         route(callback::PATH, Public, get(callback::callback).head(only_get)),
         route("/auth/logout", Public, post(logout::logout)),
         route("/account", SignedIn, get(account::account)),
+        route("/settings", SignedIn, get(settings::settings)),
+        route("/settings/disconnect", SignedIn, post(settings::disconnect)),
+        route("/settings/delete", SignedIn, post(settings::delete)),
         route("/assets/{name}", Plain, get(assets::asset)),
         route("/healthz", Plain, get(health::healthz)),
         route("/readyz", Plain, get(health::readyz)),

@@ -68,6 +68,7 @@ pub fn serve() -> anyhow::Result<()> {
 /// Serves until `stop` completes, then closes what is left.
 pub(crate) async fn serve_until(stop: impl Future<Output = ()>, app: App, listener: TcpListener) {
     let (tasks, db) = (app.tasks.clone(), app.db.clone());
+    app.start_workers();
     server::serve(listener, router(app), tasks, stop).await;
     // Work that outlived the deadline may still hold a connection.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, db.close()).await;

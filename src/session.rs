@@ -4,6 +4,8 @@ pub mod attempt;
 pub mod cookies;
 mod store;
 
+use std::time::Duration;
+
 use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     http::request::Parts,
@@ -15,7 +17,17 @@ use tower_sessions::{Expiry, SessionManagerLayer, cookie::SameSite};
 use uuid::Uuid;
 
 use self::{cookies::CookieNames, store::PostgresStore};
-use crate::{config::SessionLifetime, db::Db, error::AppError};
+use crate::{
+    app::App,
+    config::SessionLifetime,
+    db::{Db, sessions},
+    error::AppError,
+};
+
+/// Where what needs a fresh sign-in is.
+const SETTINGS: &str = "/settings";
+/// A sign-in is fresh for so long.
+const FRESH: Duration = Duration::from_mins(10);
 
 /// The one entry of a session's record that is ours; an application's own entries live beside it.
 const SIGNED_IN: &str = "signed_in";
@@ -106,6 +118,24 @@ impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
         <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state)
             .await?
             .ok_or_else(|| AppError::sign_in_required(parts))
+    }
+}
+
+/// Somebody who signed in minutes ago, for what an unlocked screen must not be enough for. Others are sent to sign in
+/// again, and then back to the settings. Only signing in makes a session, so its age is the sign-in's.
+#[derive(Clone)]
+pub struct FreshSignIn(pub CurrentUser);
+
+impl FromRequestParts<App> for FreshSignIn {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
+        let user = <CurrentUser as FromRequestParts<App>>::from_request_parts(parts, app).await?;
+        match sessions::is_younger(&app.db, &user.session_hash, FRESH).await {
+            Ok(true) => Ok(Self(user)),
+            Ok(false) => Err(AppError::FreshSignInRequired(SETTINGS)),
+            Err(_) => Err(AppError::Unavailable),
+        }
     }
 }
 

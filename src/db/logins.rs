@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     Db, Error,
     attempts::{SIGNED_IN, Timings},
-    grants::{FIRST_GENERATION, SealedGrant, StoredGrant},
+    grants::{FIRST_GENERATION, SealedGrant},
 };
 use crate::config::SessionLifetime;
 
@@ -69,8 +69,12 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
                set id = excluded.id, generation = excluded.generation, access_token = excluded.access_token,
                    refresh_token = excluded.refresh_token, scope = excluded.scope,
                    access_issued_at = excluded.access_issued_at, access_expires_at = excluded.access_expires_at,
-                   created_at = now()
+                   created_at = now(), lease_owner = null, lease_until = null, unanswered = 0, failures = 0,
+                   retry_at = null
                returning user_id
+           ), reprieved as (
+               -- The provider may take tokens that still wait to be revoked and the new ones for one family.
+               delete from revocations where user_id in (select user_id from granted)
            ), session as (
                insert into sessions (id_hash, user_id, expires_at)
                select $13, user_id, now() + make_interval(secs => $14) from granted
@@ -112,8 +116,8 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
     })
 }
 
-/// Ends a session. When it was the person's last live one and grants are not kept, the grant goes with it and is
-/// returned, so that its tokens can be revoked. Runs in a transaction, so call it where nothing cuts it short.
+/// Ends a session. When it was the person's last live one and grants are not kept, the grant goes with it and its tokens
+/// wait to be revoked. `true` when there are such tokens. Runs in a transaction, so call it where nothing cuts it short.
 ///
 /// The lock on the person comes first, as in `store`: whoever signs in or out at the same time waits, and the statements
 /// after it see what they did.
@@ -122,7 +126,7 @@ pub async fn end_session(
     session: &[u8; 32],
     lifetime: SessionLifetime,
     keep_grant: bool,
-) -> Result<Option<StoredGrant>, Error> {
+) -> Result<bool, Error> {
     let mut connection = db.acquire().await?;
     let mut transaction = connection.begin().await?;
     let user_id = sqlx::query_scalar!(
@@ -131,21 +135,44 @@ pub async fn end_session(
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some(user_id) = user_id else { return Ok(None) };
+    let Some(user_id) = user_id else { return Ok(false) };
     sqlx::query!("delete from sessions where id_hash = $1", session).execute(&mut *transaction).await?;
-    let grant = sqlx::query_as!(
-        StoredGrant,
-        r#"delete from grants where user_id = $1 and not $2 and not exists (
-               select from sessions where user_id = $1 and now() < expires_at
-                                      and last_seen_at > now() - make_interval(secs => $3)
-           )
-           returning id, user_id, generation, access_token, refresh_token, scope, false as "live!""#,
+    let queued = sqlx::query!(
+        "with gone as (
+             delete from grants where user_id = $1 and not $2 and not exists (
+                 select from sessions where user_id = $1 and now() < expires_at
+                                        and last_seen_at > now() - make_interval(secs => $3)
+             )
+             returning id, user_id, generation, access_token, refresh_token
+         )
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
         user_id,
         keep_grant,
         lifetime.idle.as_secs_f64(),
     )
-    .fetch_optional(&mut *transaction)
+    .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(grant)
+    Ok(queued.rows_affected() > 0)
+}
+
+/// Deletes a person with everything about them; their tokens wait to be revoked. `true` when there are any. Runs in a
+/// transaction, so call it where nothing cuts it short.
+pub async fn delete_user(db: &Db, user_id: Uuid) -> Result<bool, Error> {
+    let mut connection = db.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    sqlx::query!("select id from users where id = $1 for update", user_id).fetch_optional(&mut *transaction).await?;
+    let queued = sqlx::query!(
+        "with gone as (
+             delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token
+         )
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
+        user_id,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    // Sessions go with the person.
+    sqlx::query!("delete from users where id = $1", user_id).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(queued.rows_affected() > 0)
 }

@@ -1,5 +1,7 @@
 //! `sessions`: found only while they count, on the database's clock.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -40,6 +42,20 @@ pub async fn find(db: &Db, id_hash: &[u8; 32], lifetime: SessionLifetime) -> Res
     .fetch_optional(db)
     .await?;
     Ok(session)
+}
+
+/// Whether the session is there and was made less than `age` ago.
+pub async fn is_younger(db: &Db, id_hash: &[u8; 32], age: Duration) -> Result<bool, Error> {
+    let young = sqlx::query_scalar!(
+        r#"select exists (
+               select from sessions where id_hash = $1 and created_at > now() - make_interval(secs => $2)
+           ) as "young!""#,
+        id_hash,
+        age.as_secs_f64(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(young)
 }
 
 /// Notes that the session is in use.

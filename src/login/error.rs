@@ -73,6 +73,8 @@ pub enum Reason {
     OtherAccount,
     Disabled,
     Busy,
+    /// No refusal of a sign-in: something asks for a fresh one.
+    Confirm,
 }
 
 /// One line for each refusal, in the order of the variants: its name in logs and in `login_attempts`, and its page.
@@ -161,7 +163,9 @@ impl From<TokenError> for LoginError {
         match error {
             TokenError::InvalidGrant => Self::CodeRefused,
             TokenError::Misconfigured { .. } => Self::Misconfigured,
-            TokenError::NotSent | TokenError::Lost | TokenError::Unavailable { .. } => Self::ProviderUnavailable,
+            TokenError::NotSent | TokenError::Refused(_) | TokenError::Lost | TokenError::Unavailable { .. } => {
+                Self::ProviderUnavailable
+            }
             TokenError::Unexpected { .. } | TokenError::Unreadable(_) => Self::ProviderUnreadable,
         }
     }

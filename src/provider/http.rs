@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use reqwest::{Client, Response, redirect::Policy};
+use time::OffsetDateTime;
+
+use crate::clock;
 
 /// Longest wait for a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -27,6 +30,16 @@ pub fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
         .pool_max_idle_per_host(idle_connections)
         .user_agent(concat!("matrica-starter/", env!("CARGO_PKG_VERSION")))
         .build()
+}
+
+/// `Retry-After` as seconds or as a date (RFC 9110 section 10.2.3); whoever waits for so long sets the bounds.
+pub fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = OffsetDateTime::from(httpdate::parse_http_date(text).ok()?);
+    Some(Duration::try_from(date - clock::now()).unwrap_or_default())
 }
 
 /// Why a body was not read.

@@ -13,9 +13,10 @@ use super::{
 use crate::{
     app::App,
     error::AppError,
-    matrica::{ApiError, Wallet},
+    matrica::Wallet,
     session::CurrentUser,
-    vault::{Connection, VaultError},
+    user_data::{self, DataError},
+    vault::Connection,
 };
 
 /// Characters of an address that stay visible at each end when it is shortened.
@@ -60,8 +61,7 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Respon
     let (granted, missing): (Vec<_>, Vec<_>) =
         app.config.matrica.scopes.iter().partition(|scope| is_granted(connection.as_ref(), scope));
     let lines = |scopes: Vec<&String>| scopes.into_iter().map(|scope| scopes::line(scope)).collect();
-    let live = connection.as_ref().is_some_and(|connection| connection.live);
-    let reconnect = !live || matches!(wallets, Part::Unavailable { title: RECONNECT, .. });
+    let reconnect = connection.is_none() || matches!(wallets, Part::Unavailable { title: RECONNECT, .. });
     let account = Account {
         layout: Layout::new(&app, Some(&user)),
         initial: user.display_name.chars().next().unwrap_or('?').to_uppercase().collect(),
@@ -77,7 +77,7 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Respon
             idle(app.config.session.idle)
         ),
         connection: if reconnect {
-            "Matrica no longer lets this app read your data. Sign in again to renew the connection."
+            "This app has no access to your data at Matrica any more. Sign in again to renew the connection."
         } else {
             "This app can read the data listed here from Matrica."
         },
@@ -102,20 +102,12 @@ async fn wallets(app: &App, user: &CurrentUser, connection: Option<&Connection>)
     if connection.is_some() && !is_granted(connection, "wallets") {
         return NOT_GRANTED;
     }
-    let token = match app.vault.access_token(user.user_id).await {
-        Ok(token) => token,
-        Err(VaultError::NoGrant | VaultError::Expired | VaultError::Unopenable(_)) => return expired,
-        Err(VaultError::Database(_)) => return UNAVAILABLE,
-    };
-    match app.user_api.wallets(&token).await {
+    match user_data::read(app, user.user_id, |token| async move { app.user_api.wallets(&token).await }).await {
         Ok(wallets) if wallets.is_empty() => Part::Empty,
         Ok(wallets) => Part::Ready(lines(wallets)),
-        Err(ApiError::Unauthorized) => expired,
-        Err(ApiError::Forbidden) => NOT_GRANTED,
-        Err(error) => {
-            tracing::warn!(event = "wallets_failed", %error, "the wallets could not be read");
-            UNAVAILABLE
-        }
+        Err(DataError::Reconnect) => expired,
+        Err(DataError::NotShared) => NOT_GRANTED,
+        Err(DataError::Unavailable) => UNAVAILABLE,
     }
 }
 

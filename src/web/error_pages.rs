@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{LogoutUnconfirmed, accepts_html},
+    error::{Cause, accepts_html},
     return_to::ReturnTo,
     telemetry::RequestId,
 };
@@ -67,14 +67,14 @@ pub async fn render(State(app): State<App>, request_id: RequestId, request: Requ
     if !failed || has_page || response.extensions().get::<ForMachines>().is_some() {
         return response;
     }
-    let words = words(status, response.extensions().get::<LogoutUnconfirmed>().is_some());
+    let words = words(status, response.extensions().get().copied());
     let body = if html && bare {
         page(&BarePage { title: words.title, text: words.text, reference: request_id.as_str() })
     } else if html {
         let (action_href, action_label) = match words.action {
             Action::Again if safe => (&*here, "Try again"),
             Action::Again | Action::Home => ("/", "Go to the front page"),
-            Action::SignIn => ("/login", "Sign in"),
+            Action::SignIn => ("/login", "Go to the sign-in page"),
         };
         page(&ErrorPage {
             layout: Layout::new(&app, None),
@@ -116,9 +116,15 @@ fn replace_body(failure: Response, body: Response) -> Response {
     Response::from_parts(parts, body)
 }
 
-fn words(status: StatusCode, logout_unconfirmed: bool) -> Words {
+fn words(status: StatusCode, cause: Option<Cause>) -> Words {
     let (title, text, changed, action) = match status.as_u16() {
-        _ if logout_unconfirmed => (
+        _ if cause == Some(Cause::ProviderDown) => (
+            "Matrica does not answer",
+            "It has failed several times in a row just now, so we did not send you there.",
+            NOTHING,
+            Action::SignIn,
+        ),
+        _ if cause == Some(Cause::LogoutUnconfirmed) => (
             "You are signed out in this browser only",
             "Our database does not answer right now, so the server could not end the session for good.",
             "This browser has forgotten the session. Sign in and out again later to be sure.",

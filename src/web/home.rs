@@ -1,7 +1,10 @@
 //! The front page.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
 
 use super::page::{Layout, page, sign_in_page};
 use crate::{app::App, error::AppError, session::CurrentUser};
@@ -16,16 +19,23 @@ struct Home {
     signed_in: bool,
     return_to: &'static str,
     keep_grants: bool,
+    /// Somebody has just deleted their account.
+    deleted: bool,
 }
 
 /// `GET /`: needs no database; without one it greets nobody.
-pub async fn home(State(app): State<App>, user: Result<Option<CurrentUser>, AppError>) -> Response {
+pub async fn home(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    user: Result<Option<CurrentUser>, AppError>,
+) -> Response {
     let user = user.ok().flatten();
     let home = Home {
         layout: Layout::new(&app, user.as_ref()),
         signed_in: user.is_some(),
         return_to: AFTER_SIGN_IN,
         keep_grants: app.config.keep_grants,
+        deleted: user.is_none() && query.as_deref() == Some("deleted=yes"),
     };
     if home.signed_in { page(&home) } else { sign_in_page(&home) }
 }

@@ -8,18 +8,15 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
+    form,
     home::AFTER_SIGN_IN,
     notices::{self, Notice},
     page::{Layout, sign_in_page},
     scopes::{self, ScopeLine},
 };
 use crate::{app::App, clock, error::AppError, login, return_to::ReturnTo, session::CurrentUser};
-
-/// The only format that a form of ours arrives in.
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// `?return_to=`, and after a refusal `?e=` with its `&ref=`.
 #[derive(Deserialize)]
@@ -74,26 +71,16 @@ pub async fn start(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, AppError> {
-    let user = user.ok().flatten();
-    let (attempt, url) = login::begin(&app, return_to(&headers, &body)?, user.as_ref());
+    let return_to =
+        form::field(&headers, &body, "return_to")?.map_or_else(ReturnTo::home, |path| ReturnTo::parse(&path));
+    if app.provider.is_down() {
+        return Err(AppError::ProviderDown);
+    }
+    let (attempt, url) = login::begin(&app, return_to, user.ok().flatten().as_ref());
     let location = HeaderValue::from_str(url.as_str()).map_err(|_| AppError::Internal("the authorization URL"))?;
     let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
     for cookie in app.attempt_cookies.start(&attempt, &headers, clock::now()) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(response)
-}
-
-/// The form's `return_to`; given twice, or not at all, it is `/`. An empty request is an empty form.
-fn return_to(headers: &HeaderMap, body: &[u8]) -> Result<ReturnTo, AppError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_form = content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
-    if !is_form && !body.is_empty() {
-        return Err(AppError::UnsupportedMediaType);
-    }
-    let mut values = form_urlencoded::parse(body).filter(|(name, _)| name == "return_to").map(|(_, value)| value);
-    Ok(match (values.next(), values.next()) {
-        (Some(value), None) => ReturnTo::parse(&value),
-        _ => ReturnTo::home(),
-    })
 }

@@ -41,7 +41,7 @@ pub fn slug(reason: Reason) -> Option<&'static str> {
 }
 
 /// One entry for each reason that has a page: the value of `?e=`, title, what happened, what was changed, what to do.
-const PAGES: [(Reason, &str, [&str; 4]); 10] = [
+const PAGES: [(Reason, &str, [&str; 4]); 11] = [
     (
         Reason::Expired,
         "expired",
@@ -130,6 +130,16 @@ const PAGES: [(Reason, &str, [&str; 4]); 10] = [
             "Something on our side does not work right now, so the sign-in could not be finished.",
             NOTHING,
             "It is safe to try again, at best in a minute.",
+        ],
+    ),
+    (
+        Reason::Confirm,
+        "confirm",
+        [
+            "Please sign in once more",
+            "This step needs a sign-in that is less than 10 minutes old, so that nobody else can take it on your screen.",
+            NOTHING,
+            "Sign in with the button below, then do it again.",
         ],
     ),
 ];

@@ -39,10 +39,15 @@ async fn the_key_opens_what_was_stored_and_no_other_key_does() {
     let app = TestApp::spawn().await;
     sign_in_with_known_tokens(&app).await;
     let user_id = sqlx::query_scalar("select id from users").fetch_one(&app.database.pool).await.unwrap();
-    assert_eq!(app.app.vault.access_token(user_id).await.unwrap().expose(), "canary-access-token");
+    assert_eq!(app.app.vault.access_token(user_id).await.unwrap().token.expose(), "canary-access-token");
     for id in ["test", "other"] {
         let sealer = Keyring::parse(&Keyring::generate(id)).unwrap().sealer(Purpose::Tokens);
-        let vault = matrica_starter::vault::Vault::new(app.app.db.clone(), sealer);
+        let vault = matrica_starter::vault::Vault::new(
+            app.app.db.clone(),
+            sealer,
+            app.app.provider.clone(),
+            app.app.tasks.clone(),
+        );
         let error = vault.access_token(user_id).await.unwrap_err();
         let expected = if id == "test" { OpenError::Refused } else { OpenError::UnknownKey };
         assert!(matches!(error, VaultError::Unopenable(error) if error == expected), "{id}: {error}");

@@ -84,6 +84,7 @@ impl TestApp {
         settings: BTreeMap<String, String>,
     ) -> Self {
         let app = App::new(Config::from_source(Source::new(&settings)).unwrap()).unwrap();
+        app.start_workers();
         let stop = CancellationToken::new();
         let serving = server::serve(listener, router(app.clone()), app.tasks.clone(), stop.clone().cancelled_owned());
         tokio::spawn(serving);

@@ -1,0 +1,115 @@
+//! One per group of endpoints: how many calls may be under way at once, and a pause after too many failures in a row, so
+//! that a slow or broken endpoint takes nothing down but what needs it.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Longest wait for a place among the calls under way.
+const PLACE_WAIT: Duration = Duration::from_millis(500);
+/// Failures in a row after which nothing is sent for a while.
+const FAILURES_MAX: u32 = 10;
+/// How long nothing is sent. Then one call tries; the others wait for how it ends.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Why a call was not made. Nothing was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not asked: too many calls failed, or are under way")]
+pub struct Refused;
+
+/// A breaker with its bulkhead. Clones are the same one.
+#[derive(Clone)]
+pub struct Breaker {
+    group: &'static str,
+    places: Arc<Semaphore>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    failures: u32,
+    /// Nothing is sent before this; after it, one call at a time until one succeeds.
+    open_until: Option<Instant>,
+    trying: bool,
+}
+
+impl Breaker {
+    /// For `group`, with at most `places` calls under way.
+    #[must_use]
+    pub fn new(group: &'static str, places: usize) -> Self {
+        Self { group, places: Arc::new(Semaphore::new(places)), state: Arc::default() }
+    }
+
+    /// A place for one call.
+    pub async fn enter(&self) -> Result<Pass, Refused> {
+        let waiting = tokio::time::timeout(PLACE_WAIT, self.places.clone().acquire_owned());
+        let place = waiting.await.map_err(|_| Refused)?.map_err(|_| Refused)?;
+        let mut state = self.state();
+        if let Some(until) = state.open_until {
+            if state.trying || Instant::now() < until {
+                return Err(Refused);
+            }
+            state.trying = true;
+        }
+        drop(state);
+        Ok(Pass { breaker: self.clone(), reported: false, _place: place })
+    }
+
+    /// Whether a call would be refused because too many have failed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let state = self.state();
+        state.open_until.is_some_and(|until| state.trying || Instant::now() < until)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to make one call.
+pub struct Pass {
+    breaker: Breaker,
+    reported: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Pass {
+    /// Says how the call went: `healthy` when the other side did its part, also by refusing.
+    pub fn report(mut self, healthy: bool) {
+        self.reported = true;
+        let group = self.breaker.group;
+        let mut state = self.breaker.state();
+        state.trying = false;
+        if healthy {
+            if state.open_until.is_some() {
+                tracing::warn!(event = "breaker_closed", group, "the provider answers again");
+            }
+            (state.failures, state.open_until) = (0, None);
+            return;
+        }
+        state.failures = state.failures.saturating_add(1);
+        if state.failures >= FAILURES_MAX {
+            if state.open_until.is_none() {
+                tracing::error!(
+                    event = "breaker_opened",
+                    group,
+                    "the provider keeps failing: it is left alone for a while"
+                );
+            }
+            state.open_until = Some(Instant::now() + PAUSE);
+        }
+    }
+}
+
+impl Drop for Pass {
+    /// A call that was cut short says nothing about the other side.
+    fn drop(&mut self) {
+        if !self.reported {
+            self.breaker.state().trying = false;
+        }
+    }
+}
