@@ -1,6 +1,8 @@
 //! What a login costs the database.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use matrica_starter::seal::{Keyring, Purpose};
 
 use crate::support::{TestApp, wire::Wire};
 
@@ -53,4 +55,45 @@ async fn burning_an_attempt_does_not_wait_for_the_disk_and_storing_the_login_doe
     let commits =
         app.text("select string_agg(what || ' ' || synchronous_commit, ', ' order by what) from commits").await;
     assert_eq!(commits, "grants INSERT on, login_attempts INSERT off, login_attempts UPDATE on, sessions INSERT on");
+}
+
+#[tokio::test]
+async fn a_fresh_access_token_costs_one_database_round_trip() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first.replica_with(&[("DATABASE_URL", &wire.url), ("DATABASE_MAX_CONNECTIONS", "1")]).await;
+    first.signed_in("ada").await;
+    let user_id = sqlx::query_scalar("select id from users").fetch_one(&first.database.pool).await.unwrap();
+    for number in 0..4 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let before = wire.round_trips();
+        app.app.vault.access_token(user_id).await.unwrap();
+        let cost = wire.round_trips() - before;
+        // The first one opens the connection and prepares the statement.
+        assert!(number == 0 || cost == 1, "{cost} round trips");
+    }
+}
+
+/// Longest that sealing or opening one token may take, on average: as built for production, and as built for tests, which
+/// is about ten times slower.
+const SEAL: Duration = Duration::from_micros(if cfg!(debug_assertions) { 200 } else { 20 });
+
+#[test]
+fn sealing_or_opening_a_token_takes_microseconds() {
+    let sealer = Keyring::parse(&Keyring::generate("k1")).unwrap().sealer(Purpose::Tokens);
+    let context: [&[u8]; 5] = [b"grants", b"access_token", &[1; 16], &[2; 16], &[0; 8]];
+    // As long as a token of the demo provider, and as a long JWT.
+    for length in [43, 1_000] {
+        let token = vec![b'x'; length];
+        let sealed = sealer.seal(&context, &token);
+        let per_call = |work: &dyn Fn()| {
+            let started = Instant::now();
+            (0..1_000).for_each(|_| work());
+            started.elapsed() / 1_000
+        };
+        let seal = (0..5).map(|_| per_call(&|| drop(sealer.seal(&context, &token)))).min().unwrap();
+        let open = (0..5).map(|_| per_call(&|| drop(sealer.open(&context, &sealed).unwrap()))).min().unwrap();
+        println!("{length} bytes: sealing takes {seal:?}, opening {open:?}");
+        assert!(seal < SEAL && open < SEAL, "{length} bytes: {seal:?}, {open:?}");
+    }
 }

@@ -16,6 +16,7 @@ mod pages;
 mod private_postgres;
 mod provider_faults;
 mod races;
+mod refresh;
 mod refusals;
 mod return_to;
 mod serving;
