@@ -64,7 +64,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     settings: Settings,
-    faults: BTreeMap<Endpoint, Fault>,
+    faults: BTreeMap<Endpoint, Vec<Fault>>,
     calls: BTreeMap<Endpoint, u64>,
     last_token_request: serde_json::Value,
     grants: Grants,

@@ -21,7 +21,7 @@ use url::{Url, form_urlencoded};
 use super::{
     DemoProvider,
     grants::{Code, Consent},
-    people::{PEOPLE, Person},
+    people::{self, PEOPLE, Person},
     wire::{Fields, is_form},
 };
 
@@ -96,7 +96,7 @@ pub(super) async fn decide(
     }
     let form = Fields::parse(&body).map_err(Refusal)?;
     let choice = form.get("person").unwrap_or_default();
-    let person = PEOPLE.iter().find(|person| person.key == choice);
+    let person = people::find(choice);
     let state = &mut *provider.state();
     match person {
         Some(person) if !person.always_denies => {

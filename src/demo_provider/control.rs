@@ -6,9 +6,10 @@ use axum::{
     http::StatusCode,
     routing::{delete, get, post, put},
 };
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{DemoProvider, endpoint::Endpoint, faults::Fault, people::PEOPLE, settings::Settings};
+use super::{DemoProvider, endpoint::Endpoint, faults::Fault, grants::Counts, people, settings::Settings};
 
 type Refused = (StatusCode, String);
 
@@ -36,13 +37,25 @@ async fn change_settings(
     Ok(Json(state.settings.clone()))
 }
 
+/// Of several, each decides for itself whether it strikes, in their order.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Faults {
+    Several(Vec<Fault>),
+    One(Box<Fault>),
+}
+
 async fn set_fault(
     State(provider): State<DemoProvider>,
     Path(endpoint): Path<Endpoint>,
-    Json(fault): Json<Fault>,
+    Json(faults): Json<Faults>,
 ) -> Result<StatusCode, Refused> {
-    fault.check().map_err(|reason| (StatusCode::UNPROCESSABLE_ENTITY, reason))?;
-    provider.state().faults.insert(endpoint, fault);
+    let faults = match faults {
+        Faults::One(fault) => vec![*fault],
+        Faults::Several(faults) => faults,
+    };
+    faults.iter().try_for_each(Fault::check).map_err(|reason| (StatusCode::UNPROCESSABLE_ENTITY, reason))?;
+    provider.state().faults.insert(endpoint, faults);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -68,19 +81,23 @@ async fn calls(State(provider): State<DemoProvider>) -> Json<Value> {
 
 async fn tokens(State(provider): State<DemoProvider>) -> Json<Value> {
     let grants = &provider.state().grants;
-    Json(json!({ "families": grants.live_families(), "access_tokens": grants.live_access_tokens() }))
+    let mut answer = json!(grants.counts);
+    answer["families"] = json!(grants.live_families());
+    answer["access_tokens"] = json!(grants.live_access_tokens());
+    Json(answer)
 }
 
 /// Settings, faults and counters as at the start; what people granted stays.
 async fn reset(State(provider): State<DemoProvider>) -> StatusCode {
     let state = &mut *provider.state();
-    let grants = std::mem::take(&mut state.grants);
+    let mut grants = std::mem::take(&mut state.grants);
+    grants.counts = Counts::default();
     *state = super::State { grants, ..Default::default() };
     StatusCode::NO_CONTENT
 }
 
 async fn revoke_person(State(provider): State<DemoProvider>, Path(key): Path<String>) -> StatusCode {
-    let Some(person) = PEOPLE.iter().find(|person| person.key == key) else {
+    let Some(person) = people::find(&key) else {
         return StatusCode::NOT_FOUND;
     };
     provider.state().grants.revoke_person(person);

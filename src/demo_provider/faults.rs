@@ -83,6 +83,17 @@ impl Fault {
         Ok(())
     }
 
+    /// A copy if it strikes this time.
+    fn strike(&mut self) -> Option<Self> {
+        if !rand::random_bool(self.probability.unwrap_or(1.0)) {
+            return None;
+        }
+        if let Some(times) = &mut self.times {
+            *times = times.checked_sub(1)?;
+        }
+        Some(self.clone())
+    }
+
     fn extra_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let location = self.redirect.iter().map(|target| (LOCATION.as_str(), target));
         let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value));
@@ -111,14 +122,7 @@ impl DemoProvider {
             let headers: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
             state.last_token_request = json!({ "fields": fields, "headers": headers });
         }
-        let fault = state.faults.get_mut(&endpoint)?;
-        if !rand::random_bool(fault.probability.unwrap_or(1.0)) {
-            return None;
-        }
-        if let Some(times) = &mut fault.times {
-            *times = times.checked_sub(1)?;
-        }
-        Some(fault.clone())
+        state.faults.get_mut(&endpoint)?.iter_mut().find_map(Fault::strike)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -60,6 +61,18 @@ pub(super) struct Grants {
     refresh_tokens: HashMap<String, RefreshToken>,
     codes_issued: u64,
     families_opened: FamilyId,
+    pub(super) counts: Counts,
+}
+
+/// How refresh tokens were used.
+#[derive(Default, Serialize)]
+pub(super) struct Counts {
+    /// Answered with tokens.
+    refreshes: u64,
+    /// Of those, with the successor of a token that was rotated before.
+    reused_in_grace: u64,
+    /// Refused because they were rotated before.
+    reused: u64,
 }
 
 impl Grants {
@@ -124,13 +137,17 @@ impl Grants {
         if let Some((rotated_at, successor)) = &token.rotated {
             if rotated_at.elapsed() < Duration::from_millis(settings.reuse_grace_ms) {
                 let successor = successor.clone();
+                self.counts.refreshes += 1;
+                self.counts.reused_in_grace += 1;
                 return self.answer(settings, family, &successor);
             }
+            self.counts.reused += 1;
             if settings.reuse_detection {
                 self.families.remove(&family);
             }
             return Err(OAuthError::invalid_grant("The refresh token was already used"));
         }
+        self.counts.refreshes += 1;
         if !settings.rotation || settings.refresh_token_absent {
             return self.answer(settings, family, presented);
         }

@@ -1,6 +1,9 @@
 //! The people one can sign in as, each an account that real applications stumble over.
 
-use std::sync::LazyLock;
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
 use serde_json::{Value, json};
 
@@ -8,6 +11,9 @@ use super::{
     endpoint::Endpoint,
     generate::{NETWORKS, domain, nfts, token, uuid, wallet},
 };
+
+/// How many people the crowd has.
+const CROWD: u32 = 1_000_000;
 
 pub(super) struct Person {
     pub(super) key: &'static str,
@@ -44,6 +50,26 @@ impl Person {
 }
 
 pub(super) static PEOPLE: LazyLock<[Person; 5]> = LazyLock::new(|| [ada(), collector(), empty(), newcomer(), denier()]);
+
+/// The person with this key: one of the list, or anybody of the crowd, `crowd-0` to `crowd-999999`, whom load tests need.
+pub(super) fn find(key: &str) -> Option<&'static Person> {
+    PEOPLE.iter().find(|person| person.key == key).or_else(|| {
+        let number: u32 = key.strip_prefix("crowd-")?.parse().ok().filter(|number| *number < CROWD)?;
+        (key == format!("crowd-{number}")).then(|| somebody(number))
+    })
+}
+
+/// Made when first asked for, and kept for good.
+fn somebody(number: u32) -> &'static Person {
+    static MADE: LazyLock<Mutex<HashMap<u32, &'static Person>>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.entry(number).or_insert_with(|| {
+        let key: &'static str = format!("crowd-{number}").leak();
+        let name: &'static str = format!("Crowd {number}").leak();
+        let person = nobody(key, name, "one of many", &profile(key, name));
+        Box::leak(Box::new(Person { wallets: vec![wallet(key, 0, "SOL", &["SOL"])], ..person }))
+    })
+}
 
 /// Somebody with a user object and nothing linked to it.
 fn nobody(key: &'static str, name: &'static str, line: &'static str, profile: &Value) -> Person {

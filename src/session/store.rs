@@ -75,7 +75,6 @@ fn record(id: Id, session: StoredSession) -> Result<Record> {
     Ok(Record { id, data, expiry_date: session.expires_at })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn backend(error: db::Error) -> Error {
     Error::Backend(error.to_string())
 }

@@ -34,14 +34,14 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn seal(self, sealer: &Sealer, column: Column, token: &Token) -> Vec<u8> {
-        self.with_context(column, |context| sealer.seal(context, token.expose().as_bytes()))
+    pub(super) fn seal(self, ring: &Sealer, column: Column, token: &Token) -> Vec<u8> {
+        self.with_context(column, |context| ring.seal(context, token.expose().as_bytes()))
     }
 
     /// A failure is worth an alert: either a key is missing here, or somebody wrote to the table.
-    pub(super) fn open(self, sealer: &Sealer, column: Column, sealed: &[u8]) -> Result<Token, OpenError> {
+    pub(super) fn open(self, ring: &Sealer, column: Column, sealed: &[u8]) -> Result<Token, OpenError> {
         let opened = self
-            .with_context(column, |context| sealer.open(context, sealed))
+            .with_context(column, |context| ring.open(context, sealed))
             .and_then(|opened| String::from_utf8(opened.expose_secret().to_vec()).map_err(|_| OpenError::Malformed));
         opened.map(Token::new).inspect_err(|error| {
             let (user_id, column) = (self.user_id, column.name());

@@ -36,14 +36,14 @@ impl Vault {
     /// Tokens that we were given and do not keep. Never fails: without a database they are revoked on the spot, once.
     pub async fn give_back(&self, user_id: Uuid, tokens: &TokenSet) {
         tracing::warn!(event = "orphan_token", "giving back tokens that are not kept");
-        match revocations::insert(&self.db, &self.seal(user_id, tokens)).await {
-            Ok(()) => self.revoke_soon(),
-            Err(_) => {
-                let refresh = tokens.refresh_token.clone().map(|token| (Column::Refresh, token));
-                let all = refresh.into_iter().chain([(Column::Access, tokens.access_token.clone())]);
-                let _ = self.revoke_all(all.collect()).await;
-            }
+        if revocations::insert(&self.db, &self.seal(user_id, tokens)).await.is_ok() {
+            self.revoke_soon();
+            return;
         }
+        let refresh = tokens.refresh_token.clone().map(|token| (Column::Refresh, token));
+        let all = refresh.into_iter().chain([(Column::Access, tokens.access_token.clone())]);
+        // What became of it is in the log.
+        let _ = self.revoke_all(all.collect()).await;
     }
 
     /// Says that something was put into the queue.

@@ -85,14 +85,14 @@ fn sealing_or_opening_a_token_takes_microseconds() {
     // As long as a token of the demo provider, and as a long JWT.
     for length in [43, 1_000] {
         let token = vec![b'x'; length];
-        let sealed = sealer.seal(&context, &token);
+        let envelope = sealer.seal(&context, &token);
         let per_call = |work: &dyn Fn()| {
             let started = Instant::now();
             (0..1_000).for_each(|_| work());
             started.elapsed() / 1_000
         };
         let seal = (0..5).map(|_| per_call(&|| drop(sealer.seal(&context, &token)))).min().unwrap();
-        let open = (0..5).map(|_| per_call(&|| drop(sealer.open(&context, &sealed).unwrap()))).min().unwrap();
+        let open = (0..5).map(|_| per_call(&|| drop(sealer.open(&context, &envelope).unwrap()))).min().unwrap();
         println!("{length} bytes: sealing takes {seal:?}, opening {open:?}");
         assert!(seal < SEAL && open < SEAL, "{length} bytes: {seal:?}, {open:?}");
     }

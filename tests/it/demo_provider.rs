@@ -326,7 +326,58 @@ async fn revocation_ends_a_token_or_a_whole_family() {
     provider.control(Method::POST, "revoke-person/ada", json!(null)).await;
     assert_error(provider.refresh(&tokens["refresh_token"]).await, 400, "invalid_grant").await;
     let live = json_of(provider.control(Method::GET, "tokens", json!(null)).await, 200).await;
-    assert_eq!(live, json!({ "families": 0, "access_tokens": 0 }));
+    assert_eq!((&live["families"], &live["access_tokens"]), (&json!(0), &json!(0)));
+}
+
+#[tokio::test]
+async fn it_counts_refreshes_and_what_it_takes_for_theft() {
+    let provider = Provider::start().await;
+    provider.control(Method::PUT, "settings", json!({ "reuse_grace_ms": 60_000 })).await;
+    let tokens = provider.sign_in("ada").await;
+    for _ in 0..2 {
+        json_of(provider.refresh(&tokens["refresh_token"]).await, 200).await;
+    }
+    provider.control(Method::PUT, "settings", json!({ "reuse_grace_ms": 0 })).await;
+    assert_error(provider.refresh(&tokens["refresh_token"]).await, 400, "invalid_grant").await;
+    let counts = json_of(provider.control(Method::GET, "tokens", json!(null)).await, 200).await;
+    assert_eq!(
+        [&counts["refreshes"], &counts["reused_in_grace"], &counts["reused"]],
+        [&json!(2), &json!(1), &json!(1)]
+    );
+    assert_eq!(counts["families"], 0);
+}
+
+#[tokio::test]
+async fn everybody_of_the_crowd_is_somebody_else() {
+    let provider = Provider::start().await;
+    let mut ids = std::collections::HashSet::new();
+    for key in ["crowd-0", "crowd-1", "crowd-999999"] {
+        let tokens = provider.sign_in(key).await;
+        let profile = json_of(provider.user("/oauth2/v2/user/profile", &tokens).await, 200).await;
+        ids.insert(profile.to_string());
+        let wallets = json_of(provider.user("/oauth2/v2/user/wallets", &tokens).await, 200).await;
+        ids.insert(wallets.to_string());
+    }
+    assert_eq!(ids.len(), 6);
+    for nobody in ["crowd-01", "crowd-1000000", "crowd--1", "crowd-"] {
+        let answer = provider.control(Method::POST, &format!("revoke-person/{nobody}"), json!(null)).await;
+        assert_eq!(answer.status(), 404, "{nobody}");
+    }
+}
+
+#[tokio::test]
+async fn of_several_faults_each_strikes_by_its_own_chance() {
+    let provider = Provider::start().await;
+    let faults =
+        json!([{ "status": 503, "times": 1 }, { "status": 500, "probability": 0.0 }, { "status": 429, "times": 1 }]);
+    provider.control(Method::PUT, "faults/refresh", faults).await;
+    let tokens = provider.sign_in("ada").await;
+    for status in [503, 429, 200] {
+        assert_eq!(provider.refresh(&tokens["refresh_token"]).await.status(), status);
+    }
+    for refused in [json!([{ "status": 503 }, { "status": 99 }]), json!([{ "misspelt": 1 }])] {
+        assert_eq!(provider.control(Method::PUT, "faults/refresh", refused).await.status(), 422);
+    }
 }
 
 #[tokio::test]
