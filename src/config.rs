@@ -129,6 +129,22 @@ impl Config {
     }
 }
 
+/// What managing keys needs: the database, and the keys themselves.
+pub struct KeySettings {
+    pub database: Database,
+    pub token_keys: Keyring,
+}
+
+impl KeySettings {
+    /// These settings alone, for `keys`.
+    pub fn from_source(source: Source<'_>) -> Result<Self, ConfigError> {
+        let mut env = source;
+        let (database, token_keys) = (read_database(&mut env), env.required_secret("TOKEN_KEYS", Keyring::parse));
+        let settings = database.zip(token_keys).map(|(database, token_keys)| Self { database, token_keys });
+        settings.ok_or_else(|| env.into_error())
+    }
+}
+
 impl Database {
     /// The database settings alone, for `migrate`.
     pub fn from_source(source: Source<'_>) -> Result<Self, ConfigError> {

@@ -2,6 +2,7 @@
 
 pub mod attempts;
 pub mod grants;
+pub mod keys;
 pub mod logins;
 pub mod revocations;
 pub mod schema;
@@ -91,7 +92,7 @@ fn options(settings: &config::Database) -> PgConnectOptions {
     settings.options.clone().application_name("matrica-starter").disable_statement_logging()
 }
 
-/// One connection of its own without our timeouts, for migrations.
-async fn connect(settings: &config::Database) -> Result<sqlx::PgConnection, sqlx::Error> {
+/// One connection of its own without our timeouts, for migrations and for going through whole tables.
+pub async fn connect(settings: &config::Database) -> Result<sqlx::PgConnection, sqlx::Error> {
     sqlx::PgConnection::connect_with(&options(settings)).await
 }

@@ -18,6 +18,7 @@ use crate::{
     config::{Config, Source},
     db::schema,
     demo_provider::{self, DemoClient, DemoProvider},
+    keys,
     private_postgres::{Durability, PrivatePostgres, StartError},
     random, run, server, telemetry,
 };
@@ -178,7 +179,7 @@ fn is_set(variables: &BTreeMap<String, String>, name: &str) -> bool {
 fn token_keys_file() -> anyhow::Result<String> {
     let path = Path::new(DATA_DIR).join("token-keys");
     fs::create_dir_all(DATA_DIR).with_context(|| format!("cannot create {DATA_DIR}"))?;
-    run::write_key("dev", &path)?;
+    keys::write_key("dev", &path)?;
     path.to_str().map(str::to_owned).context("the path of this checkout is not Unicode")
 }
 

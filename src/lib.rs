@@ -23,6 +23,7 @@ pub mod demo_provider;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod error;
+pub mod keys;
 pub mod leave;
 pub mod login;
 pub mod matrica;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use matrica_starter::run;
+use matrica_starter::{keys, run};
 
 /// The backend of an app that signs people in with Matrica.
 #[derive(Parser)]
@@ -52,6 +52,15 @@ enum Keys {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// How many stored tokens each key has sealed. Fails when a key is missing or wrong
+    Status,
+    /// Seal every stored token anew by the first key of `TOKEN_KEYS`. Servers can go on running; stopping it loses nothing
+    Rotate,
+    /// Say whether a key can be taken out of `TOKEN_KEYS`. Fails while a stored token still needs it
+    Forget {
+        /// Name of the key
+        id: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -60,7 +69,10 @@ fn main() -> ExitCode {
         Command::Serve { check: false } => run::serve(),
         Command::Migrate => run::migrate(),
         Command::Healthcheck { listen_addr } => run::healthcheck(listen_addr),
-        Command::Keys(Keys::Generate { id, out }) => run::generate_key(&id, out.as_deref()),
+        Command::Keys(Keys::Generate { id, out }) => keys::generate(&id, out.as_deref()),
+        Command::Keys(Keys::Status) => keys::status(),
+        Command::Keys(Keys::Rotate) => keys::rotate(),
+        Command::Keys(Keys::Forget { id }) => keys::forget(&id),
         #[cfg(feature = "dev")]
         Command::Dev(options) => matrica_starter::dev::dev(&options),
         #[cfg(feature = "dev")]

@@ -1,16 +1,12 @@
 //! The subcommands of production, one function each. Errors are sentences for the terminal.
 
 use std::{
-    fs::OpenOptions,
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::{
@@ -18,7 +14,6 @@ use crate::{
     config::{self, Config, Source},
     db::schema::{self, Schema},
     router::router,
-    seal::{self, Keyring},
     server, telemetry,
 };
 
@@ -144,47 +139,4 @@ pub fn healthcheck(listen_addr: SocketAddr) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("not ready: {}", answer.lines().last().unwrap_or_default())
-}
-
-/// `keys generate`
-pub fn generate_key(id: &str, out: Option<&Path>) -> anyhow::Result<()> {
-    match out {
-        None => println!("{}", new_key(id)?.expose_secret()),
-        Some(path) if write_key(id, path)? => {
-            println!("Wrote a new key to {0}. Set TOKEN_KEYS_FILE={0}.", path.display());
-        }
-        Some(path) => println!("{} is there already and was left as it is.", path.display()),
-    }
-    Ok(())
-}
-
-/// Writes a new key to a file that only its owner can read; `false` if there is a file already. The file appears with
-/// its content or not at all: an empty one would be taken for a key from then on.
-pub(crate) fn write_key(id: &str, path: &Path) -> anyhow::Result<bool> {
-    let key = new_key(id)?;
-    let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)
-        .with_context(|| format!("cannot write {}", unfinished.display()))?;
-    writeln!(file, "{}", key.expose_secret())?;
-    file.sync_all()?;
-    // Unlike a rename, a link never replaces what is there.
-    let linked = std::fs::hard_link(&unfinished, path);
-    std::fs::remove_file(&unfinished)?;
-    match linked {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
-    }
-}
-
-fn new_key(id: &str) -> anyhow::Result<SecretString> {
-    if !seal::is_key_id(id) {
-        bail!("--id must be 1 to 16 letters, digits, - or _");
-    }
-    Ok(Keyring::generate(id))
 }

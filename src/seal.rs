@@ -131,6 +131,17 @@ pub enum OpenError {
 }
 
 impl Sealer {
+    /// The id of the key that seals.
+    #[must_use]
+    pub fn active_key(&self) -> &str {
+        &self.keys[0].0
+    }
+
+    /// The ids of all keys, in their order.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|(id, _)| id.as_str())
+    }
+
     /// Seals `plaintext` for the place that `context` names. Opening it needs the very same context.
     #[must_use]
     pub fn seal(&self, context: &[&[u8]], plaintext: &[u8]) -> Vec<u8> {
@@ -140,10 +151,7 @@ impl Sealer {
         let payload = Payload { msg: plaintext, aad: &aad };
         // Fails only for plaintexts of gigabytes; an empty ciphertext would not open, so nothing leaks even then.
         let ciphertext = cipher.encrypt(&nonce.into(), payload).unwrap_or_default();
-        let mut envelope = Vec::with_capacity(2 + id.len() + NONCE_BYTES + ciphertext.len());
-        envelope.push(ENVELOPE_VERSION);
-        envelope.push(length_byte(id));
-        envelope.extend_from_slice(id.as_bytes());
+        let mut envelope = head(id);
         envelope.extend_from_slice(&nonce);
         envelope.extend_from_slice(&ciphertext);
         envelope
@@ -174,7 +182,9 @@ impl Sealer {
     }
 }
 
-/// Key ids are at most `KEY_ID_MAX` long, so this never truncates.
-fn length_byte(id: &str) -> u8 {
-    u8::try_from(id.len()).unwrap_or(u8::MAX)
+/// How every envelope sealed by this key begins. Key ids are at most `KEY_ID_MAX` long, so the length is never cut.
+#[must_use]
+pub fn head(id: &str) -> Vec<u8> {
+    let length = u8::try_from(id.len()).unwrap_or(u8::MAX);
+    [&[ENVELOPE_VERSION, length], id.as_bytes()].concat()
 }

@@ -6,6 +6,7 @@ mod flights;
 mod place;
 mod refresh;
 mod revocation;
+pub mod rotation;
 
 use std::{sync::Arc, time::Duration};
 

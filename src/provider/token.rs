@@ -20,7 +20,8 @@ const SCOPE_MAX: usize = 4 * 1024;
 pub struct Token(SecretString);
 
 impl Token {
-    pub(crate) fn new(text: String) -> Self {
+    #[must_use]
+    pub fn new(text: impl Into<SecretString>) -> Self {
         Self(text.into())
     }
 

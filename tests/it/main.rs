@@ -11,6 +11,7 @@ mod cost;
 mod csrf;
 mod demo_provider;
 mod dev_command;
+mod keys;
 mod logs;
 mod pages;
 mod private_postgres;
