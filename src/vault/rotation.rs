@@ -78,6 +78,7 @@ async fn pass(
 }
 
 /// Whether both tokens of a row open.
+#[must_use]
 pub fn opens(sealer: &Sealer, row: &SealedRow) -> bool {
     reseal(sealer, row).is_ok()
 }

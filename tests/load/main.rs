@@ -1,5 +1,5 @@
 //! Load and chaos on real processes: a test program of its own, because it wants the machine for itself.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test a failed unwrap is a failed test")]
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, missing_debug_implementations, unreachable_pub)]
 
 #[path = "../it/support/mod.rs"]

@@ -54,6 +54,11 @@ impl Provider {
         self.control("PUT", &format!("faults/{endpoint}"), &fault).await;
     }
 
+    /// Somebody withdraws their consent there.
+    pub async fn withdraw(&self, person: &str) {
+        self.control("POST", &format!("revoke-person/{person}"), &json!(null)).await;
+    }
+
     pub async fn mend(&self) {
         self.control("DELETE", "faults", &json!(null)).await;
     }

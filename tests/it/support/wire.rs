@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use tokio::sync::watch;
+
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -16,6 +18,17 @@ use tokio::{
 pub struct Wire {
     pub url: String,
     round_trips: Arc<AtomicU64>,
+    state: watch::Sender<State>,
+}
+
+/// What happens to what the app sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Whole,
+    /// Every connection is cut, and new ones are refused.
+    Cut,
+    /// The next question reaches the database, then the wire is cut before the answer.
+    CutAfterNextQuestion,
 }
 
 impl Wire {
@@ -25,25 +38,42 @@ impl Wire {
         let port = listener.local_addr().unwrap().port();
         let database = options.get_database().unwrap();
         let url = format!("postgres://{}@127.0.0.1:{port}/{database}?sslmode=disable", options.get_username());
-        let wire = Self { url, round_trips: Arc::default() };
-        let round_trips = wire.round_trips.clone();
+        let wire = Self { url, round_trips: Arc::default(), state: watch::Sender::new(State::Whole) };
+        let (round_trips, state) = (wire.round_trips.clone(), wire.state.clone());
         tokio::spawn(async move {
             loop {
                 let (app, _) = listener.accept().await.unwrap();
-                let (options, round_trips) = (options.clone(), round_trips.clone());
+                if *state.borrow() == State::Cut {
+                    continue;
+                }
+                let (options, round_trips, state) = (options.clone(), round_trips.clone(), state.clone());
                 tokio::spawn(async move {
                     let socket = options.get_socket().map_or_else(|| options.get_host().into(), Clone::clone);
                     if socket.is_absolute() {
                         let path = socket.join(format!(".s.PGSQL.{}", options.get_port()));
-                        forward(app, UnixStream::connect(path).await.unwrap(), &round_trips).await;
+                        forward(app, UnixStream::connect(path).await.unwrap(), &round_trips, state).await;
                     } else {
                         let address = (options.get_host().to_owned(), options.get_port());
-                        forward(app, TcpStream::connect(address).await.unwrap(), &round_trips).await;
+                        forward(app, TcpStream::connect(address).await.unwrap(), &round_trips, state).await;
                     }
                 });
             }
         });
         wire
+    }
+
+    /// Cuts every connection, and refuses new ones until it is mended.
+    pub fn cut(&self) {
+        self.state.send_replace(State::Cut);
+    }
+
+    /// Lets one more question through, and cuts the wire before its answer.
+    pub fn cut_after_next_question(&self) {
+        self.state.send_replace(State::CutAfterNextQuestion);
+    }
+
+    pub fn mend(&self) {
+        self.state.send_replace(State::Whole);
     }
 
     /// Round trips so far, on all connections together.
@@ -53,16 +83,33 @@ impl Wire {
 }
 
 /// What the app sends before the database has answered is one question, however many packets it came in.
-async fn forward(mut app: TcpStream, mut database: impl AsyncRead + AsyncWrite + Unpin, round_trips: &AtomicU64) {
+async fn forward(
+    mut app: TcpStream,
+    mut database: impl AsyncRead + AsyncWrite + Unpin,
+    round_trips: &AtomicU64,
+    state: watch::Sender<State>,
+) {
+    let mut changes = state.subscribe();
     let (mut question, mut answer) = (vec![0; 65536], vec![0; 65536]);
     let mut waiting = false;
     loop {
         tokio::select! {
+            () = async { drop(changes.wait_for(|state| *state == State::Cut).await) } => return,
             read = app.read(&mut question) => match read {
                 Ok(length @ 1..) => {
                     round_trips.fetch_add(u64::from(!waiting), Ordering::SeqCst);
                     waiting = true;
                     let _ = database.write_all(&question[..length]).await;
+                    let last = state.send_if_modified(|state| {
+                        let last = *state == State::CutAfterNextQuestion;
+                        *state = if last { State::Cut } else { *state };
+                        last
+                    });
+                    if last {
+                        // Time for the database to commit.
+                        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                        return;
+                    }
                 }
                 _ => return,
             },
