@@ -4,6 +4,7 @@
 
 mod support;
 
+mod breakers;
 mod browser;
 mod callback;
 mod configuration;

@@ -133,3 +133,38 @@ async fn a_process_that_is_killed_while_the_provider_answers_costs_nobody_the_lo
     browser.get("/account").await.assert_status(200).assert_contains("Primary on SOL");
     assert_eq!(app.count("select count(*) from grants where generation = 2 and unanswered = 0").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_to_stop_finishes_its_refresh_and_starts_none() {
+    let app = TestApp::spawn().await;
+    let settings = app.settings.clone();
+    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0).await.unwrap();
+    let mut browser = app.signed_in("ada").await;
+    let other = app.signed_in("collector").await;
+    app.sql("update grants set access_expires_at = now()").await;
+    app.provider.fault("refresh", json!({ "delay_ms": 1_500 })).await;
+    // A connection that is open already, as a load balancer has them.
+    let (target, kept_alive) = (format!("{}/account", process.url), other.clone());
+    assert_eq!(
+        kept_alive.request(reqwest::Method::GET, &format!("{}/", process.url)).send().await.unwrap().status(),
+        200
+    );
+    let (mut tab, page_target) = (browser.clone(), target.clone());
+    let page = tokio::spawn(async move { tab.get(&page_target).await });
+    while app.provider.calls("refresh").await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    process.signal("TERM");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // No new connection, and on an old one no new refresh.
+    if let Ok(late) = other.request(reqwest::Method::GET, &target).send().await {
+        assert!(matches!(late.status().as_u16(), 200 | 503));
+    }
+    page.await.unwrap().assert_status(200).assert_contains("Primary on SOL");
+    let (status, log) = tokio::task::spawn_blocking(move || process.wait()).await.unwrap();
+    assert!(status.success() && log.contains("\"finished\":true"), "{log}");
+    assert_eq!(app.provider.calls("refresh").await, 1);
+    assert_eq!(app.count("select count(*) from grants where generation = 2").await, 1);
+    assert_eq!(app.count("select count(*) from grants where lease_until is not null").await, 0);
+    browser.get("/account").await.assert_contains("Primary on SOL");
+}
