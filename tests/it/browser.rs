@@ -218,9 +218,17 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
             chromium.evaluate("document.querySelectorAll('details').forEach(line => line.open = true)").await;
             look_at(&chromium, "account-ada-opened").await;
             visit("home-signed-in", &page("/")).await;
+            visit("settings", &page("/settings")).await;
+            visit("settings-not-confirmed", &page("/settings?done=not-confirmed")).await;
+            visit("login-confirm-signed-in", &page("/login?e=confirm&return_to=%2Fsettings")).await;
             visit("login-other-account-signed-in", &page("/login?e=other-account&ref=0123456789")).await;
         }
     }
+    app.sql("delete from grants").await;
+    visit("settings-disconnected", &page("/settings?done=disconnected")).await;
+    visit("account-disconnected", &page("/account")).await;
+    chromium.dev_tools("Network.clearBrowserCookies", json!({})).await;
+    visit("home-deleted", &page("/?deleted=yes")).await;
     let complaints = chromium.complaints().await.into_iter();
     let unexpected: Vec<_> = complaints.filter(|text| !text.contains("responded with a status of 40")).collect();
     assert_eq!(unexpected, [""; 0], "in the console");
