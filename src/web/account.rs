@@ -98,7 +98,7 @@ async fn wallets(app: &App, user: &CurrentUser, connection: Option<&Connection>)
         title: "Your wallets cannot be shown right now",
         text: "Matrica did not answer. Nothing is lost; load the page again in a moment.",
     };
-    let expired = Part::Unavailable { title: RECONNECT, text: "The connection to Matrica has run out." };
+    let expired = Part::Unavailable { title: RECONNECT, text: "This app is not connected to Matrica any more." };
     if connection.is_some() && !is_granted(connection, "wallets") {
         return NOT_GRANTED;
     }

@@ -75,8 +75,8 @@ async fn a_fresh_access_token_costs_one_database_round_trip() {
 }
 
 /// Longest that sealing or opening one token may take, on average: as built for production, and as built for tests, which
-/// is about ten times slower.
-const SEAL: Duration = Duration::from_micros(if cfg!(debug_assertions) { 200 } else { 20 });
+/// is tens of times slower.
+const SEAL: Duration = Duration::from_micros(if cfg!(debug_assertions) { 2_000 } else { 20 });
 
 #[test]
 fn sealing_or_opening_a_token_takes_microseconds() {
