@@ -11,7 +11,8 @@ use crate::{
     matrica::UserApi,
     provider::Provider,
     seal::Purpose,
-    session::{attempt::AttemptCookies, cookies::CookieNames},
+    session::{attempt::AttemptCookies, cache::SessionCache, cookies::CookieNames, listener},
+    sweeper,
     vault::Vault,
 };
 
@@ -23,6 +24,7 @@ pub struct App {
     pub provider: Provider,
     pub user_api: UserApi,
     pub vault: Vault,
+    pub sessions: SessionCache,
     pub cookie_names: Arc<CookieNames>,
     pub attempt_cookies: Arc<AttemptCookies>,
     pub tasks: Tasks,
@@ -54,6 +56,7 @@ impl App {
             vault: Vault::new(db.clone(), sealer, provider.clone(), tasks.clone()),
             provider,
             user_api: UserApi::new(&config.matrica, config.remote_images)?,
+            sessions: SessionCache::default(),
             cookie_names,
             attempt_cookies: Arc::new(attempt_cookies),
             tasks,
@@ -64,6 +67,9 @@ impl App {
 
     /// Starts the work that no request asks for. It ends by itself when the process is to stop.
     pub fn start_workers(&self) {
-        self.tasks.tracker.spawn(self.vault.clone().revoke_queued());
+        let Self { tasks: Tasks { tracker, shutdown }, config, db, sessions, .. } = self;
+        tracker.spawn(self.vault.clone().revoke_queued());
+        tracker.spawn(listener::run(config.database.clone(), sessions.clone(), shutdown.clone()));
+        tracker.spawn(sweeper::run(db.clone(), config.session, shutdown.clone()));
     }
 }

@@ -1,12 +1,16 @@
 //! All SQL: one file per table family. Missing is `Ok(None)`; every instant is the database's.
 
 pub mod attempts;
+pub mod endings;
+pub mod export;
 pub mod grants;
 pub mod keys;
 pub mod logins;
+pub mod notifications;
 pub mod revocations;
 pub mod schema;
 pub mod sessions;
+pub mod sweep;
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use axum::{
 };
 use url::form_urlencoded;
 
-use crate::return_to::ReturnTo;
+use crate::{db, return_to::ReturnTo};
 
 /// Seconds after which trying again makes sense when the database or the provider cannot answer.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -18,8 +18,6 @@ pub enum AppError {
     SignInRequired(Option<String>),
     /// There is no such page.
     NotFound,
-    /// A form arrived in another format than `application/x-www-form-urlencoded`.
-    UnsupportedMediaType,
     /// The database cannot answer. Nothing was changed, nobody was signed out.
     Unavailable,
     /// The provider has failed too often just now to send anybody there.
@@ -64,6 +62,12 @@ pub fn accepts_html(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.contains("text/html"))
 }
 
+impl From<db::Error> for AppError {
+    fn from(_: db::Error) -> Self {
+        Self::Unavailable
+    }
+}
+
 impl IntoResponse for AppError {
     /// Only status and headers: the body is written by `web::error_pages`, the same for every failure.
     fn into_response(self) -> Response {
@@ -71,7 +75,6 @@ impl IntoResponse for AppError {
             Self::SignInRequired(Some(target)) => Redirect::to(&target).into_response(),
             Self::SignInRequired(None) => StatusCode::UNAUTHORIZED.into_response(),
             Self::NotFound => StatusCode::NOT_FOUND.into_response(),
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),
             Self::Unavailable => unavailable(None),
             Self::ProviderDown => unavailable(Some(Cause::ProviderDown)),
             Self::FreshSignInRequired(return_to) => {

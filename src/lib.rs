@@ -37,6 +37,7 @@ pub mod run;
 pub mod seal;
 pub mod server;
 pub mod session;
+pub mod sweeper;
 pub mod telemetry;
 pub mod user_data;
 pub mod vault;

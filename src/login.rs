@@ -51,6 +51,16 @@ pub fn begin(app: &App, return_to: ReturnTo, current: Option<&CurrentUser>) -> (
     (attempt, url)
 }
 
+/// Who comes back, and on what.
+pub struct Visitor {
+    /// Who is signed in here.
+    pub current: Option<CurrentUser>,
+    /// In words, for the list of sessions.
+    pub device: String,
+    /// When the callback arrived.
+    pub arrived: Instant,
+}
+
 /// How a callback ended.
 pub struct Ended {
     /// The new session, or none for a second callback whose first one signed in.
@@ -62,19 +72,13 @@ pub struct Ended {
 }
 
 /// Continues an attempt with what the provider sent back. Never cut short by the browser going away.
-pub async fn complete(
-    app: App,
-    attempt: Attempt,
-    outcome: Outcome,
-    current: Option<CurrentUser>,
-    arrived: Instant,
-) -> Ended {
+pub async fn complete(app: App, attempt: Attempt, outcome: Outcome, visitor: Visitor) -> Ended {
     let tracker = app.tasks.tracker.clone();
-    let signed_in = current.is_some();
+    let signed_in = visitor.current.is_some();
     let state = attempt.state.clone();
     let (db, reference) = (app.db.clone(), state.reference());
     let first = async move {
-        let ended = burn_and_run(app, attempt, outcome, current, arrived + PROVIDER_BUDGET).await;
+        let ended = burn_and_run(app, attempt, outcome, visitor).await;
         ended.inspect(report)
     };
     match tracker.spawn(first.in_current_span()).await {
@@ -99,13 +103,7 @@ fn report(Ended { result, reference, .. }: &Ended) {
 }
 
 /// None when another callback with this attempt came first.
-async fn burn_and_run(
-    app: App,
-    attempt: Attempt,
-    outcome: Outcome,
-    current: Option<CurrentUser>,
-    deadline: Instant,
-) -> Option<Ended> {
+async fn burn_and_run(app: App, attempt: Attempt, outcome: Outcome, visitor: Visitor) -> Option<Ended> {
     let reference = attempt.state.reference();
     let code = match outcome {
         Outcome::Code(code) => Ok(code),
@@ -123,7 +121,7 @@ async fn burn_and_run(
         Err(_) => return Some(Ended { result: Err(LoginError::Unavailable), consumed: false, reference }),
     }
     let result = match code {
-        Ok(code) => run(&app, &attempt, &code, current.as_ref(), deadline).await,
+        Ok(code) => run(&app, &attempt, &code, &visitor).await,
         Err(error) => Err(error),
     };
     Some(Ended { result: result.map(Some), consumed: true, reference })
@@ -134,15 +132,15 @@ async fn run(
     app: &App,
     attempt: &Attempt,
     code: &AuthorizationCode,
-    current: Option<&CurrentUser>,
-    deadline: Instant,
+    visitor: &Visitor,
 ) -> Result<SessionId, LoginError> {
+    let deadline = visitor.arrived + PROVIDER_BUDGET;
     let mut timings = Timings::default();
     let exchanged = app.provider.exchange(code, &attempt.code_verifier, deadline).await;
     timings.exchange_ms = Some(millis_used(deadline));
     let result = match exchanged {
         Ok(tokens) => {
-            let result = admit(app, attempt, &tokens, current, deadline, &mut timings).await;
+            let result = admit(app, attempt, &tokens, visitor, &mut timings).await;
             if let Err(error) = result {
                 give_back(app, &tokens, error).await;
             }
@@ -168,19 +166,19 @@ async fn admit(
     app: &App,
     attempt: &Attempt,
     tokens: &TokenSet,
-    current: Option<&CurrentUser>,
-    deadline: Instant,
+    visitor: &Visitor,
     timings: &mut Timings,
 ) -> Result<SessionId, LoginError> {
     if !tokens.scope.iter().any(|scope| scope == PROFILE) {
         return Err(LoginError::ProfileNotGranted);
     }
+    let deadline = visitor.arrived + PROVIDER_BUDGET;
     let identity = app.user_api.identity(&tokens.access_token, deadline).await?;
     timings.profile_ms = Some(millis_used(deadline) - timings.exchange_ms.unwrap_or_default());
     let session = SessionId::generate();
     let give_up = Instant::now() + STORE_BUDGET;
     loop {
-        match store(app, attempt, tokens, &identity, session, current, *timings).await {
+        match store(app, attempt, tokens, &identity, session, visitor, *timings).await {
             Ok(Stored::Done) => return Ok(session),
             Ok(Stored::Disabled) => return Err(LoginError::Disabled),
             // Another first login of the same person came in between; now their id is known.
@@ -205,14 +203,14 @@ async fn store(
     tokens: &TokenSet,
     identity: &Identity,
     session: SessionId,
-    current: Option<&CurrentUser>,
+    Visitor { current, device, .. }: &Visitor,
     timings: Timings,
 ) -> Result<Stored, LoginError> {
     let mut connection = app.db.acquire().await.map_err(db::Error::from)?;
     let Subject { id: subject, source } = &identity.subject;
     let known = logins::find_user_id(&mut connection, subject, source.as_str()).await?;
     // Whoever was signed in here, at the start or now, must be who comes back: never switch or merge silently.
-    let others = [attempt.user_id, current.map(|user| user.user_id)];
+    let others = [attempt.user_id, current.as_ref().map(|user| user.user_id)];
     if others.iter().flatten().any(|user_id| Some(*user_id) != known) {
         return Err(LoginError::SwitchedAccount);
     }
@@ -225,11 +223,16 @@ async fn store(
         picture_url: identity.picture_url.as_deref(),
         grant: &grant,
         session: session.hash(),
+        device,
         session_lifetime: app.config.session.absolute.as_secs_f64(),
-        replaces: current.map(|user| user.session_hash),
+        replaces: current.as_ref().map(|user| user.session_hash),
         timings,
     };
-    Ok(logins::store(&mut connection, &login).await?)
+    let stored = logins::store(&mut connection, &login).await?;
+    if let (Stored::Done, Some(replaced)) = (stored, login.replaces) {
+        app.sessions.end(replaced);
+    }
+    Ok(stored)
 }
 
 /// Those of a person who may have a grant here already stay as they are: the provider may take them and the stored ones

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     session::{self, CurrentUser, cookies},
     telemetry,
-    web::{account, assets, callback, csrf, error_pages, headers, health, home, login, logout, settings},
+    web::{account, assets, callback, csrf, error_pages, form, headers, health, home, login, logout, settings},
 };
 
 /// Longest wait for an answer. Work that must not be cut short runs in tasks of its own.
@@ -57,6 +57,10 @@ pub fn table() -> Vec<Route> {
         route("/auth/logout", Public, post(logout::logout)),
         route("/account", SignedIn, get(account::account)),
         route("/settings", SignedIn, get(settings::settings)),
+        route("/settings/sessions/{id}/end", SignedIn, post(settings::end_session)),
+        route("/settings/sessions/end-others", SignedIn, post(settings::end_others)),
+        route("/settings/sessions/end-all", SignedIn, post(settings::end_all)),
+        route("/settings/export", SignedIn, get(settings::export)),
         route("/settings/disconnect", SignedIn, post(settings::disconnect)),
         route("/settings/delete", SignedIn, post(settings::delete)),
         route("/assets/{name}", Plain, get(assets::asset)),
@@ -78,7 +82,7 @@ pub fn router(app: App) -> Router {
             }
         }
     }
-    let sessions = session::layer(app.db.clone(), &app.cookie_names, app.config.session);
+    let sessions = session::layer(app.db.clone(), app.sessions.clone(), &app.cookie_names, app.config.session);
     let layers = ServiceBuilder::new()
         .layer(from_fn(telemetry::request))
         .layer(from_fn_with_state(app.clone(), headers::add))
@@ -88,7 +92,8 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn_with_state(app.cookie_names.clone(), cookies::guard))
         .layer(csrf::layer(&app.config.public_url.origin))
-        .layer(from_fn_with_state(app.clone(), csrf::refuse_vague));
+        .layer(from_fn_with_state(app.clone(), csrf::refuse_vague))
+        .layer(from_fn(form::only_forms));
     with_session.layer(sessions).merge(plain).fallback(not_found).layer(layers).with_state(app)
 }
 

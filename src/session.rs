@@ -1,7 +1,10 @@
 //! Signed-in browsers: everything that touches tower-sessions and cookies. No string key leaves this folder.
 
 pub mod attempt;
+pub mod cache;
 pub mod cookies;
+pub mod device;
+pub mod listener;
 mod store;
 
 use std::time::Duration;
@@ -16,7 +19,7 @@ use time::OffsetDateTime;
 use tower_sessions::{Expiry, SessionManagerLayer, cookie::SameSite};
 use uuid::Uuid;
 
-use self::{cookies::CookieNames, store::PostgresStore};
+use self::{cache::SessionCache, cookies::CookieNames, store::PostgresStore};
 use crate::{
     app::App,
     config::SessionLifetime,
@@ -154,9 +157,14 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionCookie {
 
 /// The layer that reads the cookie, lazily: a request that asks for nobody costs no query.
 #[must_use]
-pub fn layer(db: Db, names: &CookieNames, lifetime: SessionLifetime) -> SessionManagerLayer<PostgresStore> {
+pub fn layer(
+    db: Db,
+    cache: SessionCache,
+    names: &CookieNames,
+    lifetime: SessionLifetime,
+) -> SessionManagerLayer<PostgresStore> {
     let absolute = time::Duration::try_from(lifetime.absolute).unwrap_or(time::Duration::MAX);
-    SessionManagerLayer::new(PostgresStore::new(db, lifetime))
+    SessionManagerLayer::new(PostgresStore::new(db, cache, lifetime))
         .with_name(names.session.clone())
         .with_secure(names.secure)
         .with_http_only(true)

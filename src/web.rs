@@ -5,7 +5,7 @@ pub mod assets;
 pub mod callback;
 pub mod csrf;
 pub mod error_pages;
-mod form;
+pub mod form;
 pub mod headers;
 pub mod health;
 pub mod home;

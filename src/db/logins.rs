@@ -1,14 +1,13 @@
-//! What a login writes and a logout removes: as a whole or not at all.
+//! What a login writes: as a whole or not at all.
 
-use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::{
-    Db, Error,
+    Error,
     attempts::{SIGNED_IN, Timings},
     grants::{FIRST_GENERATION, SealedGrant},
+    sessions::SESSIONS_MAX,
 };
-use crate::config::SessionLifetime;
 
 /// Everything a completed login stores.
 pub struct NewLogin<'a> {
@@ -21,6 +20,8 @@ pub struct NewLogin<'a> {
     pub grant: &'a SealedGrant,
     /// SHA-256 of the new session's cookie value.
     pub session: [u8; 32],
+    /// What the session is started on, in words.
+    pub device: &'a str,
     /// Seconds until the session ends, whatever happens.
     pub session_lifetime: f64,
     /// The session this browser had before: a new login always replaces it.
@@ -76,11 +77,18 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
                -- The provider may take tokens that still wait to be revoked and the new ones for one family.
                delete from revocations where user_id in (select user_id from granted)
            ), session as (
-               insert into sessions (id_hash, user_id, expires_at)
-               select $13, user_id, now() + make_interval(secs => $14) from granted
+               insert into sessions (id_hash, user_id, expires_at, device)
+               select $13, user_id, now() + make_interval(secs => $14), $20 from granted
                on conflict (id_hash) do nothing
            ), replaced as (
                delete from sessions where id_hash = $15 and exists (select from granted)
+           ), surplus as (
+               -- This statement does not see the session that it adds.
+               delete from sessions where id_hash in (
+                   select id_hash from sessions
+                   where user_id in (select user_id from granted) and id_hash is distinct from $15 and id_hash <> $13
+                   order by created_at desc offset $21::bigint - 1
+               )
            ), finished as (
                update login_attempts set outcome = $16, exchange_ms = $17, profile_ms = $18,
                    store_ms = extract(milliseconds from clock_timestamp() - statement_timestamp())::integer
@@ -106,6 +114,8 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
         timings.exchange_ms,
         timings.profile_ms,
         login.state_hash,
+        login.device,
+        SESSIONS_MAX,
     )
     .fetch_one(db)
     .await?;
@@ -114,65 +124,4 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
         (false, true) => Stored::Done,
         (false, false) => Stored::OtherUserId,
     })
-}
-
-/// Ends a session. When it was the person's last live one and grants are not kept, the grant goes with it and its tokens
-/// wait to be revoked. `true` when there are such tokens. Runs in a transaction, so call it where nothing cuts it short.
-///
-/// The lock on the person comes first, as in `store`: whoever signs in or out at the same time waits, and the statements
-/// after it see what they did.
-pub async fn end_session(
-    db: &Db,
-    session: &[u8; 32],
-    lifetime: SessionLifetime,
-    keep_grant: bool,
-) -> Result<bool, Error> {
-    let mut connection = db.acquire().await?;
-    let mut transaction = connection.begin().await?;
-    let user_id = sqlx::query_scalar!(
-        "select users.id from users join sessions on user_id = users.id where id_hash = $1 for update of users",
-        session,
-    )
-    .fetch_optional(&mut *transaction)
-    .await?;
-    let Some(user_id) = user_id else { return Ok(false) };
-    sqlx::query!("delete from sessions where id_hash = $1", session).execute(&mut *transaction).await?;
-    let queued = sqlx::query!(
-        "with gone as (
-             delete from grants where user_id = $1 and not $2 and not exists (
-                 select from sessions where user_id = $1 and now() < expires_at
-                                        and last_seen_at > now() - make_interval(secs => $3)
-             )
-             returning id, user_id, generation, access_token, refresh_token
-         )
-         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
-        user_id,
-        keep_grant,
-        lifetime.idle.as_secs_f64(),
-    )
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(queued.rows_affected() > 0)
-}
-
-/// Deletes a person with everything about them; their tokens wait to be revoked. `true` when there are any. Runs in a
-/// transaction, so call it where nothing cuts it short.
-pub async fn delete_user(db: &Db, user_id: Uuid) -> Result<bool, Error> {
-    let mut connection = db.acquire().await?;
-    let mut transaction = connection.begin().await?;
-    sqlx::query!("select id from users where id = $1 for update", user_id).fetch_optional(&mut *transaction).await?;
-    let queued = sqlx::query!(
-        "with gone as (
-             delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token
-         )
-         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
-        user_id,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    // Sessions go with the person.
-    sqlx::query!("delete from users where id = $1", user_id).execute(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(queued.rows_affected() > 0)
 }

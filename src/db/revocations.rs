@@ -38,21 +38,6 @@ pub async fn insert(db: &Db, grant: &SealedGrant) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes somebody's grant away and puts its tokens here: one statement, so that no token is in neither place. `false`
-/// when there was none. A refresh in flight finds nothing to write to and gives its new tokens back.
-pub async fn disconnect(db: &Db, user_id: Uuid) -> Result<bool, Error> {
-    let queued = sqlx::query!(
-        "with gone as (
-             delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token
-         )
-         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
-        user_id,
-    )
-    .execute(db)
-    .await?;
-    Ok(queued.rows_affected() > 0)
-}
-
 /// Claims up to `limit` rows that are due; nobody else gets them before `claim` is over.
 pub async fn claim(db: &Db, limit: i64, claim: Duration) -> Result<Vec<Revocation>, Error> {
     let claimed = sqlx::query_as!(

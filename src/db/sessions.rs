@@ -10,6 +10,7 @@ use super::{Db, Error};
 use crate::config::SessionLifetime;
 
 /// A live session and the person it belongs to.
+#[derive(Clone)]
 pub struct StoredSession {
     pub public_id: Uuid,
     pub user_id: Uuid,
@@ -18,10 +19,14 @@ pub struct StoredSession {
     pub created_at: OffsetDateTime,
     pub expires_at: OffsetDateTime,
     pub data: Value,
+    /// Seconds until it ends if nobody uses it.
+    pub remaining: f64,
     /// Whether `last_seen_at` is old enough to be written again.
     pub unseen: bool,
 }
 
+/// Most sessions of one person; a login ends the oldest beyond it.
+pub const SESSIONS_MAX: i64 = 20;
 /// `last_seen_at` is written again after this part of the idle timeout, so that most page views write nothing.
 const SEEN_PER_IDLE_TIMEOUT: f64 = 10.0;
 
@@ -31,6 +36,8 @@ pub async fn find(db: &Db, id_hash: &[u8; 32], lifetime: SessionLifetime) -> Res
     let session = sqlx::query_as!(
         StoredSession,
         r#"select public_id, user_id, display_name, picture_url, sessions.created_at, expires_at, data,
+                  extract(epoch from least(expires_at, last_seen_at + make_interval(secs => $2)) - now())::float8
+                      as "remaining!",
                   last_seen_at < now() - make_interval(secs => $3) as "unseen!"
            from sessions join users on users.id = user_id
            where id_hash = $1 and now() < expires_at and last_seen_at > now() - make_interval(secs => $2)
@@ -58,10 +65,42 @@ pub async fn is_younger(db: &Db, id_hash: &[u8; 32], age: Duration) -> Result<bo
     Ok(young)
 }
 
-/// Notes that the session is in use.
-pub async fn touch(db: &Db, id_hash: &[u8; 32]) -> Result<(), Error> {
-    sqlx::query!("update sessions set last_seen_at = now() where id_hash = $1", id_hash).execute(db).await?;
+/// Notes that the session is in use. Of many at once, one writes.
+pub async fn touch(db: &Db, id_hash: &[u8; 32], lifetime: SessionLifetime) -> Result<(), Error> {
+    sqlx::query!(
+        "update sessions set last_seen_at = now()
+         where id_hash = $1 and last_seen_at < now() - make_interval(secs => $2)",
+        id_hash,
+        lifetime.idle.as_secs_f64() / SEEN_PER_IDLE_TIMEOUT,
+    )
+    .execute(db)
+    .await?;
     Ok(())
+}
+
+/// A session as its owner sees it.
+pub struct ListedSession {
+    pub public_id: Uuid,
+    pub device: String,
+    pub created_at: OffsetDateTime,
+    pub last_seen_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
+}
+
+/// Somebody's live sessions, the last used first.
+pub async fn list(db: &Db, user_id: Uuid, lifetime: SessionLifetime) -> Result<Vec<ListedSession>, Error> {
+    let sessions = sqlx::query_as!(
+        ListedSession,
+        "select public_id, device, created_at, last_seen_at, expires_at from sessions
+         where user_id = $1 and now() < expires_at and last_seen_at > now() - make_interval(secs => $2)
+         order by last_seen_at desc, created_at desc limit $3",
+        user_id,
+        lifetime.idle.as_secs_f64(),
+        SESSIONS_MAX,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(sessions)
 }
 
 /// Replaces an application's own values. Only an update: a session that was ended meanwhile must not come back.

@@ -10,7 +10,11 @@ use tower_sessions::{
     session_store::{Error, Result},
 };
 
-use super::{SIGNED_IN, SignedIn, hash};
+use super::{
+    SIGNED_IN, SignedIn,
+    cache::{Cached, SessionCache},
+    hash,
+};
 use crate::{
     config::SessionLifetime,
     db::{self, Db, sessions::StoredSession},
@@ -20,12 +24,13 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     db: Db,
+    cache: SessionCache,
     lifetime: SessionLifetime,
 }
 
 impl PostgresStore {
-    pub(super) fn new(db: Db, lifetime: SessionLifetime) -> Self {
-        Self { db, lifetime }
+    pub(super) fn new(db: Db, cache: SessionCache, lifetime: SessionLifetime) -> Self {
+        Self { db, cache, lifetime }
     }
 }
 
@@ -39,34 +44,45 @@ impl SessionStore for PostgresStore {
     async fn save(&self, record: &Record) -> Result<()> {
         let data = record.data.iter().filter(|(key, _)| *key != SIGNED_IN);
         let data: serde_json::Map<String, Value> = data.map(|(key, value)| (key.clone(), value.clone())).collect();
-        db::sessions::save(&self.db, &hash(&record.id), data.into()).await.map_err(backend)
+        let id_hash = hash(&record.id);
+        db::sessions::save(&self.db, &id_hash, data.into()).await.map_err(backend)?;
+        self.cache.forget(&id_hash);
+        Ok(())
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let id_hash = hash(id);
+        match self.cache.find(&id_hash) {
+            Cached::Alive(session) => return record(*id, &session).map(Some),
+            Cached::Ended => return Ok(None),
+            Cached::Unknown => {}
+        }
         let Some(session) = db::sessions::find(&self.db, &id_hash, self.lifetime).await.map_err(backend)? else {
             return Ok(None);
         };
         if session.unseen {
             // The session counts either way; the next request tries again.
-            let _ = db::sessions::touch(&self.db, &id_hash).await;
+            let _ = db::sessions::touch(&self.db, &id_hash, self.lifetime).await;
         }
-        record(*id, session).map(Some)
+        self.cache.remember(id_hash, session).map(|session| record(*id, &session)).transpose()
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
-        db::sessions::delete(&self.db, &hash(id)).await.map_err(backend)
+        let id_hash = hash(id);
+        db::sessions::delete(&self.db, &id_hash).await.map_err(backend)?;
+        self.cache.end(id_hash);
+        Ok(())
     }
 }
 
-fn record(id: Id, session: StoredSession) -> Result<Record> {
+fn record(id: Id, session: &StoredSession) -> Result<Record> {
     // Values that this version cannot read count as none: a deployment must not become an outage.
-    let mut data: HashMap<String, Value> = serde_json::from_value(session.data).unwrap_or_default();
+    let mut data: HashMap<String, Value> = serde::Deserialize::deserialize(&session.data).unwrap_or_default();
     let signed_in = SignedIn {
         user_id: session.user_id,
         public_id: session.public_id,
-        display_name: session.display_name,
-        picture_url: session.picture_url,
+        display_name: session.display_name.clone(),
+        picture_url: session.picture_url.clone(),
         created_at: session.created_at,
         expires_at: session.expires_at,
     };

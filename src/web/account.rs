@@ -1,13 +1,10 @@
 //! "Who am I": the account page.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::{extract::State, response::Response};
-use time::{OffsetDateTime, macros::format_description};
 
 use super::{
-    page::{Layout, page, sign_in_page},
+    page::{Layout, date, duration, page, sign_in_page},
     scopes::{self, ScopeLine},
 };
 use crate::{
@@ -74,7 +71,7 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Respon
         session_ends: format!(
             "{}, or after {} without a visit",
             date(user.session_ends_at),
-            idle(app.config.session.idle)
+            duration(app.config.session.idle)
         ),
         connection: if reconnect {
             "This app has no access to your data at Matrica any more. Sign in again to renew the connection."
@@ -141,17 +138,4 @@ fn short(address: &str) -> String {
     }
     let (start, end) = (&characters[..SHORT_ENDS], &characters[characters.len() - SHORT_ENDS..]);
     start.iter().chain(&['…']).chain(end).collect()
-}
-
-fn date(instant: OffsetDateTime) -> String {
-    let format = format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
-    instant.format(format).unwrap_or_default()
-}
-
-fn idle(timeout: Duration) -> String {
-    match timeout.as_secs() {
-        seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
-        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
-        seconds => format!("{seconds} s"),
-    }
 }

@@ -13,10 +13,10 @@ use super::{notices, page::page};
 use crate::{
     app::App,
     clock,
-    login::{self, LoginError},
+    login::{self, LoginError, Visitor},
     provider::{CallbackParameters, Outcome},
     return_to::ReturnTo,
-    session::{CurrentUser, attempt::Attempt},
+    session::{CurrentUser, attempt::Attempt, device},
     telemetry::RequestId,
 };
 
@@ -64,7 +64,8 @@ pub async fn callback(State(app): State<App>, request_id: RequestId, request: Re
         return refuse(error, request_id.as_str(), None);
     };
     let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
-    let ended = login::complete(app.clone(), attempt, outcome, user, arrived).await;
+    let visitor = Visitor { current: user, device: device(&parts.headers), arrived };
+    let ended = login::complete(app.clone(), attempt, outcome, visitor).await;
     let mut response = match ended.result {
         Ok(session) => {
             let mut response = Redirect::to(return_to.as_str()).into_response();
@@ -80,6 +81,10 @@ pub async fn callback(State(app): State<App>, request_id: RequestId, request: Re
         response.headers_mut().append(header::SET_COOKIE, app.attempt_cookies.remove(&state));
     }
     response
+}
+
+fn device(headers: &HeaderMap) -> String {
+    device::describe(headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default())
 }
 
 /// Every check that costs no database and no provider.

@@ -1,23 +1,33 @@
 //! Forms: one format, short fields, nothing twice.
 
-use axum::http::{HeaderMap, header};
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http_body::Body as _;
 use url::form_urlencoded;
-
-use crate::error::AppError;
 
 /// The only format that a form of ours arrives in.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// One field of a form; none when it is absent or given twice. An empty request is an empty form.
-pub(super) fn field(headers: &HeaderMap, body: &[u8], name: &str) -> Result<Option<String>, AppError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_form = content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
-    if !is_form && !body.is_empty() {
-        return Err(AppError::UnsupportedMediaType);
+/// Refuses every other format: a page elsewhere can send `text/plain` without asking. A request without a body needs none.
+pub async fn only_forms(request: Request<Body>, next: Next) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_form = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
+    if request.method().is_safe() || is_form || request.body().is_end_stream() {
+        return next.run(request).await;
     }
+    StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response()
+}
+
+/// One field of a form; none when it is absent or given twice.
+pub(super) fn field(body: &[u8], name: &str) -> Option<String> {
     let mut values = form_urlencoded::parse(body).filter(|(known, _)| known == name).map(|(_, value)| value);
-    Ok(match (values.next(), values.next()) {
+    match (values.next(), values.next()) {
         (Some(value), None) => Some(value.into_owned()),
         _ => None,
-    })
+    }
 }

@@ -72,7 +72,7 @@ pub async fn start(
     body: Bytes,
 ) -> Result<Response, AppError> {
     let return_to =
-        form::field(&headers, &body, "return_to")?.map_or_else(ReturnTo::home, |path| ReturnTo::parse(&path));
+        form::field(&body, "return_to").map_or_else(ReturnTo::home, |path| ReturnTo::parse(&path));
     if app.provider.is_down() {
         return Err(AppError::ProviderDown);
     }

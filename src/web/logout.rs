@@ -6,13 +6,13 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 
-use crate::{app::App, error::AppError, leave, session::SessionCookie};
+use crate::{app::App, db::endings::Which, error::AppError, leave, session::SessionCookie};
 
 /// `POST /auth/logout`: ends this session. The same answer without one, with a dead one, and the second time.
 pub async fn logout(State(app): State<App>, SessionCookie(session): SessionCookie) -> Result<Response, AppError> {
     if let Some(session) = session {
-        match leave::sign_out(app.clone(), session).await {
-            Ok(()) => tracing::info!(event = "logout", "signed out"),
+        match leave::end_sessions(app.clone(), Which::This(session)).await {
+            Ok(_) => tracing::info!(event = "logout", "signed out"),
             Err(_) => return Err(AppError::LogoutUnconfirmed(app.cookie_names.remove_session())),
         }
     }

@@ -1,10 +1,14 @@
 //! What every page has in common, and how a template becomes a response.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+
+use time::{OffsetDateTime, macros::format_description};
 
 use super::{assets, headers::SignInForm};
 use crate::{app::App, session::CurrentUser};
@@ -50,4 +54,19 @@ pub(super) fn sign_in_page(template: &impl Template) -> Response {
     let mut response = page(template);
     response.extensions_mut().insert(SignInForm);
     response
+}
+
+/// An instant in words, to the minute.
+pub(super) fn date(instant: OffsetDateTime) -> String {
+    let format = format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+    instant.format(format).unwrap_or_default()
+}
+
+/// A duration in its largest whole unit.
+pub(super) fn duration(timeout: Duration) -> String {
+    match timeout.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
 }

@@ -1,0 +1,122 @@
+//! What ending a session or an account removes: as a whole or not at all.
+//!
+//! The lock on the person comes first, as in a login: whoever signs in or out at the same time waits, and the statements
+//! after it see what they did. All of these are transactions, so call them where nothing cuts them short.
+
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::{Db, Error};
+use crate::config::SessionLifetime;
+
+/// Which sessions to end.
+#[derive(Debug, Clone, Copy)]
+pub enum Which {
+    /// The one with this hash.
+    This([u8; 32]),
+    /// Of this person, the one with this public id.
+    Named(Uuid, Uuid),
+    /// Of this person, all but the one with this hash.
+    Others(Uuid, [u8; 32]),
+    /// All of this person.
+    All(Uuid),
+}
+
+/// What was removed.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Hashes of the sessions that are over.
+    pub sessions: Vec<Vec<u8>>,
+    /// Whether there are tokens that wait to be revoked now.
+    pub tokens: bool,
+}
+
+/// Ends sessions. When no live one is left and grants are not kept, the grant goes too.
+pub async fn end_sessions(db: &Db, which: Which, lifetime: SessionLifetime, keep_grant: bool) -> Result<Ended, Error> {
+    let mut connection = db.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    let (user_id, this, named, others) = match which {
+        Which::This(hash) => (owner(&mut transaction, &hash).await?, Some(hash), None, None),
+        Which::Named(user_id, public_id) => (Some(user_id), None, Some(public_id), None),
+        Which::Others(user_id, hash) => (Some(user_id), None, None, Some(hash)),
+        Which::All(user_id) => (Some(user_id), None, None, None),
+    };
+    let Some(user_id) = user_id else { return Ok(Ended::default()) };
+    lock(&mut transaction, user_id).await?;
+    let sessions = sqlx::query_scalar!(
+        "delete from sessions where user_id = $1 and id_hash = coalesce($2, id_hash)
+                                and public_id = coalesce($3, public_id) and id_hash is distinct from $4
+         returning id_hash",
+        user_id,
+        this.as_ref().map(<[u8; 32]>::as_slice),
+        named,
+        others.as_ref().map(<[u8; 32]>::as_slice),
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let queued = sqlx::query!(
+        "with gone as (
+             delete from grants where user_id = $1 and not $2 and $4 and not exists (
+                 select from sessions where user_id = $1 and now() < expires_at
+                                        and last_seen_at > now() - make_interval(secs => $3)
+             )
+             returning id, user_id, generation, access_token, refresh_token
+         )
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
+        user_id,
+        keep_grant,
+        lifetime.idle.as_secs_f64(),
+        !sessions.is_empty(),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Ended { sessions, tokens: queued.rows_affected() > 0 })
+}
+
+/// Deletes a person with everything about them.
+pub async fn delete_user(db: &Db, user_id: Uuid) -> Result<Ended, Error> {
+    let mut connection = db.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    lock(&mut transaction, user_id).await?;
+    let queued = sqlx::query!(
+        "with gone as (
+             delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token
+         )
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
+        user_id,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let sessions = sqlx::query_scalar!("delete from sessions where user_id = $1 returning id_hash", user_id)
+        .fetch_all(&mut *transaction)
+        .await?;
+    sqlx::query!("delete from users where id = $1", user_id).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(Ended { sessions, tokens: queued.rows_affected() > 0 })
+}
+
+/// Takes somebody's grant away and puts its tokens into the queue: one statement, so that no token is in neither place. A
+/// refresh under way finds nothing to write to and gives its new tokens back.
+pub async fn disconnect(db: &Db, user_id: Uuid) -> Result<Ended, Error> {
+    let queued = sqlx::query!(
+        "with gone as (
+             delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token
+         )
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
+        user_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(Ended { sessions: Vec::new(), tokens: queued.rows_affected() > 0 })
+}
+
+async fn owner(connection: &mut PgConnection, session: &[u8; 32]) -> Result<Option<Uuid>, Error> {
+    let owner = sqlx::query_scalar!("select user_id from sessions where id_hash = $1", session);
+    Ok(owner.fetch_optional(connection).await?)
+}
+
+async fn lock(connection: &mut PgConnection, user_id: Uuid) -> Result<(), Error> {
+    sqlx::query!("select id from users where id = $1 for update", user_id).fetch_optional(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! Everything that is stored about a person, for them to take along.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Db, Error};
+
+/// As one JSON object. Of tokens it says that they are there and until when; hashes and seals are nobody's data.
+pub async fn find(db: &Db, user_id: Uuid) -> Result<Value, Error> {
+    let export = sqlx::query_scalar!(
+        r#"select jsonb_build_object(
+               'exported_at', now(),
+               'account', (
+                   select jsonb_build_object('id', id, 'matrica_id', subject, 'matrica_id_from', subject_source,
+                       'display_name', display_name, 'picture_url', picture_url, 'created_at', created_at,
+                       'last_login_at', last_login_at, 'disabled_at', disabled_at)
+                   from users where id = $1),
+               'connection', (
+                   select jsonb_build_object('scope', scope, 'connected_at', created_at,
+                       'access_token_expires_at', access_expires_at, 'has_refresh_token', refresh_token is not null)
+                   from grants where user_id = $1),
+               'sessions', (
+                   select coalesce(jsonb_agg(jsonb_build_object('id', public_id, 'device', device, 'signed_in_at', created_at,
+                       'last_seen_at', last_seen_at, 'ends_at', expires_at, 'data', data) order by created_at), '[]')
+                   from sessions where user_id = $1),
+               'tokens_waiting_to_be_revoked', (select count(*) from revocations where user_id = $1)
+           ) as "export!""#,
+        user_id,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(export)
+}
