@@ -95,7 +95,13 @@ impl Expiry<[u8; 32], Entry> for Lifetime {
         })
     }
 
-    fn expire_after_update(&self, key: &[u8; 32], entry: &Entry, now: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        key: &[u8; 32],
+        entry: &Entry,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         self.expire_after_create(key, entry, now)
     }
 }

@@ -71,8 +71,7 @@ pub async fn start(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, AppError> {
-    let return_to =
-        form::field(&body, "return_to").map_or_else(ReturnTo::home, |path| ReturnTo::parse(&path));
+    let return_to = form::field(&body, "return_to").map_or_else(ReturnTo::home, |path| ReturnTo::parse(&path));
     if app.provider.is_down() {
         return Err(AppError::ProviderDown);
     }

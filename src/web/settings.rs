@@ -125,11 +125,7 @@ pub async fn disconnect(State(app): State<App>, user: CurrentUser) -> Result<Res
 }
 
 /// `POST /settings/delete`: deletes the person and everything about them, if they say so twice.
-pub async fn delete(
-    State(app): State<App>,
-    FreshSignIn(user): FreshSignIn,
-    body: Bytes,
-) -> Result<Response, AppError> {
+pub async fn delete(State(app): State<App>, FreshSignIn(user): FreshSignIn, body: Bytes) -> Result<Response, AppError> {
     if form::field(&body, "confirm").as_deref() != Some("yes") {
         return Ok(done("not-confirmed"));
     }

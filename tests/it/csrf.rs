@@ -1,5 +1,6 @@
 //! Requests that change something come from our own pages, or are refused.
 
+use matrica_starter::router::table;
 use reqwest::Method;
 
 use crate::support::{Browser, TestApp};
@@ -51,20 +52,64 @@ async fn post(browser: &Browser, path: &str, site: Option<&str>, origin: Option<
     crate::support::browser::client().execute(request).await.unwrap().status().as_u16()
 }
 
+/// Every route that takes a POST.
+async fn unsafe_routes(app: &TestApp) -> Vec<String> {
+    let mut routes = Vec::new();
+    for route in table() {
+        let path = route.path.replace("{id}", &uuid::Uuid::new_v4().to_string()).replace("{name}", "x");
+        if !matches!(post(&app.browser(), &path, Some("same-origin"), None).await, 404 | 405) {
+            routes.push(path);
+        }
+    }
+    routes
+}
+
 #[tokio::test]
 async fn the_whole_matrix_of_origins_holds_on_every_unsafe_route() {
     let app = TestApp::spawn().await;
+    let routes = unsafe_routes(&app).await;
+    assert_eq!(routes.len(), 7, "{routes:?}");
+    let state =
+        "select count(*) * 1000 + (select count(*) from grants) * 10 + (select count(*) from users) from sessions";
     for (site, origin, with_session, without_session) in MATRIX {
-        for path in ["/auth/login", "/auth/logout"] {
+        for path in &routes {
             let anonymous = post(&app.browser(), path, site, origin).await;
             assert_eq!(anonymous, if without_session { 303 } else { 403 }, "{path} {site:?} {origin:?}, anonymous");
-            let mut browser = app.signed_in("ada").await;
+        }
+        let mut browser = app.signed_in("ada").await;
+        for path in &routes {
+            let before = app.count(state).await;
             let signed_in = post(&browser, path, site, origin).await;
             assert_eq!(signed_in, if with_session { 303 } else { 403 }, "{path} {site:?} {origin:?}, signed in");
-            let still = browser.get("/account").await.status == 200;
-            assert_eq!(still, !(with_session && path == "/auth/logout"), "{path} {site:?} {origin:?}: a refusal acted");
+            if with_session {
+                browser = app.signed_in("ada").await;
+            } else {
+                assert_eq!(app.count(state).await, before, "{path} {site:?} {origin:?}: a refusal acted");
+            }
+        }
+        assert_eq!(browser.get("/account").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn every_form_comes_as_a_form_and_no_header_changes_the_method() {
+    let app = TestApp::spawn().await;
+    let browser = app.signed_in("ada").await;
+    for path in unsafe_routes(&app).await {
+        for kind in ["text/plain", "multipart/form-data; boundary=x", "application/json", ""] {
+            let mut request = browser.request(Method::POST, &path).body("confirm=yes");
+            if !kind.is_empty() {
+                request = request.header("content-type", kind);
+            }
+            assert_eq!(request.send().await.unwrap().status(), 415, "{path} {kind:?}");
         }
     }
+    for path in ["/account", "/settings/disconnect"] {
+        let request = browser.request(Method::GET, &format!("{path}?_method=POST"));
+        let answer = request.header("x-http-method-override", "POST").send().await.unwrap();
+        assert_eq!(answer.status(), if path == "/account" { 200 } else { 405 });
+    }
+    assert_eq!(app.count("select count(*) from sessions join grants using (user_id)").await, 1);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Sessions: whose they are, how long they last, and how they end.
 
+use std::time::{Duration, Instant};
+
 use reqwest::{Method, header::HeaderValue};
 
 use crate::support::{Answer, Browser, TestApp};
@@ -113,16 +115,24 @@ async fn an_id_from_the_database_is_no_cookie() {
 
 #[tokio::test]
 async fn a_session_ends_by_idling_by_age_and_with_its_person() {
-    for end in [
-        "update sessions set last_seen_at = now() - interval '24 hours 1 second'",
-        "update sessions set expires_at = now()",
-        "update users set disabled_at = now()",
-        "delete from users",
+    // What a server remembers of a session is seconds old at most; of an end the database tells it at once.
+    for (end, within) in [
+        ("update sessions set last_seen_at = now() - interval '24 hours 1 second'", Duration::from_secs(6)),
+        ("update sessions set expires_at = now()", Duration::from_secs(1)),
+        ("update users set disabled_at = now()", Duration::from_secs(1)),
+        ("delete from users", Duration::from_secs(1)),
+        ("delete from sessions", Duration::from_secs(1)),
     ] {
         let app = TestApp::spawn().await;
         let mut browser = app.signed_in("ada").await;
         browser.get("/account").await.assert_status(200);
+        app.listening().await;
         app.sql(end).await;
+        let ended = Instant::now();
+        while browser.get("/account").await.status == 200 {
+            assert!(ended.elapsed() < within, "{end}: still signed in");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         browser.get("/account").await.assert_redirect("/login?return_to=%2Faccount");
     }
 }

@@ -112,6 +112,15 @@ impl TestApp {
         sqlx::query_scalar::<_, Option<String>>(query).fetch_one(&self.database.pool).await.unwrap().unwrap_or_default()
     }
 
+    /// Waits until the app hears what happens to sessions elsewhere.
+    pub async fn listening(&self) {
+        let listeners =
+            "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+        while self.count(listeners).await == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
     /// A transaction of somebody else, for holding locks.
     #[expect(clippy::disallowed_methods, reason = "a test that is dropped has failed anyway")]
     pub async fn transaction(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {

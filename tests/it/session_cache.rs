@@ -1,0 +1,204 @@
+//! The cache of sessions: no query for a page view, and nobody gets in with a session that is over.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{Router, routing::get};
+use matrica_starter::session;
+use reqwest::Method;
+use tokio::sync::Notify;
+
+use crate::support::{Browser, TestApp, process::Process, wire::Wire};
+
+/// How long after its end a session may be let in elsewhere: told by the database, and without being told.
+const TOLD: Duration = Duration::from_secs(1);
+const UNTOLD: Duration = Duration::from_secs(5);
+
+async fn is_let_in(browser: &Browser, url: &str) -> bool {
+    browser.clone().get(&format!("{url}/settings")).await.status == 200
+}
+
+#[tokio::test]
+async fn a_signed_in_page_view_asks_the_database_nothing() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first.replica_with(&[("DATABASE_URL", &wire.url)]).await;
+    let mut browser = first.signed_in("ada").await;
+    let home = format!("{}/", app.url);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    browser.get(&home).await.assert_contains("Hello");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = wire.round_trips();
+    for _ in 0..50 {
+        browser.get(&home).await.assert_contains("Hello");
+    }
+    assert_eq!(wire.round_trips() - before, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_on_one_process_ends_on_the_other_within_a_second() {
+    let app = TestApp::spawn().await;
+    let settings = app.settings.clone();
+    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0).await.unwrap();
+    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+    while app.count(listeners).await < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for (way, form) in
+        [("/auth/logout", &[][..]), ("/settings/sessions/end-all", &[]), ("/settings/delete", &[("confirm", "yes")])]
+    {
+        let mut browser = app.signed_in("ada").await;
+        let stolen = browser.clone();
+        assert!(is_let_in(&stolen, &process.url).await, "known there now");
+        browser.post(way, form).await.assert_status(303);
+        let ended = Instant::now();
+        assert!(!is_let_in(&stolen, &app.url).await, "{way}: let in where it ended");
+        while is_let_in(&stolen, &process.url).await {
+            assert!(ended.elapsed() < TOLD, "{way}: still let in elsewhere");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_notifications_a_session_ends_elsewhere_within_five_seconds() {
+    let app = TestApp::spawn().await;
+    let settings = app.settings.clone();
+    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0).await.unwrap();
+    // As behind a PgBouncer, or on a connection that died without a word.
+    for statement in ["drop trigger session_ended on sessions", "drop trigger session_changed on sessions"] {
+        app.sql(statement).await;
+    }
+    let mut browser = app.signed_in("ada").await;
+    let stolen = browser.clone();
+    assert!(is_let_in(&stolen, &process.url).await);
+    browser.post("/auth/logout", &[]).await.assert_redirect("/");
+    let ended = Instant::now();
+    assert!(
+        is_let_in(&stolen, &process.url).await,
+        "nobody told it, so the cache is still used: otherwise this proves nothing"
+    );
+    while is_let_in(&stolen, &process.url).await {
+        assert!(ended.elapsed() < UNTOLD + Duration::from_millis(200), "still let in");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!is_let_in(&stolen, &app.url).await);
+}
+
+#[tokio::test]
+async fn a_listener_that_is_cut_off_listens_again_and_forgets_what_it_may_have_missed() {
+    let app = TestApp::spawn().await;
+    app.listening().await;
+    let browser = app.signed_in("ada").await;
+    assert!(is_let_in(&browser, &app.url).await);
+    // While nobody listens, the session ends.
+    app.sql("alter table sessions disable trigger all").await;
+    app.sql("delete from sessions").await;
+    assert!(is_let_in(&browser, &app.url).await, "the cache was not told");
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+    app.sql(cut).await;
+    let started = Instant::now();
+    while is_let_in(&browser, &app.url).await {
+        assert!(started.elapsed() < Duration::from_secs(3), "the cache was not emptied");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app.listening().await;
+}
+
+#[tokio::test]
+async fn a_query_under_way_during_signing_out_does_not_bring_the_session_into_the_cache() {
+    let app = TestApp::spawn().await;
+    let replica = app.replica().await;
+    for _ in 0..30 {
+        let mut browser = app.signed_in("ada").await;
+        let stolen = browser.clone();
+        // Many requests whose queries overlap with the end.
+        let url = app.url.clone();
+        let hammering: Vec<_> = (0..12)
+            .map(|_| {
+                let (stolen, url) = (stolen.clone(), url.clone());
+                tokio::spawn(async move { is_let_in(&stolen, &url).await })
+            })
+            .collect();
+        browser.post("/auth/logout", &[]).await.assert_redirect("/");
+        assert!(!is_let_in(&stolen, &app.url).await, "signed out and let in");
+        for request in hammering {
+            request.await.unwrap();
+        }
+        assert!(!is_let_in(&stolen, &app.url).await, "a late query let the session in again");
+        assert!(!is_let_in(&stolen, &replica.url).await);
+    }
+}
+
+/// A page of an integrator that writes into the session, behind the real session layer.
+#[tokio::test]
+async fn a_request_that_writes_after_signing_out_does_not_bring_the_session_back() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.signed_in("ada").await;
+    let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (has_arrived, may_go_on) = (arrived.clone(), go_on.clone());
+    let page = get(move |session: tower_sessions::Session| async move {
+        let known = session.get::<i64>("visits").await.unwrap();
+        has_arrived.notify_one();
+        may_go_on.notified().await;
+        session.insert("visits", known.unwrap_or_default() + 1).await.unwrap();
+        "written"
+    });
+    let names = app.app.cookie_names.clone();
+    let layer = session::layer(app.app.db.clone(), app.app.sessions.clone(), &names, app.app.config.session);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", page).layer(layer)).await });
+    let visit = |browser: &Browser| tokio::spawn(browser.request(Method::GET, &url).send());
+
+    // First as it should be: what is written is there.
+    go_on.notify_one();
+    assert_eq!(visit(&browser).await.unwrap().unwrap().status(), 200);
+    arrived.notified().await;
+    assert_eq!(app.text("select data::text from sessions").await, "{\"visits\": 1}");
+
+    let slow = visit(&browser);
+    arrived.notified().await;
+    browser.post("/auth/logout", &[]).await.assert_redirect("/");
+    go_on.notify_one();
+    slow.await.unwrap().unwrap();
+    assert_eq!(app.count("select count(*) from sessions").await, 0, "the session came back");
+    assert!(!is_let_in(&browser, &app.url).await);
+}
+
+#[tokio::test]
+async fn values_that_this_version_cannot_read_sign_nobody_out_and_break_no_page() {
+    for data in ["'[]'", "'\"text\"'", "'{\"signed_in\": 7}'", "'null'", "'{\"version\": 99}'"] {
+        let app = TestApp::spawn().await;
+        let mut browser = app.signed_in("ada").await;
+        let statement = format!("update sessions set data = {data}");
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&app.database.pool).await.unwrap();
+        browser.get("/account").await.assert_status(200).assert_contains("Ada Lindqvist");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_inside_the_session_layer_is_a_page_with_every_header() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.signed_in("ada").await;
+    app.sql("delete from sessions").await;
+    for statement in [
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$",
+        "create trigger refuse before delete on sessions for each statement execute function refuse()",
+    ] {
+        app.sql(statement).await;
+    }
+    // For a dead session the layer itself deletes once more, and fails.
+    let answer = browser.get("/account").await;
+    assert!(matches!(answer.status, 500 | 303 | 503), "{}", answer.status);
+    for header in
+        ["content-security-policy", "x-content-type-options", "x-frame-options", "referrer-policy", "x-request-id"]
+    {
+        assert!(!answer.header(header).is_empty(), "{header} is missing on {}", answer.status);
+    }
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert!(answer.status == 303 || answer.body.contains("<h1>"), "{}", answer.body);
+    assert!(answer.cookies("").is_empty(), "a failure signs nobody out");
+}
