@@ -43,11 +43,18 @@ pub struct Route {
     handler: MethodRouter<App>,
 }
 
+impl Route {
+    #[must_use]
+    pub fn new(path: &'static str, access: Access, handler: MethodRouter<App>) -> Self {
+        Self { path, access, handler }
+    }
+}
+
 /// Every route there is.
 #[must_use]
 pub fn table() -> Vec<Route> {
     use Access::{Plain, Public, SignedIn};
-    let route = |path, access, handler| Route { path, access, handler };
+    let route = Route::new;
     vec![
         route("/", Public, get(home::home)),
         route("/login", Public, get(login::login_page)),
@@ -69,10 +76,15 @@ pub fn table() -> Vec<Route> {
     ]
 }
 
-/// The application as one service. A route refuses everybody who is not signed in unless the table says otherwise.
+/// The application as one service.
 pub fn router(app: App) -> Router {
+    assemble(app, table())
+}
+
+/// These routes behind every layer. A route refuses everybody who is not signed in unless it says otherwise.
+pub fn assemble(app: App, routes: Vec<Route>) -> Router {
     let (mut plain, mut with_session) = (Router::new(), Router::new());
-    for Route { path, access, handler } in table() {
+    for Route { path, access, handler } in routes {
         match access {
             Access::Plain => plain = plain.route(path, handler),
             Access::Public => with_session = with_session.route(path, handler),

@@ -14,8 +14,10 @@ use crate::{
 
 /// Rows removed by one statement.
 const BATCH: i64 = 1_000;
-/// Pause when nothing is left to do, and after a failure.
+/// Pause when nothing is left to do.
 const PAUSE: Duration = Duration::from_mins(1);
+/// Pause after a failure.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// Pause between two batches, so that others get their turn.
 const BETWEEN: Duration = Duration::from_millis(50);
 /// Days that `explain` can look back.
@@ -27,11 +29,12 @@ const LAG_MAX: Duration = Duration::from_hours(1);
 pub async fn run(db: Db, lifetime: SessionLifetime, shutdown: CancellationToken) {
     let sweeping = async {
         loop {
-            let full = match batch(&db, lifetime).await {
-                Ok(swept) => swept.iter().any(|swept| swept.removed == BATCH),
-                Err(_) => false,
+            let pause = match batch(&db, lifetime).await {
+                Ok(swept) if swept.iter().any(|swept| swept.removed == BATCH) => BETWEEN,
+                Ok(_) => PAUSE,
+                Err(_) => FAILURE_PAUSE,
             };
-            tokio::time::sleep(if full { BETWEEN } else { PAUSE }).await;
+            tokio::time::sleep(pause).await;
         }
     };
     shutdown.run_until_cancelled(sweeping).await;

@@ -75,3 +75,20 @@ async fn one_server_sweeps_at_a_time() {
     assert_eq!(sweep::sessions(&app.app.db, LIFETIME, 100).await.unwrap().removed, 10);
     assert_eq!(sweep::attempts(&app.app.db, 7, 100).await.unwrap().removed, 30);
 }
+
+#[tokio::test]
+async fn a_database_that_fails_for_a_while_only_postpones_it() {
+    let app = TestApp::spawn().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    rows(&app, 10, 0, 1).await;
+    app.sql("alter table sessions rename to away").await;
+    let _sweeping = app.replica().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    app.sql("alter table away rename to sessions").await;
+    assert_eq!(app.count("select count(*) from sessions").await, 11);
+    let started = Instant::now();
+    while app.count("select count(*) from sessions").await > 1 {
+        assert!(started.elapsed() < Duration::from_secs(8), "it gave up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
