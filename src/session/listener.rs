@@ -1,6 +1,6 @@
 //! Listens for what happened to sessions on other servers. Without it the cache is right too, some seconds later.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use sqlx::postgres::{PgListener, PgNotification};
 use tokio_util::sync::CancellationToken;
@@ -19,12 +19,10 @@ pub async fn run(settings: config::Database, cache: SessionCache, shutdown: Canc
     let listening = async {
         let mut reported = false;
         loop {
-            if let Err(error) = listen(&settings, &cache).await {
-                // PgBouncer does not pass notifications on; one line is enough.
-                if !reported {
-                    tracing::warn!(event = "not_listening", %error, "ends of sessions are noticed some seconds late");
-                    reported = true;
-                }
+            let Err(error) = listen(&settings, &cache, &mut reported).await;
+            if !reported {
+                tracing::warn!(event = "not_listening", %error, "ends of sessions are noticed some seconds late");
+                reported = true;
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -32,8 +30,13 @@ pub async fn run(settings: config::Database, cache: SessionCache, shutdown: Canc
     shutdown.run_until_cancelled(listening).await;
 }
 
-async fn listen(settings: &config::Database, cache: &SessionCache) -> Result<(), db::Error> {
+async fn listen(
+    settings: &config::Database,
+    cache: &SessionCache,
+    reported: &mut bool,
+) -> Result<Infallible, db::Error> {
     let mut listener: PgListener = notifications::listen(settings).await?;
+    *reported = false;
     loop {
         // What happened before is not told.
         cache.forget_all();

@@ -218,6 +218,7 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
             chromium.evaluate("document.querySelectorAll('details').forEach(line => line.open = true)").await;
             look_at(&chromium, "account-ada-opened").await;
             visit("home-signed-in", &page("/")).await;
+            app.signed_in("ada").await;
             visit("settings", &page("/settings")).await;
             visit("settings-not-confirmed", &page("/settings?done=not-confirmed")).await;
             visit("login-confirm-signed-in", &page("/login?e=confirm&return_to=%2Fsettings")).await;
