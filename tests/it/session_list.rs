@@ -1,7 +1,6 @@
 //! "Your sessions": which there are, on what, and ending them one by one or all at once. Taking one's data along.
 
 use serde_json::Value;
-use time::OffsetDateTime;
 
 use crate::support::{Answer, Browser, TestApp};
 
@@ -38,7 +37,7 @@ async fn everybody_sees_their_own_sessions_and_which_one_this_is() {
     assert_eq!(page.body.matches("This session").count(), 1);
     let this = page.body.split("class=\"session-device\">").find(|line| line.contains("This session")).unwrap();
     assert!(this.starts_with("Safari on iPhone"), "{this}");
-    let year = OffsetDateTime::now_utc().year().to_string();
+    let year = matrica_starter::clock::now().year().to_string();
     assert!(this.contains("Last seen") && this.contains("Ends") && this.contains(&year));
     assert!(page.body.contains("after 24 h without a visit"));
     assert!(!page.body.contains("Firefox"), "somebody else's session is listed");

@@ -29,6 +29,9 @@ enum State {
     Cut,
     /// The next question reaches the database, then the wire is cut before the answer.
     CutAfterNextQuestion,
+    /// The next question reaches the database, and its answer waits until the wire is mended.
+    HoldNextAnswer,
+    Holding,
 }
 
 impl Wire {
@@ -72,6 +75,16 @@ impl Wire {
         self.state.send_replace(State::CutAfterNextQuestion);
     }
 
+    /// Lets one more question through and keeps its answer back. Other connections are not touched.
+    pub fn hold_next_answer(&self) {
+        self.state.send_replace(State::HoldNextAnswer);
+    }
+
+    /// Waits until an answer is kept back.
+    pub async fn holds(&self) {
+        self.state.subscribe().wait_for(|state| *state == State::Holding).await.unwrap();
+    }
+
     pub fn mend(&self) {
         self.state.send_replace(State::Whole);
     }
@@ -105,6 +118,14 @@ async fn forward(
                         *state = if last { State::Cut } else { *state };
                         last
                     });
+                    let held = state.send_if_modified(|state| {
+                        let held = *state == State::HoldNextAnswer;
+                        *state = if held { State::Holding } else { *state };
+                        held
+                    });
+                    if held {
+                        drop(changes.wait_for(|state| *state == State::Whole).await);
+                    }
                     if last {
                         // Time for the database to commit.
                         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
