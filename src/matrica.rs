@@ -4,7 +4,10 @@ mod identity;
 mod text;
 mod wallets;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use url::Url;
@@ -29,8 +32,8 @@ const READ_BUDGET: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct UserApi {
     http: reqwest::Client,
-    base: Url,
-    base_v1: Option<Url>,
+    base: Arc<Url>,
+    base_v1: Option<Arc<Url>>,
     pictures: bool,
     reading: Breaker,
 }
@@ -58,10 +61,10 @@ pub enum ApiError {
 impl UserApi {
     /// `pictures`: whether picture URLs are kept at all. Fails only without any certificate authority.
     pub fn new(settings: &Matrica, pictures: bool) -> Result<Self, reqwest::Error> {
-        let base_v1 = settings.user_api_v1.clone();
+        let base_v1 = settings.user_api_v1.clone().map(Arc::new);
         Ok(Self {
             http: http::client(IDLE_CONNECTIONS)?,
-            base: settings.user_api.clone(),
+            base: Arc::new(settings.user_api.clone()),
             base_v1,
             pictures,
             reading: Breaker::new("user_api", READS_MAX),

@@ -7,7 +7,10 @@ mod error;
 pub mod http;
 mod token;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -30,12 +33,12 @@ const EXCHANGES_MAX: usize = 128;
 const REFRESHES_MAX: usize = 64;
 const REVOCATIONS_MAX: usize = 8;
 
-/// One client at one provider.
+/// One client at one provider. Clones are the same one.
 #[derive(Clone)]
 pub struct Provider {
     http: reqwest::Client,
-    settings: Matrica,
-    redirect_uri: String,
+    settings: Arc<Matrica>,
+    redirect_uri: Arc<str>,
     exchanging: Breaker,
     refreshing: Breaker,
     revoking: Breaker,
@@ -55,8 +58,8 @@ impl Provider {
         let http = http::client(0)?;
         Ok(Self {
             http,
-            settings,
-            redirect_uri,
+            settings: Arc::new(settings),
+            redirect_uri: redirect_uri.into(),
             exchanging: Breaker::new("exchange", EXCHANGES_MAX),
             refreshing: Breaker::new("refresh", REFRESHES_MAX),
             revoking: Breaker::new("revocation", REVOCATIONS_MAX),

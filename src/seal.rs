@@ -1,5 +1,7 @@
 //! The key ring and the envelope: authenticated encryption for login cookies and stored tokens.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305,
@@ -116,7 +118,7 @@ fn is_weak(key: &[u8]) -> bool {
 #[derive(Clone)]
 pub struct Sealer {
     purpose: Purpose,
-    keys: Vec<(String, XChaCha20Poly1305)>,
+    keys: Arc<[(String, XChaCha20Poly1305)]>,
 }
 
 /// Why an envelope did not open. Never a reason to delete it: the right key may only be missing here.

@@ -10,7 +10,7 @@ mod store;
 use std::time::Duration;
 
 use axum::{
-    extract::{FromRequestParts, OptionalFromRequestParts},
+    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
     http::request::Parts,
 };
 use serde::{Deserialize, Serialize};
@@ -19,11 +19,18 @@ use time::OffsetDateTime;
 use tower_sessions::{Expiry, SessionManagerLayer, cookie::SameSite};
 use uuid::Uuid;
 
-use self::{cache::SessionCache, cookies::CookieNames, store::PostgresStore};
+use self::{
+    cache::{Cached, SessionCache},
+    cookies::CookieNames,
+    store::PostgresStore,
+};
 use crate::{
     app::App,
     config::SessionLifetime,
-    db::{Db, sessions},
+    db::{
+        Db,
+        sessions::{self, StoredSession},
+    },
     error::AppError,
 };
 
@@ -87,16 +94,27 @@ struct SignedIn {
     expires_at: OffsetDateTime,
 }
 
-impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentUser {
+impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentUser
+where
+    SessionCache: FromRef<S>,
+{
     type Rejection = AppError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, AppError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, AppError> {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(Some(known.clone()));
         }
         let Some(session) = parts.extensions.get::<tower_sessions::Session>().cloned() else {
             return Err(AppError::Internal("the session layer is missing on this route"));
         };
+        // Mostly the cache knows, and nothing has to be read out of a record.
+        if let Some(id) = session.id()
+            && let Cached::Alive(stored) = SessionCache::from_ref(state).find(&hash(&id))
+        {
+            let current = Self::new(hash(&id), &stored);
+            parts.extensions.insert(current.clone());
+            return Ok(Some(current));
+        }
         let signed_in = session.get::<SignedIn>(SIGNED_IN).await.map_err(|_| AppError::Unavailable)?;
         let current = signed_in.zip(session.id()).map(|(signed_in, id)| Self {
             user_id: signed_in.user_id,
@@ -114,7 +132,24 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentUser {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
+impl CurrentUser {
+    fn new(session_hash: [u8; 32], stored: &StoredSession) -> Self {
+        Self {
+            user_id: stored.user_id,
+            session: stored.public_id,
+            session_hash,
+            display_name: stored.display_name.clone(),
+            picture_url: stored.picture_url.clone(),
+            signed_in_at: stored.created_at,
+            session_ends_at: stored.expires_at,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CurrentUser
+where
+    SessionCache: FromRef<S>,
+{
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
