@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::{
-    body::Bytes,
     extract::{Path, Query, State, rejection::QueryRejection},
     http::header,
     response::{IntoResponse, Redirect, Response},
@@ -11,7 +10,6 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    form,
     logout::forget_session,
     page::{Layout, date, duration, page, sign_in_page},
     scopes::{self, ScopeLine},
@@ -53,7 +51,6 @@ pub enum Done {
     Ended,
     EndedOthers,
     Disconnected,
-    NotConfirmed,
 }
 
 /// `?done=`
@@ -124,11 +121,8 @@ pub async fn disconnect(State(app): State<App>, user: CurrentUser) -> Result<Res
     Ok(done("disconnected"))
 }
 
-/// `POST /settings/delete`: deletes the person and everything about them, if they say so twice.
-pub async fn delete(State(app): State<App>, FreshSignIn(user): FreshSignIn, body: Bytes) -> Result<Response, AppError> {
-    if form::field(&body, "confirm").as_deref() != Some("yes") {
-        return Ok(done("not-confirmed"));
-    }
+/// `POST /settings/delete`: deletes the person and everything about them. The page asks for a tick first.
+pub async fn delete(State(app): State<App>, FreshSignIn(user): FreshSignIn) -> Result<Response, AppError> {
     leave::delete_account(app.clone(), user.user_id).await?;
     tracing::info!(event = "account_deleted", user_id = %user.user_id, "somebody deleted their account");
     Ok(forget_session(&app, "/?deleted=yes"))

@@ -220,7 +220,7 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
             visit("home-signed-in", &page("/")).await;
             app.signed_in("ada").await;
             visit("settings", &page("/settings")).await;
-            visit("settings-not-confirmed", &page("/settings?done=not-confirmed")).await;
+            visit("settings-ended", &page("/settings?done=ended")).await;
             visit("login-confirm-signed-in", &page("/login?e=confirm&return_to=%2Fsettings")).await;
             visit("login-other-account-signed-in", &page("/login?e=other-account&ref=0123456789")).await;
         }

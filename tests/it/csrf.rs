@@ -97,7 +97,7 @@ async fn every_form_comes_as_a_form_and_no_header_changes_the_method() {
     let browser = app.signed_in("ada").await;
     for path in unsafe_routes(&app).await {
         for kind in ["text/plain", "multipart/form-data; boundary=x", "application/json", ""] {
-            let mut request = browser.request(Method::POST, &path).body("confirm=yes");
+            let mut request = browser.request(Method::POST, &path).body("return_to=x");
             if !kind.is_empty() {
                 request = request.header("content-type", kind);
             }

@@ -42,7 +42,7 @@ async fn leave(browser: &mut Browser, way: &str) {
     let (target, form, next): (_, &[(&str, &str)], _) = match way {
         "logout" => ("/auth/logout", &[], "/"),
         "disconnect" => ("/settings/disconnect", &[], "/settings?done=disconnected"),
-        _ => ("/settings/delete", &[("confirm", "yes")], "/?deleted=yes"),
+        _ => ("/settings/delete", &[], "/?deleted=yes"),
     };
     browser.post(target, form).await.assert_redirect(next);
 }
@@ -259,12 +259,10 @@ async fn deleting_takes_everything_about_a_person_and_nothing_of_anybody_else() 
     let mut browser = app.signed_in("ada").await;
     let mut second = app.signed_in("ada").await;
     let mut somebody_else = app.signed_in("collector").await;
-    for form in [&[][..], &[("confirm", "no")], &[("confirm", "yes"), ("confirm", "yes")]] {
-        browser.post("/settings/delete", form).await.assert_redirect("/settings?done=not-confirmed");
-    }
-    browser.get("/settings?done=not-confirmed").await.assert_contains("Your account was not deleted");
-    assert_eq!(app.count("select count(*) from users").await, 2);
-    let answer = browser.post("/settings/delete", &[("confirm", "yes")]).await.assert_redirect("/?deleted=yes");
+    // The browser does not send the form before the box is ticked.
+    let settings = browser.get("/settings").await.assert_contains("<input type=\"checkbox\" required>");
+    assert!(settings.body.contains("action=\"/settings/delete\""));
+    let answer = browser.post("/settings/delete", &[]).await.assert_redirect("/?deleted=yes");
     assert_eq!(answer.cookies("sid=").as_slice(), ["sid=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"]);
     browser.get("/?deleted=yes").await.assert_status(200).assert_contains("Your account was deleted");
     assert!(second.get("/account").await.location().starts_with("/login"));
@@ -283,7 +281,7 @@ async fn deleting_asks_for_a_fresh_sign_in() {
     let mut browser = app.signed_in("ada").await;
     app.sql("update sessions set created_at = now() - interval '11 minutes'").await;
     let to_login = "/login?e=confirm&return_to=%2Fsettings";
-    browser.post("/settings/delete", &[("confirm", "yes")]).await.assert_redirect(to_login);
+    browser.post("/settings/delete", &[]).await.assert_redirect(to_login);
     assert_eq!(app.count("select count(*) from users").await, 1);
     let login = browser.get(to_login).await.assert_status(200).assert_contains("Please sign in once more");
     assert!(login.body.contains("name=\"return_to\" value=\"/settings\""));
@@ -300,7 +298,7 @@ async fn a_form_of_somebody_elses_page_disconnects_and_deletes_nobody() {
         for (origin, site) in
             [("https://evil.test", "cross-site"), ("https://evil.test", ""), ("", "same-site"), ("null", "")]
         {
-            let mut request = browser.request(Method::POST, target).form(&[("confirm", "yes")]).build().unwrap();
+            let mut request = browser.request(Method::POST, target).build().unwrap();
             for (name, value) in [("origin", origin), ("sec-fetch-site", site)] {
                 request.headers_mut().remove(name);
                 if !value.is_empty() {
@@ -313,7 +311,7 @@ async fn a_form_of_somebody_elses_page_disconnects_and_deletes_nobody() {
         assert_eq!(browser.clone().get(target).await.status, 405);
     }
     let text =
-        browser.request(Method::POST, "/settings/delete").header("content-type", "text/plain").body("confirm=yes");
+        browser.request(Method::POST, "/settings/delete").header("content-type", "text/plain").body("return_to=x");
     assert_eq!(text.send().await.unwrap().status(), 415);
     assert_eq!(app.count("select count(*) from users join grants on user_id = users.id").await, 1);
 }
@@ -327,13 +325,13 @@ async fn without_the_database_nothing_is_half_done() {
     wire.cut();
     for target in ["/settings/disconnect", "/settings/delete"] {
         let mut tab = browser.clone();
-        tab.post(&format!("{}{target}", replica.url), &[("confirm", "yes")]).await.assert_status(503);
+        tab.post(&format!("{}{target}", replica.url), &[]).await.assert_status(503);
     }
     wire.mend();
     // A transaction that cannot finish leaves nothing behind either.
     app.sql("alter table revocations rename to away").await;
     for target in ["/settings/disconnect", "/settings/delete", "/auth/logout"] {
-        browser.clone().post(target, &[("confirm", "yes")]).await.assert_status(503);
+        browser.clone().post(target, &[]).await.assert_status(503);
     }
     app.sql("alter table away rename to revocations").await;
     assert_eq!(app.count("select count(*) from users join grants on grants.user_id = users.id join sessions on sessions.user_id = users.id").await, 1);

@@ -46,9 +46,7 @@ async fn a_session_that_ends_on_one_process_ends_on_the_other_within_a_second() 
     while app.count(listeners).await < 2 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    for (way, form) in
-        [("/auth/logout", &[][..]), ("/settings/sessions/end-all", &[]), ("/settings/delete", &[("confirm", "yes")])]
-    {
+    for (way, form) in [("/auth/logout", &[][..]), ("/settings/sessions/end-all", &[]), ("/settings/delete", &[])] {
         let mut browser = app.signed_in("ada").await;
         let stolen = browser.clone();
         assert!(is_let_in(&stolen, &process.url).await, "known there now");
