@@ -1,7 +1,7 @@
 //! What ending a session or an account removes: as a whole or not at all.
 //!
 //! The lock on the person comes first, as in a login: whoever signs in or out at the same time waits, and the statements
-//! after it see what they did. All of these are transactions, so call them where nothing cuts them short.
+//! after it see what they did. Most are transactions, so call them where nothing cuts them short.
 
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
@@ -79,26 +79,24 @@ pub async fn delete_user(db: &Db, user_id: Uuid) -> Result<Ended, Error> {
     let mut connection = db.acquire().await?;
     let mut transaction = connection.begin().await?;
     lock(&mut transaction, user_id).await?;
-    let queued = sqlx::query!(
-        "with gone as (
-             delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token
-         )
-         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
-        user_id,
-    )
-    .execute(&mut *transaction)
-    .await?;
+    let tokens = queue_grant(&mut transaction, user_id).await?;
     let sessions = sqlx::query_scalar!("delete from sessions where user_id = $1 returning id_hash", user_id)
         .fetch_all(&mut *transaction)
         .await?;
     sqlx::query!("delete from users where id = $1", user_id).execute(&mut *transaction).await?;
     transaction.commit().await?;
-    Ok(Ended { sessions, tokens: queued.rows_affected() > 0 })
+    Ok(Ended { sessions, tokens })
+}
+
+/// Takes somebody's grant away; the sessions stay.
+pub async fn disconnect(db: &Db, user_id: Uuid) -> Result<Ended, Error> {
+    let mut connection = db.acquire().await?;
+    Ok(Ended { sessions: Vec::new(), tokens: queue_grant(&mut connection, user_id).await? })
 }
 
 /// Takes somebody's grant away and puts its tokens into the queue: one statement, so that no token is in neither place. A
-/// refresh under way finds nothing to write to and gives its new tokens back.
-pub async fn disconnect(db: &Db, user_id: Uuid) -> Result<Ended, Error> {
+/// refresh under way finds nothing to write to and gives its new tokens back. `true` when there was a grant.
+async fn queue_grant(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
     let queued = sqlx::query!(
         "with gone as (
              delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token
@@ -106,9 +104,9 @@ pub async fn disconnect(db: &Db, user_id: Uuid) -> Result<Ended, Error> {
          insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
         user_id,
     )
-    .execute(db)
+    .execute(connection)
     .await?;
-    Ok(Ended { sessions: Vec::new(), tokens: queued.rows_affected() > 0 })
+    Ok(queued.rows_affected() > 0)
 }
 
 async fn owner(connection: &mut PgConnection, session: &[u8; 32]) -> Result<Option<Uuid>, Error> {
