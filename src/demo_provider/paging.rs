@@ -70,12 +70,15 @@ fn matches(value: Option<&Value>, parameter: &str, wanted: &str) -> bool {
     }
 }
 
+/// Decimals, then other text, then everything else: the standard library may panic over an order that is not total.
 fn compare(left: &Value, right: &Value) -> Ordering {
-    match (left, right) {
-        (Value::String(left), Value::String(right)) => match (decimal(left), decimal(right)) {
-            (Some(left), Some(right)) => left.total_cmp(&right),
-            _ => left.cmp(right),
-        },
+    let number = |value: &Value| value.as_str().and_then(decimal);
+    match (number(left), number(right), left.as_str(), right.as_str()) {
+        (Some(left), Some(right), ..) => left.total_cmp(&right),
+        (Some(_), None, ..) => Ordering::Less,
+        (None, Some(_), ..) => Ordering::Greater,
+        (None, None, Some(left), Some(right)) => left.cmp(right),
+        // In JSON, a quotation mark comes before anything that another value begins with.
         _ => left.to_string().cmp(&right.to_string()),
     }
 }
