@@ -1,5 +1,6 @@
 //! An honest stand-in for Matrica Connect: strict about the protocol, stocked with demo people, faulty only on command.
 
+mod account;
 mod authorize;
 mod connection;
 mod control;
@@ -7,6 +8,8 @@ mod endpoint;
 mod faults;
 mod generate;
 mod grants;
+mod list;
+mod nfts;
 mod paging;
 mod people;
 mod settings;

@@ -1,19 +1,9 @@
-//! Demo data that is the same in every run: ids, addresses and NFTs derived from a name.
+//! Demo data that is the same in every run: ids, addresses and balances derived from a name.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub(super) const NETWORKS: [&str; 4] = ["SOL", "ETH", "BTC", "MATIC"];
-const COLLECTIONS: [&str; 8] = [
-    "Paper Otters",
-    "Night Ferries",
-    "Kelp Choir",
-    "Tin Comets",
-    "Loud Ferns",
-    "Clay Radios",
-    "Moss Atlas",
-    "Ink Tides",
-];
 
 const BASE58: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 const BECH32: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
@@ -49,28 +39,6 @@ pub(super) fn wallet(owner: &str, index: usize, network: &str, primary_on: &[&st
         "primaryWalletOn": primary_on,
         "activeChains": chains,
     })
-}
-
-/// `count` NFTs spread over `wallets` and the collections; image, collection or network is missing here and there.
-pub(super) fn nfts(owner: &str, wallets: &[Value], count: usize) -> Vec<Value> {
-    let nft = |index: usize| {
-        let wallet = &wallets[index * 7 % wallets.len()];
-        let network = wallet["networkSymbol"].as_str().unwrap_or_default();
-        let id = address(network, &format!("{owner} nft {index}"));
-        let collection = COLLECTIONS[index % COLLECTIONS.len()];
-        json!({
-            "id": id,
-            "name": format!("{collection} #{}", 1_000 + index * 37 % 9_000),
-            "image": (index % 11 != 3).then(|| format!("https://example.com/nft/{id}.png")),
-            "status": "HODLED",
-            "networkSymbol": (index % 17 != 7).then_some(network),
-            "isCompressed": network == "SOL" && index % 2 == 1,
-            "inscriptionNumber": (network == "BTC").then_some(60_000_000 + index),
-            "ownerId": wallet["id"],
-            "collection": (index % 13 != 5).then(|| json!({ "id": uuid(collection), "name": collection })),
-        })
-    };
-    (0..count).map(nft).collect()
 }
 
 /// A balance; amounts are decimal strings, larger and finer than a float can hold.

@@ -8,14 +8,14 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::{endpoint::Endpoint, wire::Fields};
+use super::{endpoint::Endpoint, list::List, wire::Fields};
 
 const DEFAULT_TAKE: usize = 20;
 /// A larger `take` is cut down to this, which is why clients advance by what they received.
 const LARGEST_TAKE: usize = 100;
 
-/// One page of `items`, with the paging headers.
-pub(super) fn page(resource: Endpoint, items: &[Value], query: &str) -> Result<Response, String> {
+/// One page of `list`, with the paging headers. Only items on the page are made, unless they are to be sorted.
+pub(super) fn page(resource: Endpoint, list: &List, query: &str) -> Result<Response, String> {
     let query = Fields::parse(query.as_bytes())?;
     let number = |name: &str, default| match query.get(name) {
         Some(text) => text.parse::<usize>().map_err(|_| format!("{name} must be a number")),
@@ -23,10 +23,10 @@ pub(super) fn page(resource: Endpoint, items: &[Value], query: &str) -> Result<R
     };
     let skip = number("skip", 0)?;
     let take = number("take", DEFAULT_TAKE)?.min(LARGEST_TAKE);
-    let mut items: Vec<&Value> = items.iter().collect();
+    let mut indices: Vec<_> = (0..list.count()).collect();
     for (parameter, pointer) in filters(resource) {
         if let Some(wanted) = query.get(parameter) {
-            items.retain(|item| matches(item.pointer(pointer), parameter, wanted));
+            indices.retain(|index| matches(&list.text(*index, pointer), parameter, wanted));
         }
     }
     let descending = match query.get("sortDirection") {
@@ -35,24 +35,18 @@ pub(super) fn page(resource: Endpoint, items: &[Value], query: &str) -> Result<R
         Some(_) => return Err("sortDirection must be ASC or DESC".into()),
     };
     if let Some(field) = query.get("sortBy") {
-        if items.first().is_some_and(|item| item.get(field).is_none()) {
-            return Err("sortBy must be a field of the items".into());
-        }
-        items.sort_by(|left, right| {
-            let order = compare(&left[field], &right[field]);
-            if descending { order.reverse() } else { order }
-        });
+        indices = sorted(list, indices, field, descending)?;
     }
-    let headers = [("pagination-count", items.len()), ("pagination-skip", skip), ("pagination-take", take)];
+    let headers = [("pagination-count", indices.len()), ("pagination-skip", skip), ("pagination-take", take)];
     let headers = headers.map(|(name, value)| (name, value.to_string()));
-    let page: Vec<_> = items.into_iter().skip(skip).take(take).collect();
+    let page: Vec<_> = indices.into_iter().skip(skip).take(take).map(|index| list.item(index)).collect();
     Ok((headers, Json(page)).into_response())
 }
 
-/// Query parameter, and where in an item to look for its value.
+/// Query parameter, and where in an item to look for its value. What costs most to look at comes last.
 fn filters(resource: Endpoint) -> &'static [(&'static str, &'static str)] {
     match resource {
-        Endpoint::Nfts => &[("nftId", "/id"), ("collectionId", "/collection/id"), ("networkSymbol", "/networkSymbol")],
+        Endpoint::Nfts => &[("collectionId", "/collection/id"), ("networkSymbol", "/networkSymbol"), ("nftId", "/id")],
         Endpoint::Tokens => {
             &[("networkSymbol", "/token/networkSymbol"), ("tokenIds", "/tokenId"), ("minBalance", "/totalAmount")]
         }
@@ -61,13 +55,25 @@ fn filters(resource: Endpoint) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-fn matches(value: Option<&Value>, parameter: &str, wanted: &str) -> bool {
-    let value = value.and_then(Value::as_str).unwrap_or_default();
+fn matches(value: &str, parameter: &str, wanted: &str) -> bool {
     match parameter {
         "tokenIds" => wanted.split(',').any(|wanted| wanted == value),
         "minBalance" => decimal(value) >= decimal(wanted),
         _ => value == wanted,
     }
+}
+
+/// Keeps one field per item, not the items.
+fn sorted(list: &List, indices: Vec<usize>, field: &str, descending: bool) -> Result<Vec<usize>, String> {
+    if indices.first().is_some_and(|index| list.item(*index).get(field).is_none()) {
+        return Err("sortBy must be a field of the items".into());
+    }
+    let mut keyed: Vec<_> = indices.into_iter().map(|index| (list.item(index)[field].clone(), index)).collect();
+    keyed.sort_by(|(left, _), (right, _)| {
+        let order = compare(left, right);
+        if descending { order.reverse() } else { order }
+    });
+    Ok(keyed.into_iter().map(|(_, index)| index).collect())
 }
 
 /// Decimals, then other text, then everything else: the standard library may panic over an order that is not total.

@@ -1,5 +1,7 @@
 //! The user API: version 2, wrapped and paged, and the deprecated version 1.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
@@ -9,13 +11,14 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    DemoProvider, State as ProviderState,
+    DemoProvider,
+    account::Account,
     endpoint::Endpoint,
     paging,
-    people::Person,
     settings::{ProfileShape, Settings},
 };
 
@@ -50,21 +53,23 @@ pub(super) async fn v2(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let state = &*provider.state();
-    let (resource, person) = authorized(state, &headers, &resource)?;
-    let wrapped = |name: &str, value: &Value| Ok(Json(json!({ name: value })).into_response());
-    let paged = |items| paging::page(resource, items, &query.unwrap_or_default()).map_err(Refused::BadQuery);
+    let (resource, account, settings) = authorized(&provider, &headers, &resource)?;
+    let paged = |list| paging::page(resource, list, &query.unwrap_or_default()).map_err(Refused::BadQuery);
     match resource {
-        Endpoint::Profile => wrapped("profile", &profile_v2(&state.settings, person)),
-        Endpoint::Wallets => wrapped("wallets", &json!(person.wallets)),
-        Endpoint::Nfts => paged(&person.nfts),
-        Endpoint::Tokens => paged(&person.tokens),
-        Endpoint::Domains => paged(&person.domains),
+        Endpoint::Profile => Ok(wrapped("profile", profile_v2(&settings, &account.user))),
+        Endpoint::Wallets => Ok(wrapped("wallets", &*account.wallets)),
+        Endpoint::Nfts => paged(&account.nfts),
+        Endpoint::Tokens => paged(&account.tokens),
+        Endpoint::Domains => paged(&account.domains),
         other => {
-            let (name, value) = person.field(other);
-            wrapped(name, value)
+            let (name, value) = account.field(other);
+            Ok(wrapped(name, value))
         }
     }
+}
+
+fn wrapped(name: &str, value: impl Serialize) -> Response {
+    Json(BTreeMap::from([(name, value)])).into_response()
 }
 
 /// Unwrapped and unpaged. What is not linked answers 204, or 200 with nothing in it, as both were seen.
@@ -73,64 +78,69 @@ pub(super) async fn v1(
     Path(resource): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let state = &*provider.state();
-    let (resource, person) = authorized(state, &headers, &resource)?;
-    let value = match resource {
-        Endpoint::Profile => {
-            let mut user = person.user.clone();
-            if !state.settings.v1_has_id
-                && let Value::Object(user) = &mut user
-            {
-                user.remove("id");
-            }
-            user
-        }
-        Endpoint::Wallets => json!(person.wallets),
-        Endpoint::Nfts => json!(person.nfts),
-        Endpoint::Tokens => json!(person.tokens),
-        Endpoint::Domains => json!(person.domains),
-        other => person.field(other).1.clone(),
-    };
-    Ok(match (value, resource) {
-        (Value::Null, Endpoint::Discord) => StatusCode::OK.into_response(),
-        (Value::Null, _) => StatusCode::NO_CONTENT.into_response(),
-        (value, _) => Json(value).into_response(),
+    let (resource, account, settings) = authorized(&provider, &headers, &resource)?;
+    Ok(match resource {
+        Endpoint::Profile => Json(profile_v1(&settings, &account.user)).into_response(),
+        Endpoint::Wallets => Json(&*account.wallets).into_response(),
+        Endpoint::Nfts => Json(&account.nfts).into_response(),
+        Endpoint::Tokens => Json(&account.tokens).into_response(),
+        Endpoint::Domains => Json(&account.domains).into_response(),
+        other => match (account.field(other).1, other) {
+            (Value::Null, Endpoint::Discord) => StatusCode::OK.into_response(),
+            (Value::Null, _) => StatusCode::NO_CONTENT.into_response(),
+            (value, _) => Json(value).into_response(),
+        },
     })
 }
 
 /// RFC 6750, section 3.1: 401 without a live token, 403 when it does not reach that far.
+/// The settings are a copy, so that nobody waits for the lock while a long answer is made.
 fn authorized(
-    state: &ProviderState,
+    provider: &DemoProvider,
     headers: &HeaderMap,
     segment: &str,
-) -> Result<(Endpoint, &'static Person), Refused> {
+) -> Result<(Endpoint, &'static Account, Settings), Refused> {
     let known = Endpoint::resource(segment);
     let (resource, needed) = known.ok_or(Refused::NotFound)?;
     let mut sent = headers.get_all(AUTHORIZATION).iter();
     let only = sent.next().filter(|_| sent.next().is_none());
     let credentials = only.and_then(|value| value.to_str().ok()?.split_once(' '));
     let token = credentials.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"));
-    let Some((person, scope)) = token.and_then(|(_, token)| state.grants.open(token)) else {
-        return Err(Refused::InvalidToken);
+    let (person, settings) = {
+        let state = provider.state();
+        let Some((person, scope)) = token.and_then(|(_, token)| state.grants.open(token)) else {
+            return Err(Refused::InvalidToken);
+        };
+        if scope.split(' ').all(|granted| granted != needed) {
+            return Err(Refused::InsufficientScope);
+        }
+        (person, state.settings.clone())
     };
-    if scope.split(' ').all(|granted| granted != needed) {
-        return Err(Refused::InsufficientScope);
+    Ok((resource, person.account(), settings))
+}
+
+fn profile_v1(settings: &Settings, user: &Value) -> Value {
+    let mut user = user.clone();
+    if !settings.v1_has_id
+        && let Value::Object(user) = &mut user
+    {
+        user.remove("id");
     }
-    Ok((resource, person))
+    user
 }
 
 /// The four shapes under which a profile is documented, typed or imaginable.
-fn profile_v2(settings: &Settings, person: &Person) -> Value {
-    let display = |field: &str| (field.to_owned(), person.user["profile"][field].clone());
+fn profile_v2(settings: &Settings, user: &Value) -> Value {
+    let display = |field: &str| (field.to_owned(), user["profile"][field].clone());
     let mut fields: serde_json::Map<_, _> = DISPLAY_FIELDS.into_iter().map(display).collect();
     match settings.profile_shape {
         ProfileShape::Null => return Value::Null,
         ProfileShape::WithoutId => {}
         ProfileShape::Flat => {
-            fields.insert("id".into(), person.user["id"].clone());
+            fields.insert("id".into(), user["id"].clone());
         }
         ProfileShape::Nested => {
-            let mut user = person.user.clone();
+            let mut user = user.clone();
             if user["profile"].is_object() {
                 fields.insert("id".into(), user["profile"]["id"].clone());
                 user["profile"] = Value::Object(fields);
