@@ -8,24 +8,22 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::{endpoint::Endpoint, list::List, wire::Fields};
+use super::{endpoint::Endpoint, list::List, settings::Settings, wire::Fields};
 
 const DEFAULT_TAKE: usize = 20;
-/// A larger `take` is cut down to this, which is why clients advance by what they received.
-const LARGEST_TAKE: usize = 100;
 
-/// One page of `list`, with the paging headers. Only items on the page are made, unless they are to be sorted.
-pub(super) fn page(resource: Endpoint, list: &List, query: &str) -> Result<Response, String> {
+/// One page of `list`, with its paging headers. Only items on the page are made, unless they are to be sorted.
+pub(super) fn page(resource: Endpoint, list: &List, settings: &Settings, query: &str) -> Result<Response, String> {
     let query = Fields::parse(query.as_bytes())?;
     let number = |name: &str, default| match query.get(name) {
         Some(text) => text.parse::<usize>().map_err(|_| format!("{name} must be a number")),
         None => Ok(default),
     };
     let skip = number("skip", 0)?;
-    let take = number("take", DEFAULT_TAKE)?.min(LARGEST_TAKE);
+    let take = number("take", DEFAULT_TAKE)?.min(settings.largest_take);
     let mut indices: Vec<_> = (0..list.count()).collect();
     for (parameter, pointer) in filters(resource) {
-        if let Some(wanted) = query.get(parameter) {
+        if let Some(wanted) = query.get(parameter).filter(|_| settings.filters) {
             indices.retain(|index| matches(&list.text(*index, pointer), parameter, wanted));
         }
     }
@@ -38,7 +36,7 @@ pub(super) fn page(resource: Endpoint, list: &List, query: &str) -> Result<Respo
         indices = sorted(list, indices, field, descending)?;
     }
     let headers = [("pagination-count", indices.len()), ("pagination-skip", skip), ("pagination-take", take)];
-    let headers = headers.map(|(name, value)| (name, value.to_string()));
+    let headers = settings.pagination_headers.then(|| headers.map(|(name, value)| (name, value.to_string())));
     let page: Vec<_> = indices.into_iter().skip(skip).take(take).map(|index| list.item(index)).collect();
     Ok((headers, Json(page)).into_response())
 }

@@ -1,12 +1,15 @@
 //! How the provider behaves where Matrica's public material leaves it open, and how a test changes that.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::{Map, Value, json};
 
 const DEFAULT_EXPIRES_IN_SECONDS: u64 = 3_600;
 const DEFAULT_CODE_LIFETIME_MS: u64 = 60_000;
+const DEFAULT_LARGEST_TAKE: usize = 100;
+/// Bounds of `largest_take`. With none a client would never get on, and more than the highest is no page any more.
+const LARGEST_TAKES: RangeInclusive<usize> = 1..=1_000;
 
 #[derive(Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +42,11 @@ pub(super) struct Settings {
     pub(super) refresh_token_absent: bool,
     /// Laid over the success answer of the token endpoint; a `null` removes the field.
     pub(super) token_overrides: Option<Map<String, Value>>,
+    /// A larger `take` is cut down to this, which is why clients advance by what they received.
+    pub(super) largest_take: usize,
+    pub(super) pagination_headers: bool,
+    /// Without, filters are ignored like any other parameter one has never heard of.
+    pub(super) filters: bool,
 }
 
 impl Default for Settings {
@@ -56,6 +64,9 @@ impl Default for Settings {
             scope_absent: false,
             refresh_token_absent: false,
             token_overrides: None,
+            largest_take: DEFAULT_LARGEST_TAKE,
+            pagination_headers: true,
+            filters: true,
         }
     }
 }
@@ -67,7 +78,12 @@ impl Settings {
         if let Value::Object(fields) = &mut fields {
             fields.extend(patch);
         }
-        serde_json::from_value(fields)
+        let merged: Self = serde_json::from_value(fields)?;
+        if !LARGEST_TAKES.contains(&merged.largest_take) {
+            let (least, most) = LARGEST_TAKES.into_inner();
+            return Err(serde_json::Error::custom(format!("largest_take must be between {least} and {most}")));
+        }
+        Ok(merged)
     }
 
     /// How long access tokens really live: what `expires_in` says if that is a number, else the default.

@@ -54,7 +54,7 @@ pub(super) async fn v2(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let (resource, account, settings) = authorized(&provider, &headers, &resource)?;
-    let paged = |list| paging::page(resource, list, &query.unwrap_or_default()).map_err(Refused::BadQuery);
+    let paged = |list| paging::page(resource, list, &settings, &query.unwrap_or_default()).map_err(Refused::BadQuery);
     match resource {
         Endpoint::Profile => Ok(wrapped("profile", profile_v2(&settings, &account.user))),
         Endpoint::Wallets => Ok(wrapped("wallets", &*account.wallets)),

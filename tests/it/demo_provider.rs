@@ -1,7 +1,10 @@
 //! The demo provider is strict about the protocol, and its faults really happen on the wire.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a bare client against a provider on loopback")]
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use matrica_starter::demo_provider::{DemoClient, DemoProvider, people};
@@ -13,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 const CALLBACK: &str = "http://localhost:3000/auth/callback";
 const SCOPE: &str = "profile wallets nfts socials.twitter";
+const EVERY_SCOPE: &str = "profile wallets nfts email socials.twitter socials.discord socials.telegram roles domains";
 const VERIFIER: &str = "a-code-verifier-of-the-shortest-length~4321";
 const SECRET: (&str, &str) = ("client_secret", "s3cret+/=");
 
@@ -87,8 +91,12 @@ impl Provider {
     }
 
     async fn sign_in(&self, person: &str) -> Value {
-        let code = self.code("private", person).await;
-        json_of(self.exchange(&code, &[]).await, 200).await
+        self.sign_in_for(SCOPE, person).await
+    }
+
+    async fn sign_in_for(&self, scope: &str, person: &str) -> Value {
+        let answer = self.decide("private", &[("scope", scope)], person).await;
+        json_of(self.exchange(&callback(&answer)["code"], &[]).await, 200).await
     }
 
     async fn refresh(&self, refresh_token: &Value) -> Response {
@@ -100,6 +108,14 @@ impl Provider {
     async fn user(&self, path: &str, tokens: &Value) -> Response {
         let token = tokens["access_token"].as_str().unwrap();
         self.http.get(self.url(path)).bearer_auth(token).send().await.unwrap()
+    }
+
+    /// A page of a list, and how many items its header counts.
+    async fn page(&self, path: &str, tokens: &Value) -> (Vec<Value>, usize) {
+        let answer = self.user(&format!("/oauth2/v2/user/{path}"), tokens).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        let count = answer.headers()["pagination-count"].to_str().unwrap().parse().unwrap();
+        (answer.json().await.unwrap(), count)
     }
 }
 
@@ -350,7 +366,7 @@ async fn it_counts_refreshes_and_what_it_takes_for_theft() {
 #[tokio::test]
 async fn everybody_of_the_crowd_is_somebody_else() {
     let provider = Provider::start().await;
-    let mut ids = std::collections::HashSet::new();
+    let mut ids = HashSet::new();
     for key in ["crowd-0", "crowd-1", "crowd-999999"] {
         let tokens = provider.sign_in(key).await;
         let profile = json_of(provider.user("/oauth2/v2/user/profile", &tokens).await, 200).await;
@@ -390,12 +406,51 @@ async fn the_user_api_honours_scopes_pages_and_filters() {
         .map(|name| page.headers()[&format!("pagination-{name}")].to_str().unwrap().to_owned());
     assert_eq!(paging, ["480", "450", "100"]);
     assert_eq!(page.json::<Value>().await.unwrap().as_array().unwrap().len(), 30);
-    let btc = json_of(provider.user("/oauth2/v2/user/nfts?networkSymbol=BTC", &tokens).await, 200).await;
-    assert!(btc.as_array().unwrap().iter().all(|nft| nft["networkSymbol"] == "BTC"));
+    let (btc, _) = provider.page("nfts?networkSymbol=BTC", &tokens).await;
+    assert!(btc.iter().all(|nft| nft["networkSymbol"] == "BTC"));
+    let (one, _) = provider.page(&format!("nfts?nftId={}", btc[7]["id"].as_str().unwrap()), &tokens).await;
+    assert_eq!(one, btc[7..8]);
     assert_eq!(provider.user("/oauth2/v2/user/nfts?take=many", &tokens).await.status(), 400);
     let wallets = json_of(provider.user("/oauth2/v2/user/wallets", &tokens).await, 200).await;
     assert_eq!(wallets["wallets"].as_array().unwrap().len(), 30);
     assert_eq!(provider.user("/oauth2/user/twitter", &tokens).await.status(), 204);
+}
+
+#[tokio::test]
+async fn the_size_of_the_largest_page_can_be_set() {
+    let provider = Provider::start().await;
+    let tokens = provider.sign_in("collector").await;
+    for (largest, query, length) in [(10, "", 10), (10, "?take=50", 10), (10, "?take=3", 3), (1_000, "?take=400", 400)]
+    {
+        provider.settings(json!({ "largest_take": largest })).await;
+        let answer = provider.user(&format!("/oauth2/v2/user/nfts{query}"), &tokens).await;
+        assert_eq!(answer.headers()["pagination-take"], length.to_string());
+        assert_eq!(answer.json::<Vec<Value>>().await.unwrap().len(), length);
+    }
+}
+
+#[tokio::test]
+async fn paging_headers_can_be_left_out() {
+    let provider = Provider::start().await;
+    let tokens = provider.sign_in("collector").await;
+    provider.settings(json!({ "pagination_headers": false })).await;
+    let answer = provider.user("/oauth2/v2/user/nfts?skip=470", &tokens).await;
+    assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("pagination")));
+    assert_eq!(answer.json::<Vec<Value>>().await.unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn filters_can_be_unknown_to_the_provider() {
+    let provider = Provider::start().await;
+    let tokens = provider.sign_in_for(EVERY_SCOPE, "ada").await;
+    let queries = [("nfts?networkSymbol=BTC", 12), ("tokens?minBalance=100", 5), ("domains?extension=sol", 2)];
+    for (query, all) in queries {
+        assert!(provider.page(query, &tokens).await.1 < all);
+    }
+    provider.settings(json!({ "filters": false })).await;
+    for (query, all) in queries {
+        assert_eq!(provider.page(query, &tokens).await.1, all);
+    }
 }
 
 #[tokio::test]
@@ -491,6 +546,8 @@ async fn control_refuses_what_it_does_not_know() {
     for (path, body) in [
         ("settings", json!({ "rotatoin": true })),
         ("settings", json!({ "profile_shape": "round" })),
+        ("settings", json!({ "largest_take": 0 })),
+        ("settings", json!({ "largest_take": 1_001 })),
         ("faults/refresh", json!({ "clsoe": "mid_body" })),
         ("faults/refresh", json!({ "probability": 2 })),
         ("faults/refresh", json!({ "headers": { "a b": "c" } })),
