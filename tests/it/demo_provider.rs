@@ -417,6 +417,84 @@ async fn the_user_api_honours_scopes_pages_and_filters() {
 }
 
 #[tokio::test]
+async fn the_last_of_a_hundred_thousand_nfts_come_at_once() {
+    let provider = Provider::start().await;
+    let tokens = provider.sign_in("whale").await;
+    let (first, count) = provider.page("nfts", &tokens).await;
+    assert_eq!((first.len(), count), (20, 100_000));
+    let collection = first[0]["collection"]["id"].as_str().unwrap();
+    // Making them all takes longer than this in a debug build.
+    let start = tokio::time::Instant::now();
+    let (last, _) = provider.page("nfts?skip=99980&take=100", &tokens).await;
+    let (_, of_collection) = provider.page(&format!("nfts?collectionId={collection}"), &tokens).await;
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!((last.len(), of_collection), (20, 11_539));
+    let ids: HashSet<_> = first.iter().chain(&last).map(|nft| nft["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 40);
+}
+
+#[tokio::test]
+async fn filters_of_a_hundred_thousand_nfts_find_what_the_first_and_the_last_pages_hold() {
+    let provider = Provider::start().await;
+    provider.settings(json!({ "largest_take": 1_000 })).await;
+    let tokens = provider.sign_in("whale").await;
+    let (start, _) = provider.page("nfts?take=1000", &tokens).await;
+    let (end, _) = provider.page("nfts?skip=99000&take=1000", &tokens).await;
+    let collection = start[1]["collection"]["id"].as_str().unwrap();
+    for (parameter, field, wanted) in
+        [("collectionId", "/collection/id", collection), ("networkSymbol", "/networkSymbol", "ETH")]
+    {
+        let holds = |nft: &&Value| nft.pointer(field) == Some(&json!(wanted));
+        let [from_start, from_end] = [&start, &end].map(|page| page.iter().filter(holds).cloned().collect::<Vec<_>>());
+        let query = format!("nfts?take=1000&{parameter}={wanted}");
+        let (first, count) = provider.page(&query, &tokens).await;
+        assert_eq!(first[..from_start.len()], from_start, "{query}");
+        let (last, _) = provider.page(&format!("{query}&skip={}", count - from_end.len()), &tokens).await;
+        assert_eq!(last, from_end, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn filters_of_long_lists_count_what_all_their_pages_hold() {
+    let provider = Provider::start().await;
+    provider.settings(json!({ "largest_take": 1_000 })).await;
+    let tokens = provider.sign_in_for(EVERY_SCOPE, "whale").await;
+    let mut balances = Vec::new();
+    for skip in (0..5_000).step_by(1_000) {
+        balances.extend(provider.page(&format!("tokens?take=1000&skip={skip}"), &tokens).await.0);
+    }
+    let (domains, _) = provider.page("domains?take=1000", &tokens).await;
+    assert_eq!((balances.len(), domains.len()), (5_000, 300));
+    let is_rich = |balance: &&Value| balance["totalAmount"].as_str().unwrap().parse::<f64>().unwrap() >= 90_000.0;
+    let id = balances[0]["tokenId"].as_str().unwrap();
+    for (query, held) in [
+        ("tokens?minBalance=90000", balances.iter().filter(is_rich).count()),
+        (&format!("tokens?tokenIds={id},x"), balances.iter().filter(|balance| balance["tokenId"] == id).count()),
+        ("domains?extension=eth", domains.iter().filter(|domain| domain["extension"] == "eth").count()),
+    ] {
+        assert!(held > 1, "{query}");
+        assert_eq!(provider.page(query, &tokens).await.1, held, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn of_very_many_wallets_the_first_on_a_network_is_never_the_primary_one() {
+    let provider = Provider::start().await;
+    let tokens = provider.sign_in_for(EVERY_SCOPE, "whale").await;
+    let wallets = json_of(provider.user("/oauth2/v2/user/wallets", &tokens).await, 200).await;
+    let wallets = wallets["wallets"].as_array().unwrap();
+    let ids: HashSet<_> = wallets.iter().map(|wallet| wallet["id"].as_str().unwrap()).collect();
+    assert_eq!((wallets.len(), ids.len()), (2_000, 2_000));
+    for network in ["SOL", "ETH", "BTC", "MATIC"] {
+        let on_it: Vec<_> = wallets.iter().filter(|wallet| wallet["networkSymbol"] == network).collect();
+        assert_eq!(on_it[0]["primaryWalletOn"], json!([]));
+        assert!(on_it.iter().any(|wallet| wallet["primaryWalletOn"] == json!([network])));
+    }
+    let roles = json_of(provider.user("/oauth2/v2/user/roles", &tokens).await, 200).await;
+    assert_eq!(roles["roles"].as_array().unwrap().len(), 60);
+}
+
+#[tokio::test]
 async fn the_size_of_the_largest_page_can_be_set() {
     let provider = Provider::start().await;
     let tokens = provider.sign_in("collector").await;
