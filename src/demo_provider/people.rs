@@ -1,5 +1,6 @@
 //! The people one can sign in as, each an account that real applications stumble over.
 
+mod mallory;
 mod whale;
 
 use std::{
@@ -43,11 +44,12 @@ impl Person {
     }
 }
 
-pub(super) static PEOPLE: LazyLock<[Person; 6]> = LazyLock::new(|| {
+pub(super) static PEOPLE: LazyLock<[Person; 7]> = LazyLock::new(|| {
     let everything = "five wallets on three networks, socials, roles, 12 NFTs, tokens and domains";
     let little = "registered a minute ago: empty profile, one wallet, primary nowhere";
     let denies = "always cancels: back to the application with access_denied";
     let very_much = "2,000 wallets, 100,000 NFTs, 5,000 token balances, 300 domains, 60 roles, socials";
+    let hostile = "hostile in every field: markup, script links, reordered text, wrong types, odd amounts";
     [
         Person::new("ada", "Ada Lindqvist", everything, ada),
         Person::new("collector", "Joaquín Ibáñez", "480 NFTs in 30 wallets", collector),
@@ -55,6 +57,7 @@ pub(super) static PEOPLE: LazyLock<[Person; 6]> = LazyLock::new(|| {
         Person::new("newcomer", "Nia Okafor", little, newcomer),
         Person { always_denies: true, ..Person::new("denier", "Max Neumann", denies, Account::bare) },
         Person::new("whale", "Wanda Walsund", very_much, whale::account),
+        Person::new("mallory", "Mallory", hostile, mallory::account),
     ]
 });
 

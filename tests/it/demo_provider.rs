@@ -495,6 +495,35 @@ async fn of_very_many_wallets_the_first_on_a_network_is_never_the_primary_one() 
 }
 
 #[tokio::test]
+async fn hostile_data_can_be_read_sorted_and_filtered_on_every_resource() {
+    let provider = Provider::start().await;
+    let tokens = provider.sign_in_for(EVERY_SCOPE, "mallory").await;
+    let profile = json_of(provider.user("/oauth2/v2/user/profile", &tokens).await, 200).await;
+    assert!(profile["profile"]["id"].as_str().unwrap().parse::<uuid::Uuid>().is_ok());
+    assert!(profile["profile"]["profile"]["name"].as_str().unwrap().contains("onerror"));
+    for resource in
+        ["profile", "wallets", "email", "twitter", "discord", "telegram", "roles", "nfts", "tokens", "domains"]
+    {
+        for version in ["v2/user", "user"] {
+            let answer = json_of(provider.user(&format!("/oauth2/{version}/{resource}"), &tokens).await, 200).await;
+            let answer = answer.to_string();
+            assert!(["alert(1)", "\u{202E}", "\u{200B}"].iter().any(|text| answer.contains(text)), "{answer}");
+        }
+    }
+    for (list, fine, length) in [("nfts", "HODLED", 12), ("tokens", "Solana", 6), ("domains", "mallory.sol", 4)] {
+        let (items, count) = provider.page(list, &tokens).await;
+        assert_eq!((items.len(), count), (length, length));
+        assert_eq!(items.iter().filter(|item| item.to_string().contains(fine)).count(), 1);
+        for field in items[0].as_object().unwrap().keys() {
+            let (sorted, _) = provider.page(&format!("{list}?sortBy={field}&sortDirection=DESC"), &tokens).await;
+            assert_eq!(sorted.len(), length, "{list} by {field}");
+        }
+        let (on_sol, _) = provider.page(&format!("{list}?networkSymbol=SOL"), &tokens).await;
+        assert_eq!(on_sol.len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn the_size_of_the_largest_page_can_be_set() {
     let provider = Provider::start().await;
     let tokens = provider.sign_in("collector").await;
