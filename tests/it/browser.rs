@@ -116,6 +116,27 @@ async fn a_keyboard_alone_signs_in_and_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_people_would_stumble_over_is_noticed() {
+    let chromium = Chromium::start().await;
+    let open = async |content: &str| {
+        let page =
+            format!("data:text/html,<!doctype html><html lang=en><title>A page</title><main><h1>A page</h1>{content}");
+        chromium.goto(page).await.unwrap();
+    };
+    open("<p><a href=/>One</a></p> <p><button>Two</button></p>").await;
+    assert_eq!(chromium.violations().await, [""; 0]);
+    for (content, rule) in [
+        ("<img src=/>", "image-alt: "),
+        ("<p style=color:silver>Pale</p>", "color-contrast: "),
+        ("<h4>Deep</h4>", "heading-order: "),
+    ] {
+        open(content).await;
+        let violations = chromium.violations().await;
+        assert!(violations.len() == 1 && violations[0].starts_with(rule), "{violations:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_tabs_that_sign_in_at_once_both_succeed_in_either_order() {
     let app = TestApp::spawn().await;
     let chromium = Chromium::start().await;
@@ -207,7 +228,11 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
         assert!(chromium.has(".notice").await, "{reason} has no notice");
     }
     visit("error-404", &page("/nothing")).await;
-    visit("callback-refused", &page("/auth/callback?state=x")).await;
+    chromium.goto(page("/auth/callback?state=x")).await.unwrap();
+    // This page has no style sheet. By night browsers paint it dark, but axe judges its colours on white; saying what
+    // the browser does anyway is enough for axe to see it.
+    chromium.evaluate("document.documentElement.style.background = 'Canvas'").await;
+    look_at(&chromium, "callback-refused").await;
     visit("consent", &app.browser().start("/account").await).await;
     for person in ["ada", "collector", "empty", "newcomer"] {
         let session = app.signed_in(person).await.session().unwrap().clone();
@@ -235,7 +260,7 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
     assert_eq!(unexpected, [""; 0], "in the console");
 }
 
-/// Pictures of the page in each width and scheme. None of them can be scrolled sideways.
+/// Pictures of the page in each width and scheme. None of them can be scrolled sideways, nor breaks a rule of axe.
 async fn look_at(chromium: &Chromium, name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts/screenshots");
     fs::create_dir_all(&folder).unwrap();
@@ -246,6 +271,10 @@ async fn look_at(chromium: &Chromium, name: &str) {
             chromium.picture(&folder.join(format!("{name}-{width}-{scheme}.png"))).await;
             let [content, window] = [0, 1].map(|index| widths[index].as_u64().unwrap());
             assert!(window == u64::from(width) && content <= window, "{name}: {content} px in {width} px");
+            let mut violations = chromium.violations().await;
+            // The banner of the demo provider is in no landmark yet.
+            violations.retain(|line| name != "consent" || !line.starts_with("region: "));
+            assert_eq!(violations, [""; 0], "{name} at {width} px, {scheme}");
         }
     }
 }

@@ -30,6 +30,8 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// Tab stops before somebody with a keyboard gives up.
 const TABS_MAX: usize = 20;
+/// Elements named for each rule that a page breaks.
+const ELEMENTS_MAX: usize = 3;
 
 const BROWSERS: [&str; 6] = [
     "chromium",
@@ -53,6 +55,10 @@ const ARGUMENTS: [&str; 11] = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ];
+
+/// What a program can judge of WCAG 2.2 up to level AA, and what axe advises beyond it.
+const AXE_TAGS: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+const AXE_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/node_modules/axe-core/axe.min.js");
 
 /// A command outside of the `WebDriver` standard, to the page's developer tools.
 #[derive(Debug)]
@@ -215,6 +221,17 @@ impl Chromium {
         complaints.map(|entry| entry.message).filter(|text| !text.starts_with("https://example.com/")).collect()
     }
 
+    /// What axe finds wrong with the page as it looks now, one line for each rule.
+    pub async fn violations(&self) -> Vec<String> {
+        // Half a megabyte, so once per page and not once per look.
+        if self.evaluate("typeof axe").await == "undefined" {
+            self.execute(axe(), Vec::new()).await.unwrap();
+        }
+        let options = json!({ "runOnly": AXE_TAGS, "resultTypes": ["violations"] });
+        let found = self.evaluate(&format!("axe.run({options}).then(results => results.violations)")).await;
+        found.as_array().unwrap().iter().map(violation).collect()
+    }
+
     pub async fn dev_tools(&self, command: &'static str, parameters: Value) -> Value {
         let answer = self.handle().cmd(DevTools(command, parameters)).await.unwrap();
         answer.value().unwrap()
@@ -295,10 +312,39 @@ async fn connect(address: &str, capabilities: Map<String, Value>) -> WebDriver {
     session.unwrap_or_else(|error| panic!("chromedriver does not start the browser, is it of another version? {error}"))
 }
 
+/// The rule, and the first elements that break it.
+fn violation(found: &Value) -> String {
+    let element = |node: &Value| {
+        let summary: Vec<_> = node["failureSummary"].as_str().unwrap().split_whitespace().collect();
+        format!("{} {}", node["target"], summary.join(" "))
+    };
+    let nodes = found["nodes"].as_array().unwrap();
+    let elements: Vec<_> = nodes.iter().take(ELEMENTS_MAX).map(element).collect();
+    let (rule, help) = (found["id"].as_str().unwrap(), found["help"].as_str().unwrap());
+    format!("{rule}: {help}. {} of {}: {}", elements.len(), nodes.len(), elements.join("; "))
+}
+
+/// The source of axe-core.
+fn axe() -> String {
+    let path = named_by("AXE").unwrap_or_else(|| AXE_FILE.into());
+    fs::read_to_string(&path).unwrap_or_else(|error| {
+        panic!(
+            "no axe-core at {}, which the browser tests need: run scripts/test, which installs it, or set AXE to its \
+             axe.min.js: {error}",
+            path.display()
+        )
+    })
+}
+
+/// The file that the variable names.
+fn named_by(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 /// The program that the variable names, or the first of these that is installed.
 fn program(variable: &str, names: &[&str]) -> PathBuf {
-    if let Some(path) = env::var_os(variable).filter(|path| !path.is_empty()) {
-        return path.into();
+    if let Some(path) = named_by(variable) {
+        return path;
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
