@@ -116,6 +116,27 @@ async fn a_keyboard_alone_signs_in_and_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_keyboard_reaches_every_control_in_order_and_sees_where_it_is() {
+    let app = TestApp::spawn().await;
+    let chromium = Chromium::start().await;
+    let walk = async |path: &str| {
+        for width in WIDTHS {
+            chromium.look(width, "light").await;
+            chromium.goto(format!("{}{path}", app.url)).await.unwrap();
+            chromium.arrive(path).await;
+            assert_eq!(chromium.obstacles().await, [""; 0], "{path} at {width} px");
+        }
+    };
+    walk("/").await;
+    walk("/login").await;
+    become_person(&chromium, &app, "ada").await;
+    // Another session, so that there is one to end.
+    app.signed_in("ada").await;
+    walk("/account").await;
+    walk("/settings").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_people_would_stumble_over_is_noticed() {
     let chromium = Chromium::start().await;
     let open = async |content: &str| {
@@ -125,6 +146,7 @@ async fn what_people_would_stumble_over_is_noticed() {
     };
     open("<p><a href=/>One</a></p> <p><button>Two</button></p>").await;
     assert_eq!(chromium.violations().await, [""; 0]);
+    assert_eq!(chromium.obstacles().await, [""; 0]);
     for (content, rule) in [
         ("<img src=/>", "image-alt: "),
         ("<p style=color:silver>Pale</p>", "color-contrast: "),
@@ -133,6 +155,18 @@ async fn what_people_would_stumble_over_is_noticed() {
         open(content).await;
         let violations = chromium.violations().await;
         assert!(violations.len() == 1 && violations[0].starts_with(rule), "{violations:#?}");
+    }
+    for (content, obstacle) in [
+        ("<a href=/ style=outline:none>One</a>", "1. a One: has no outline"),
+        ("<button tabindex=-1>One</button>", "1. button One: 0 times in one round"),
+        ("<p contenteditable>One</p>", "<p contenteditable=\"\"></p>: is no control"),
+        ("<button>One</button><button tabindex=1>Two</button>", "another order than that of the document: [\"2."),
+        ("<a href=/ style=position:fixed;left:-9px>One</a>", "1. a One: is outside of the window"),
+        ("<a href=/>One</a><p style=position:fixed;inset:0;margin:0>Banner</p>", "1. a One: cannot be seen"),
+    ] {
+        open(content).await;
+        let obstacles = chromium.obstacles().await;
+        assert!(obstacles.len() == 1 && obstacles[0].starts_with(obstacle), "{obstacles:#?}");
     }
 }
 
@@ -235,9 +269,7 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
     look_at(&chromium, "callback-refused").await;
     visit("consent", &app.browser().start("/account").await).await;
     for person in ["ada", "collector", "empty", "newcomer"] {
-        let session = app.signed_in(person).await.session().unwrap().clone();
-        let cookie = json!({ "name": "sid", "value": session, "url": app.url, "httpOnly": true });
-        chromium.dev_tools("Network.setCookie", cookie).await;
+        become_person(&chromium, &app, person).await;
         visit(&format!("account-{person}"), &page("/account")).await;
         if person == "ada" {
             chromium.evaluate("document.querySelectorAll('details').forEach(line => line.open = true)").await;
@@ -258,6 +290,13 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
     let complaints = chromium.complaints().await.into_iter();
     let unexpected: Vec<_> = complaints.filter(|text| !text.contains("responded with a status of 40")).collect();
     assert_eq!(unexpected, [""; 0], "in the console");
+}
+
+/// Signs in without the pages, which other tests are about.
+async fn become_person(chromium: &Chromium, app: &TestApp, person: &str) {
+    let session = app.signed_in(person).await.session().unwrap().clone();
+    let cookie = json!({ "name": "sid", "value": session, "url": app.url, "httpOnly": true });
+    chromium.dev_tools("Network.setCookie", cookie).await;
 }
 
 /// Pictures of the page in each width and scheme. None of them can be scrolled sideways, nor breaks a rule of axe.

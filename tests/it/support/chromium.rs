@@ -30,6 +30,8 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// Tab stops before somebody with a keyboard gives up.
 const TABS_MAX: usize = 20;
+/// Tab stops in one round through a page, far above those of the longest page: more of them have no end.
+const STOPS_MAX: usize = 300;
 /// Elements named for each rule that a page breaks.
 const ELEMENTS_MAX: usize = 3;
 
@@ -59,6 +61,33 @@ const ARGUMENTS: [&str; 11] = [
 /// What a program can judge of WCAG 2.2 up to level AA, and what axe advises beyond it.
 const AXE_TAGS: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const AXE_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/node_modules/axe-core/axe.min.js");
+
+/// Names everything that Tab should stop at.
+const CONTROLS: &str = "(() => {
+    const kinds = 'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex=\"0\"]';
+    const seen = element => !element.matches(':disabled') && element.checkVisibility({ visibilityProperty: true });
+    const text = element => (element.innerText || element.cloneNode().outerHTML).replace(/\\s+/g, ' ');
+    const name = (element, index) => [element, `${index + 1}. ${element.localName} ${text(element)}`];
+    window.controls = new Map([...document.querySelectorAll(kinds)].filter(seen).map(name));
+    return [...controls.values()];
+})()";
+/// Where the focus is, and what is wrong with it there. A pixel outside of the window is due to rounded scrolling.
+const STOP: &str = "(() => {
+    const element = document.activeElement;
+    if (!element || element === document.body) return null;
+    const box = element.getBoundingClientRect();
+    const line = element.getClientRects()[0] ?? box;
+    const top = document.elementFromPoint(line.x + line.width / 2, line.y + line.height / 2);
+    const style = getComputedStyle(element);
+    const faults = {
+        'is not :focus-visible': !element.matches(':focus-visible'),
+        'is outside of the window': Math.min(box.left, box.top, innerWidth - box.right, innerHeight - box.bottom) < -1,
+        'cannot be seen': !element.contains(top),
+        'has no outline': style.outlineStyle === 'none' && style.boxShadow === 'none',
+    };
+    const name = controls.get(element) ?? element.cloneNode().outerHTML;
+    return [name, Object.keys(faults).filter(fault => faults[fault])];
+})()";
 
 /// A command outside of the `WebDriver` standard, to the page's developer tools.
 #[derive(Debug)]
@@ -198,6 +227,32 @@ impl Chromium {
             }
         }
         panic!("{TABS_MAX} times Tab do not lead to {css}");
+    }
+
+    /// What stands in the way of somebody who goes with Tab through a page that was just opened.
+    pub async fn obstacles(&self) -> Vec<String> {
+        let controls: Vec<String> = serde_json::from_value(self.evaluate(CONTROLS).await).unwrap();
+        let (mut stops, mut obstacles) = (Vec::new(), Vec::new());
+        while stops.len() < STOPS_MAX {
+            self.key(Key::Tab).await;
+            let stop: Option<(String, Vec<String>)> = serde_json::from_value(self.evaluate(STOP).await).unwrap();
+            // After the last one the focus leaves the page, and may already be back at the first.
+            let Some((name, faults)) = stop.filter(|(name, _)| stops.first() != Some(name)) else { break };
+            obstacles.extend(faults.iter().map(|fault| format!("{name}: {fault}")));
+            stops.push(name);
+        }
+        for control in &controls {
+            let times = stops.iter().filter(|stop| *stop == control).count();
+            if times != 1 {
+                obstacles.push(format!("{control}: {times} times in one round"));
+            }
+        }
+        let others = stops.iter().filter(|stop| !controls.contains(stop));
+        obstacles.extend(others.map(|stop| format!("{stop}: is no control")));
+        if obstacles.is_empty() && stops != controls {
+            obstacles.push(format!("another order than that of the document: {stops:?}"));
+        }
+        obstacles
     }
 
     /// Opens a tab and goes there.
