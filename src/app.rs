@@ -8,11 +8,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::Config,
     db::{self, Db},
+    listener::{self, Caches},
     matrica::UserApi,
     provider::Provider,
     seal::Purpose,
-    session::{attempt::AttemptCookies, cache::SessionCache, cookies::CookieNames, listener},
+    session::{attempt::AttemptCookies, cache::SessionCache, cookies::CookieNames},
     sweeper,
+    user_data::cache::{self, UserDataCache},
     vault::Vault,
 };
 
@@ -23,6 +25,7 @@ pub struct App {
     pub db: Db,
     pub provider: Provider,
     pub user_api: UserApi,
+    pub user_data: UserDataCache,
     pub vault: Vault,
     pub sessions: SessionCache,
     pub cookie_names: Arc<CookieNames>,
@@ -56,6 +59,11 @@ impl App {
             vault: Vault::new(db.clone(), sealer, provider.clone(), tasks.clone()),
             provider,
             user_api: UserApi::new(&config.matrica, config.remote_images)?,
+            user_data: if config.user_data_cache {
+                UserDataCache::new(cache::FRESH, cache::KEPT)
+            } else {
+                UserDataCache::off()
+            },
             sessions: SessionCache::default(),
             cookie_names,
             attempt_cookies: Arc::new(attempt_cookies),
@@ -67,9 +75,10 @@ impl App {
 
     /// Starts the work that no request asks for. It ends by itself when the process is to stop.
     pub fn start_workers(&self) {
-        let Self { tasks: Tasks { tracker, shutdown }, config, db, sessions, .. } = self;
+        let Self { tasks: Tasks { tracker, shutdown }, config, db, sessions, user_data, .. } = self;
         tracker.spawn(self.vault.clone().revoke_queued());
-        tracker.spawn(listener::run(config.database.clone(), sessions.clone(), shutdown.clone()));
+        let caches = Caches { sessions: sessions.clone(), user_data: user_data.clone() };
+        tracker.spawn(listener::run(config.database.clone(), caches, shutdown.clone()));
         tracker.spawn(sweeper::run(db.clone(), config.session, shutdown.clone()));
     }
 }

@@ -31,6 +31,8 @@ pub struct Config {
     pub keep_grants: bool,
     /// `REMOTE_IMAGES`: show pictures from elsewhere; otherwise placeholders.
     pub remote_images: bool,
+    /// `USER_DATA_CACHE`: keep what people were shown in memory for a while.
+    pub user_data_cache: bool,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
     /// Things worth a line in the log that do not stop the start.
@@ -101,6 +103,7 @@ impl Config {
         let session = read_session(&mut env);
         let keep_grants = env.or_default("KEEP_GRANTS", "false", rules::boolean);
         let remote_images = env.or_default("REMOTE_IMAGES", "on", rules::on_off);
+        let user_data_cache = env.or_default("USER_DATA_CACHE", "on", rules::on_off);
         let log_format = env.or_default("LOG_FORMAT", "json", LogFormat::parse);
         check_not_yet_used(&mut env);
         let warnings = warnings(&env);
@@ -115,6 +118,7 @@ impl Config {
                 session: session?,
                 keep_grants: keep_grants?,
                 remote_images: remote_images?,
+                user_data_cache: user_data_cache?,
                 log_format: log_format?,
                 warnings,
             })

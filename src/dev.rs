@@ -29,6 +29,8 @@ const DATA_DIR: &str = ".pg";
 const DATABASE: &str = "matrica_starter";
 /// Our client id at the demo provider.
 const CLIENT_ID: &str = "demo-app";
+/// Everything that the demo people have to share, so that every page has something to show.
+const SCOPES: &str = "profile wallets nfts email socials.twitter socials.discord socials.telegram roles domains";
 
 /// Everything on this machine, with demo people to sign in as. Where it listens follows from the ports; every other
 /// setting in the environment wins over its own, `DATABASE_URL` included.
@@ -154,6 +156,7 @@ fn settings(
             ("PUBLIC_URL", format!("http://localhost:{port}")),
             ("MATRICA_CLIENT_ID", CLIENT_ID.to_owned()),
             ("MATRICA_CLIENT_SECRET", random::token::<32>()),
+            ("MATRICA_SCOPES", SCOPES.to_owned()),
             ("MATRICA_AUTHORIZATION_ENDPOINT", provider.clone()),
             ("MATRICA_TOKEN_ENDPOINT", format!("{provider}/token")),
             ("MATRICA_REVOCATION_ENDPOINT", format!("{provider}/token/revoke")),

@@ -1,12 +1,13 @@
 //! `AppError`: the only error that becomes a response. People see our words, a way on and a reference, never a source.
 
 use axum::{
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    Extension,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
 use url::form_urlencoded;
 
-use crate::{db, return_to::ReturnTo};
+use crate::{db, holds::Requirement, return_to::ReturnTo, user_data::DataError};
 
 /// Seconds after which trying again makes sense when the database or the provider cannot answer.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -22,6 +23,16 @@ pub enum AppError {
     Unavailable,
     /// The provider has failed too often just now to send anybody there.
     ProviderDown,
+    /// Matrica does not answer, and there is no earlier answer that would do.
+    DataUnavailable,
+    /// We have no access to the person's data any more.
+    Reconnect,
+    /// The person does not share what this scope stands for.
+    NotShared(&'static str),
+    /// The person does not own what the page is for.
+    NotHeld(Requirement),
+    /// A query parameter, by its name, has a value that cannot be.
+    InvalidParameter(&'static str),
     /// This needs a sign-in that is minutes old. Holds where to go on afterwards.
     FreshSignInRequired(&'static str),
     /// Signed out in this browser, but the server could not write it down.
@@ -31,10 +42,22 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// A browser's navigation is sent to the sign-in page and comes back; anything else gets 401.
+    /// Why data of this scope cannot be had.
+    #[must_use]
+    pub fn no_data(error: DataError, scope: &'static str) -> Self {
+        match error {
+            DataError::Reconnect => Self::Reconnect,
+            DataError::NotShared => Self::NotShared(scope),
+            DataError::Rejected => Self::InvalidParameter("filter"),
+            DataError::Unavailable => Self::DataUnavailable,
+        }
+    }
+
+    /// A browser's navigation is sent to the sign-in page and comes back; anything else, and the JSON API, gets 401.
     #[must_use]
     pub fn sign_in_required(parts: &Parts) -> Self {
-        let target = is_navigation(&parts.headers).then(|| {
+        let page = is_navigation(&parts.headers) && !is_api(&parts.uri);
+        let target = page.then(|| {
             let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
             let return_to = if parts.method == Method::GET { ReturnTo::parse(here) } else { ReturnTo::home() };
             let query: String = form_urlencoded::byte_serialize(return_to.as_str().as_bytes()).collect();
@@ -42,6 +65,12 @@ impl AppError {
         });
         Self::SignInRequired(target)
     }
+}
+
+/// Whether an address belongs to the JSON API, which never answers with a page or a redirect.
+#[must_use]
+pub fn is_api(uri: &Uri) -> bool {
+    uri.path().starts_with("/api/")
 }
 
 /// Modern browsers say so; of others it is assumed when they ask for a page.
@@ -77,6 +106,11 @@ impl IntoResponse for AppError {
             Self::NotFound => StatusCode::NOT_FOUND.into_response(),
             Self::Unavailable => unavailable(None),
             Self::ProviderDown => unavailable(Some(Cause::ProviderDown)),
+            Self::DataUnavailable => unavailable(Some(Cause::DataUnavailable)),
+            Self::Reconnect => caused(StatusCode::FORBIDDEN, Cause::Reconnect),
+            Self::NotShared(scope) => caused(StatusCode::FORBIDDEN, Cause::NotShared(scope)),
+            Self::NotHeld(requirement) => caused(StatusCode::FORBIDDEN, Cause::NotHeld(requirement)),
+            Self::InvalidParameter(name) => caused(StatusCode::BAD_REQUEST, Cause::InvalidParameter(name)),
             Self::FreshSignInRequired(return_to) => {
                 let return_to: String = form_urlencoded::byte_serialize(return_to.as_bytes()).collect();
                 Redirect::to(&format!("/login?e=confirm&return_to={return_to}")).into_response()
@@ -94,17 +128,26 @@ impl IntoResponse for AppError {
     }
 }
 
-/// A response extension: which words `web::error_pages` uses for a 503, if not those for a database.
+/// A response extension: which words `web::error_pages` uses, if not those for the status alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     LogoutUnconfirmed,
     ProviderDown,
+    DataUnavailable,
+    Reconnect,
+    NotShared(&'static str),
+    NotHeld(Requirement),
+    InvalidParameter(&'static str),
+}
+
+fn caused(status: StatusCode, cause: Cause) -> Response {
+    (status, Extension(cause)).into_response()
 }
 
 fn unavailable(cause: Option<Cause>) -> Response {
-    let mut response = (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)]).into_response();
-    if let Some(cause) = cause {
-        response.extensions_mut().insert(cause);
+    let retry_after = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
+    match cause {
+        Some(cause) => (StatusCode::SERVICE_UNAVAILABLE, retry_after, Extension(cause)).into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, retry_after).into_response(),
     }
-    response
 }

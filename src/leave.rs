@@ -32,14 +32,17 @@ pub async fn delete_account(app: App, user_id: Uuid) -> Result<(), db::Error> {
     to_the_end(app, async move { endings::delete_user(&db, user_id).await }).await.map(drop)
 }
 
-/// The sessions are over here when this returns, and on other servers when the database has told them.
+/// The sessions are over and the data is forgotten here when this returns, and on other servers when the database has told them.
 async fn to_the_end(
     app: App,
     work: impl Future<Output = Result<Ended, db::Error>> + Send + 'static,
 ) -> Result<usize, db::Error> {
-    let (vault, sessions) = (app.vault.clone(), app.sessions.clone());
+    let (vault, sessions, user_data) = (app.vault.clone(), app.sessions.clone(), app.user_data.clone());
     let work = async move {
         let ended = work.await?;
+        if let Some(user_id) = ended.user_id {
+            user_data.forget(user_id);
+        }
         if ended.tokens {
             vault.revoke_soon();
         }

@@ -9,9 +9,9 @@
 //! 3. [`login::complete`] burns the attempt in Postgres ([`db::attempts`]), exchanges the code, asks who the person is
 //!    ([`matrica`]), seals the tokens ([`vault`]) and writes person, grant and session in one statement ([`db::logins`]).
 //! 4. The browser gets its session cookie ([`session`]) and goes where it wanted to go ([`return_to`]).
-//!    Later requests find it in a cache ([`session::cache`]) that the database tells of ends ([`session::listener`]).
-//! 5. From then on [`user_data`] reads what a page shows, with a token from the vault, which renews it when it is over.
-//!    [`leave`] ends the session, the connection or the account.
+//!    Later requests find it in a cache ([`session::cache`]) that the database tells of ends ([`listener`]).
+//! 5. From then on [`user_data`] reads what a page shows, from memory or with a token from the vault, which renews it when
+//!    it is over. [`holds`] lets in only those who own something. [`leave`] ends the session, the connection or the account.
 //!
 //! Imports point one way: `web` → `login` → `provider`, `matrica`, `vault`, `session` → `db`.
 
@@ -24,8 +24,11 @@ pub mod demo_provider;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod error;
+pub mod flights;
+pub mod holds;
 pub mod keys;
 pub mod leave;
+pub mod listener;
 pub mod login;
 pub mod matrica;
 #[cfg(feature = "dev")]

@@ -229,6 +229,10 @@ async fn store(
         timings,
     };
     let stored = logins::store(&mut connection, &login).await?;
+    if stored == Stored::Done {
+        // They may share less now.
+        app.user_data.forget(grant.user_id);
+    }
     if let (Stored::Done, Some(replaced)) = (stored, login.replaces) {
         app.sessions.end(replaced);
     }

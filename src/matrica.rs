@@ -1,7 +1,17 @@
-//! Matrica's user API: typed calls, lenient about what the documentation leaves open.
+//! Matrica's user API, version 2: one function per call, lenient about what the documentation leaves open.
+//!
+//! A call is sent once, or twice when a connection breaks, and never waits longer than its budget. What is missing, of
+//! another type or not fit to show is left out field by field.
 
+mod accounts;
+mod domains;
 mod identity;
+mod nfts;
+pub mod paging;
+mod profile;
+mod shape;
 mod text;
+mod tokens;
 mod wallets;
 
 use std::{
@@ -9,11 +19,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
-pub use self::identity::{Identity, Subject, SubjectSource};
-pub use self::wallets::Wallet;
+pub use self::{
+    accounts::{Role, SocialAccount},
+    domains::{Domain, DomainQuery},
+    identity::{Identity, Subject, SubjectSource},
+    nfts::{Collection, Nft, NftQuery},
+    paging::{Page, Paging},
+    profile::Profile,
+    tokens::{TokenBalance, TokenQuery},
+    wallets::{Wallet, Wallets},
+};
 use crate::{
     config::Matrica,
     provider::{Token, breaker::Breaker, http},
@@ -25,10 +44,12 @@ const ANSWER_MAX: usize = 4 * 1024 * 1024;
 const IDLE_CONNECTIONS: usize = 8;
 /// Most reads under way at once.
 const READS_MAX: usize = 128;
+/// Most requests for one page: a provider may give fewer items at once than it is asked for.
+const PAGE_REQUESTS_MAX: usize = 4;
 /// Longest one read may take.
 const READ_BUDGET: Duration = Duration::from_secs(5);
 
-/// The user API, version 2, and of version 1 the profile.
+/// The user API, version 2, and of version 1 the profile. Clones are the same.
 #[derive(Clone)]
 pub struct UserApi {
     http: reqwest::Client,
@@ -47,6 +68,9 @@ pub enum ApiError {
     /// 403: the scope was not granted.
     #[error("the scope was not granted")]
     Forbidden,
+    /// 400 or 422: the provider does not take a filter, a field to sort by, or their values.
+    #[error("the query was rejected")]
+    Rejected,
     /// No connection, no answer in time, 429 or 5xx.
     #[error("the user API is unavailable")]
     Unavailable,
@@ -56,6 +80,19 @@ pub enum ApiError {
     /// Answers everywhere, but no id in any of them.
     #[error("the profile has no user id")]
     NoUserId,
+    /// A list went on after all the pages that are read.
+    #[error("the list does not end")]
+    Endless,
+}
+
+impl ApiError {
+    /// Readable JSON of another shape.
+    const SHAPE: Self = Self::Unreadable(200);
+
+    /// Whether the provider did its part: refusing one token or one query is no failure of its own.
+    fn is_healthy(self) -> bool {
+        !matches!(self, Self::Unavailable | Self::Unreadable(_))
+    }
 }
 
 impl UserApi {
@@ -73,12 +110,12 @@ impl UserApi {
 
     /// `/profile` (scope `profile`): who the person is. Asks version 1 only when version 2 names no id.
     pub async fn identity(&self, token: &Token, deadline: Instant) -> Result<Identity, ApiError> {
-        let profile = self.get(&self.base, "profile", token, deadline).await?;
+        let (profile, _) = self.get(&self.base, "profile", &[], token, deadline).await?;
         let v1 = if identity::has_subject(&profile) {
             Value::Null
         } else {
             match &self.base_v1 {
-                Some(base) => self.get(base, "profile", token, deadline).await?,
+                Some(base) => self.get(base, "profile", &[], token, deadline).await?.0,
                 None => Value::Null,
             }
         };
@@ -87,28 +124,129 @@ impl UserApi {
         Ok(identity)
     }
 
-    /// `/wallets` (scope `wallets`): in the provider's order, which says nothing about which one is primary.
-    pub async fn wallets(&self, token: &Token) -> Result<Vec<Wallet>, ApiError> {
-        let answer = self.get(&self.base, "wallets", token, Instant::now() + READ_BUDGET).await?;
-        Ok(wallets::read(&answer))
+    /// `/profile` (scope `profile`): how the person shows themselves. No profile at all is an empty one.
+    pub async fn profile(&self, token: &Token) -> Result<Profile, ApiError> {
+        profile::read(&self.read("profile", token).await?, self.pictures)
     }
 
-    async fn get(&self, base: &Url, resource: &str, token: &Token, deadline: Instant) -> Result<Value, ApiError> {
+    /// `/wallets` (scope `wallets`): at most 1,000, in an order that says nothing about which one is primary.
+    pub async fn wallets(&self, token: &Token) -> Result<Wallets, ApiError> {
+        wallets::read(&self.read("wallets", token).await?)
+    }
+
+    /// `/email` (scope `email`): none when there is none.
+    pub async fn email(&self, token: &Token) -> Result<Option<String>, ApiError> {
+        accounts::email(&self.read("email", token).await?)
+    }
+
+    /// `/twitter` (scope `socials.twitter`): none when it is not linked.
+    pub async fn twitter(&self, token: &Token) -> Result<Option<SocialAccount>, ApiError> {
+        accounts::social(&self.read("twitter", token).await?, "twitter")
+    }
+
+    /// `/discord` (scope `socials.discord`): none when it is not linked.
+    pub async fn discord(&self, token: &Token) -> Result<Option<SocialAccount>, ApiError> {
+        accounts::social(&self.read("discord", token).await?, "discord")
+    }
+
+    /// `/telegram` (scope `socials.telegram`): none when it is not linked.
+    pub async fn telegram(&self, token: &Token) -> Result<Option<SocialAccount>, ApiError> {
+        accounts::social(&self.read("telegram", token).await?, "telegram")
+    }
+
+    /// `/roles` (scope `roles`): at most 500.
+    pub async fn roles(&self, token: &Token) -> Result<Vec<Role>, ApiError> {
+        accounts::roles(&self.read("roles", token).await?)
+    }
+
+    /// `/nfts` (scope `nfts`): one page, mostly with one request. [`ApiError::Rejected`] for a filter that the provider does not take.
+    pub async fn nfts(&self, token: &Token, query: &NftQuery) -> Result<Page<Nft>, ApiError> {
+        let item = |entry: &Value| nfts::read(entry, self.pictures);
+        self.page("nfts", token, &query.paging, query.filters(), item).await
+    }
+
+    /// `/tokens` (scope not documented, probably `wallets`): one page. [`ApiError::Rejected`] for a filter that the
+    /// provider does not take.
+    pub async fn tokens(&self, token: &Token, query: &TokenQuery) -> Result<Page<TokenBalance>, ApiError> {
+        self.page("tokens", token, &query.paging, query.filters(), tokens::read).await
+    }
+
+    /// `/domains` (scope `domains`): one page. [`ApiError::Rejected`] for a filter that the provider does not take.
+    pub async fn domains(&self, token: &Token, query: &DomainQuery) -> Result<Page<Domain>, ApiError> {
+        self.page("domains", token, &query.paging, query.filters(), domains::read).await
+    }
+
+    async fn page<T>(
+        &self,
+        resource: &str,
+        token: &Token,
+        asked: &Paging,
+        filters: Vec<(&'static str, String)>,
+        item: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Page<T>, ApiError> {
+        let deadline = Instant::now() + READ_BUDGET;
+        let part = async |paging: &Paging| {
+            let query = [paging.parameters(), filters.clone()].concat();
+            Page::read(&self.get(&self.base, resource, &query, token, deadline).await?, resource, paging, &item)
+        };
+        let mut page = part(asked).await?;
+        for _ in 1..PAGE_REQUESTS_MAX {
+            let Some(missing) = page.missing(asked) else { break };
+            let more = part(&missing).await?;
+            if more.received == 0 {
+                break;
+            }
+            page.extend(more);
+        }
+        Ok(page)
+    }
+
+    async fn read(&self, resource: &str, token: &Token) -> Result<Value, ApiError> {
+        Ok(self.get(&self.base, resource, &[], token, Instant::now() + READ_BUDGET).await?.0)
+    }
+
+    async fn get(
+        &self,
+        base: &Url,
+        resource: &str,
+        query: &[(&'static str, String)],
+        token: &Token,
+        deadline: Instant,
+    ) -> Result<(Value, HeaderMap), ApiError> {
         let pass = self.reading.enter().await.map_err(|_| ApiError::Unavailable)?;
-        let result = self.request(base, resource, token, deadline).await;
-        pass.report(!matches!(result, Err(ApiError::Unavailable | ApiError::Unreadable(_))));
+        let result = self.request(base, resource, query, token, deadline).await;
+        pass.report(result.as_ref().err().is_none_or(|error| error.is_healthy()));
         result
     }
 
     /// 204 and an empty body read as null, which is how an unlinked account may be answered.
-    async fn request(&self, base: &Url, resource: &str, token: &Token, deadline: Instant) -> Result<Value, ApiError> {
-        let url = format!("{}/{resource}", base.as_str().trim_end_matches('/'));
-        let remaining = deadline.saturating_duration_since(Instant::now());
-        let request = self.http.get(url).bearer_auth(token.expose()).timeout(remaining);
-        let response = request.send().await.map_err(|_| ApiError::Unavailable)?;
-        let status = response.status().as_u16();
+    async fn request(
+        &self,
+        base: &Url,
+        resource: &str,
+        query: &[(&'static str, String)],
+        token: &Token,
+        deadline: Instant,
+    ) -> Result<(Value, HeaderMap), ApiError> {
+        let mut url = base.clone();
+        url.set_path(&format!("{}/{resource}", base.path().trim_end_matches('/')));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let send = || {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            self.http.get(url.clone()).bearer_auth(token.expose()).timeout(remaining).send()
+        };
+        let mut response = send().await;
+        // A connection from the pool may have been closed by the other side just now. Reading twice does no harm.
+        if response.as_ref().is_err_and(|error| error.is_request() && !error.is_timeout() && !error.is_connect()) {
+            response = send().await;
+        }
+        let response = response.map_err(|_| ApiError::Unavailable)?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         match status {
             200 | 204 => {}
+            400 | 422 => return Err(ApiError::Rejected),
             401 => return Err(ApiError::Unauthorized),
             403 => return Err(ApiError::Forbidden),
             429 | 500..600 => return Err(ApiError::Unavailable),
@@ -119,8 +257,14 @@ impl UserApi {
             http::ReadError::BrokenOff => ApiError::Unavailable,
         })?;
         if body.trim_ascii().is_empty() {
-            return Ok(Value::Null);
+            return Ok((Value::Null, headers));
         }
-        serde_json::from_slice(&body).map_err(|_| ApiError::Unreadable(status))
+        let answer = serde_json::from_slice(&body).map_err(|_| ApiError::Unreadable(status))?;
+        Ok((answer, headers))
     }
+}
+
+/// Those of the query parameters that are set.
+fn set<const N: usize>(filters: [(&'static str, &Option<String>); N]) -> Vec<(&'static str, String)> {
+    filters.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
 }

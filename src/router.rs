@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
     http::{Method, StatusCode, header},
-    middleware::{from_extractor_with_state, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
@@ -17,7 +17,10 @@ use crate::{
     app::App,
     session::{self, CurrentUser, cookies},
     telemetry,
-    web::{account, assets, callback, csrf, error_pages, form, headers, health, home, login, logout, settings},
+    web::{
+        account, api, assets, callback, csrf, error_pages, form, headers, health, holders, home, login, logout,
+        settings,
+    },
 };
 
 /// Longest wait for an answer. Work that must not be cut short runs in tasks of its own.
@@ -63,6 +66,12 @@ pub fn table() -> Vec<Route> {
         route(callback::PATH, Public, get(callback::callback).head(only_get)),
         route("/auth/logout", Public, post(logout::logout)),
         route("/account", SignedIn, get(account::account)),
+        route("/account/wallets", SignedIn, get(account::wallets::wallets)),
+        route("/account/nfts", SignedIn, get(account::nfts::nfts)),
+        route("/account/tokens", SignedIn, get(account::tokens::tokens)),
+        route("/account/domains", SignedIn, get(account::domains::domains)),
+        route("/account/refresh", SignedIn, post(account::refresh)),
+        route("/holders", SignedIn, get(holders::holders)),
         route("/settings", SignedIn, get(settings::settings)),
         route("/settings/sessions/{id}/end", SignedIn, post(settings::end_session)),
         route("/settings/sessions/end-others", SignedIn, post(settings::end_others)),
@@ -70,6 +79,12 @@ pub fn table() -> Vec<Route> {
         route("/settings/export", SignedIn, get(settings::export)),
         route("/settings/disconnect", SignedIn, post(settings::disconnect)),
         route("/settings/delete", SignedIn, post(settings::delete)),
+        route("/api/me", SignedIn, get(api::me)),
+        route("/api/wallets", SignedIn, get(api::wallets)),
+        route("/api/nfts", SignedIn, get(api::nfts)),
+        route("/api/tokens", SignedIn, get(api::tokens)),
+        route("/api/domains", SignedIn, get(api::domains)),
+        route("/api/openapi.json", Plain, get(api::openapi)),
         route("/assets/{name}", Plain, get(assets::asset)),
         route("/healthz", Plain, get(health::healthz)),
         route("/readyz", Plain, get(health::readyz)),
@@ -89,7 +104,7 @@ pub fn assemble(app: App, routes: Vec<Route>) -> Router {
             Access::Plain => plain = plain.route(path, handler),
             Access::Public => with_session = with_session.route(path, handler),
             Access::SignedIn => {
-                let gate = from_extractor_with_state::<CurrentUser, App>(app.clone());
+                let gate = from_fn_with_state(app.clone(), signed_in);
                 with_session = with_session.route(path, handler.route_layer(gate));
             }
         }
@@ -107,6 +122,15 @@ pub fn assemble(app: App, routes: Vec<Route>) -> Router {
         .layer(from_fn_with_state(app.clone(), csrf::refuse_vague))
         .layer(from_fn(form::only_forms));
     with_session.layer(sessions).merge(plain).fallback(not_found).layer(layers).with_state(app)
+}
+
+/// Lets in people who are signed in, and tells the page about a failure who they are.
+async fn signed_in(user: CurrentUser, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if response.status().is_client_error() || response.status().is_server_error() {
+        response.extensions_mut().insert(user);
+    }
+    response
 }
 
 async fn only_get() -> Response {

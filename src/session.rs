@@ -4,7 +4,6 @@ pub mod attempt;
 pub mod cache;
 pub mod cookies;
 pub mod device;
-pub mod listener;
 mod store;
 
 use std::time::Duration;

@@ -2,7 +2,6 @@
 //!
 //! `docs/tokens.md` tells how it works and what can still go wrong.
 
-mod flights;
 mod place;
 mod refresh;
 mod revocation;
@@ -13,16 +12,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use self::{
-    flights::Flights,
-    place::{Column, Place},
-};
+use self::place::{Column, Place};
 use crate::{
     app::Tasks,
     db::{
         self, Db,
         grants::{FIRST_GENERATION, SealedGrant, StoredGrant, Version},
     },
+    flights::{Flights, Landing},
     provider::{Provider, Token, TokenSet},
     seal::{OpenError, Sealer},
 };
@@ -61,7 +58,7 @@ pub struct AccessToken {
 }
 
 /// What is known of somebody's connection to Matrica without opening it.
-#[derive(Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct Connection {
     pub scope: Vec<String>,
 }
@@ -73,7 +70,7 @@ pub struct Vault {
     sealer: Sealer,
     provider: Provider,
     tasks: Tasks,
-    flights: Flights,
+    flights: Flights<Version, Result<AccessToken, VaultError>>,
     queued: Arc<Notify>,
 }
 
@@ -140,7 +137,7 @@ impl Vault {
         result.clone().unwrap_or(Err(VaultError::Unavailable))
     }
 
-    fn flight(&self, user_id: Uuid, stale: Version) -> flights::Landing {
+    fn flight(&self, user_id: Uuid, stale: Version) -> Landing<Result<AccessToken, VaultError>> {
         self.flights.join(stale, &self.tasks.tracker, self.clone().refresh(user_id, stale))
     }
 

@@ -25,6 +25,8 @@ pub enum Which {
 /// What was removed.
 #[derive(Debug, Default)]
 pub struct Ended {
+    /// Whose it was; none if nobody's.
+    pub user_id: Option<Uuid>,
     /// Hashes of the sessions that are over.
     pub sessions: Vec<Vec<u8>>,
     /// Whether there are tokens that wait to be revoked now.
@@ -71,7 +73,7 @@ pub async fn end_sessions(db: &Db, which: Which, lifetime: SessionLifetime, keep
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(Ended { sessions, tokens: queued.rows_affected() > 0 })
+    Ok(Ended { user_id: Some(user_id), sessions, tokens: queued.rows_affected() > 0 })
 }
 
 /// Deletes a person with everything about them.
@@ -85,13 +87,14 @@ pub async fn delete_user(db: &Db, user_id: Uuid) -> Result<Ended, Error> {
         .await?;
     sqlx::query!("delete from users where id = $1", user_id).execute(&mut *transaction).await?;
     transaction.commit().await?;
-    Ok(Ended { sessions, tokens })
+    Ok(Ended { user_id: Some(user_id), sessions, tokens })
 }
 
 /// Takes somebody's grant away; the sessions stay.
 pub async fn disconnect(db: &Db, user_id: Uuid) -> Result<Ended, Error> {
     let mut connection = db.acquire().await?;
-    Ok(Ended { sessions: Vec::new(), tokens: queue_grant(&mut connection, user_id).await? })
+    let tokens = queue_grant(&mut connection, user_id).await?;
+    Ok(Ended { user_id: Some(user_id), sessions: Vec::new(), tokens })
 }
 
 /// Takes somebody's grant away and puts its tokens into the queue: one statement, so that no token is in neither place. A

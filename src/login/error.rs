@@ -176,7 +176,9 @@ impl From<ApiError> for LoginError {
         tracing::warn!(event = "profile_failed", %error, "the profile could not be read");
         match error {
             ApiError::Unavailable => Self::ProviderUnavailable,
-            ApiError::Unauthorized | ApiError::Unreadable(_) => Self::ProviderUnreadable,
+            ApiError::Unauthorized | ApiError::Rejected | ApiError::Unreadable(_) | ApiError::Endless => {
+                Self::ProviderUnreadable
+            }
             ApiError::Forbidden => Self::ProfileNotGranted,
             ApiError::NoUserId => Self::NoUserId,
         }

@@ -2,14 +2,13 @@
 
 use serde_json::Value;
 
-use super::text;
+use super::{
+    profile::{NAME_MAX, layers},
+    text,
+};
 
 /// Longest user id, in characters.
 const SUBJECT_MAX: usize = 128;
-/// Longest display name, in characters.
-const NAME_MAX: usize = 100;
-/// Longest picture URL, in bytes.
-const URL_MAX: usize = 2048;
 /// What somebody without any name is called.
 const NAMELESS: &str = "Matrica user";
 
@@ -60,13 +59,10 @@ pub(super) fn has_subject(v2: &Value) -> bool {
 /// None when no answer holds a usable id. Never falls back on a name, an e-mail or a wallet: those change hands.
 pub(super) fn read(v2: &Value, v1: &Value) -> Option<Identity> {
     let subject = v2_subject(v2).or_else(|| subject(v1, SubjectSource::V1Id))?;
-    // Flat or nested, wrapped or not: the display fields are in the innermost profile there is.
-    let layers = [v2.pointer("/profile/profile"), v2.pointer("/profile"), Some(v2), v1.pointer("/profile"), Some(v1)];
-    let label =
-        |field: &str, max| layers.iter().flatten().find_map(|layer| text::label(layer.get(field)?.as_str()?, max));
-    let display_name =
-        label("name", NAME_MAX).or_else(|| label("username", NAME_MAX)).unwrap_or_else(|| NAMELESS.to_owned());
-    let picture_url = layers.iter().flatten().find_map(|layer| text::https_url(layer.get("pfp")?.as_str()?, URL_MAX));
+    let layers: Vec<&Value> = layers(v2).into_iter().chain(layers(v1)).flatten().collect();
+    let label = |name: &str| layers.iter().find_map(|layer| text::field(layer, name, NAME_MAX));
+    let display_name = label("name").or_else(|| label("username")).unwrap_or_else(|| NAMELESS.to_owned());
+    let picture_url = layers.iter().find_map(|layer| text::url(layer, "pfp"));
     Some(Identity { subject, display_name, picture_url })
 }
 

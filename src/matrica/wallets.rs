@@ -1,18 +1,30 @@
 //! Wallets: on-chain addresses, and on which networks each is the person's primary one.
 
+use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::text;
+use super::{ApiError, shape, text};
 
 /// Most wallets that are read from one answer.
 const WALLETS_MAX: usize = 1_000;
 /// Longest address, in characters.
-const ADDRESS_MAX: usize = 200;
+pub(super) const ADDRESS_MAX: usize = 200;
 /// Longest network symbol, in characters.
-const NETWORK_MAX: usize = 32;
+pub(super) const NETWORK_MAX: usize = 32;
+/// Most networks that one wallet is primary on.
+const PRIMARY_ON_MAX: usize = 20;
+
+/// Linked wallets, in the provider's order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wallets {
+    pub wallets: Vec<Wallet>,
+    /// There are more than the 1,000 that are read.
+    pub cut: bool,
+}
 
 /// A linked wallet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Wallet {
     /// The on-chain address.
     pub address: String,
@@ -22,19 +34,19 @@ pub struct Wallet {
     pub primary_on: Vec<String>,
 }
 
-/// Reads `{wallets: […]}`, a bare list, null or nothing. Entries without an address are left out.
-pub(super) fn read(answer: &Value) -> Vec<Wallet> {
-    let list = answer.get("wallets").unwrap_or(answer).as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter().take(WALLETS_MAX).filter_map(wallet).collect()
+/// Entries without an address are left out.
+pub(super) fn read(answer: &Value) -> Result<Wallets, ApiError> {
+    let list = shape::list(answer, "wallets")?;
+    let wallets = list.iter().take(WALLETS_MAX).filter_map(wallet).collect();
+    Ok(Wallets { wallets, cut: list.len() > WALLETS_MAX })
 }
 
 fn wallet(entry: &Value) -> Option<Wallet> {
-    let address = text::label(entry.get("id")?.as_str()?, ADDRESS_MAX)?;
     let network = |value: &Value| text::label(value.as_str()?, NETWORK_MAX);
     let primary_on = entry.get("primaryWalletOn").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     Some(Wallet {
-        address,
+        address: text::field(entry, "id", ADDRESS_MAX)?,
         network: entry.get("networkSymbol").and_then(network).unwrap_or_else(|| "unknown".to_owned()),
-        primary_on: primary_on.iter().filter_map(network).collect(),
+        primary_on: primary_on.iter().take(PRIMARY_ON_MAX).filter_map(network).collect(),
     })
 }

@@ -1,70 +1,139 @@
-//! "Who am I": the account page.
+//! What somebody sees of themselves: the overview, and below it a page for each kind of thing that they own.
+
+mod amount;
+pub mod domains;
+pub mod nfts;
+mod pages;
+pub mod tokens;
+pub(super) mod view;
+pub mod wallets;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    body::Bytes,
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
 
+use self::{
+    view::{Freshness, Part, Tab, initial, tabs},
+    wallets::WalletLine,
+};
 use super::{
+    form,
     page::{Layout, date, duration, page, sign_in_page},
     scopes::{self, ScopeLine},
 };
 use crate::{
     app::App,
     error::AppError,
-    matrica::Wallet,
+    matrica::{Profile, SocialAccount},
+    return_to::ReturnTo,
     session::CurrentUser,
-    user_data::{self, DataError},
-    vault::Connection,
+    user_data::{DataError, Loaded, Reader, Summary},
 };
+pub(super) use pages::filter;
 
-/// Characters of an address that stay visible at each end when it is shortened.
-const SHORT_ENDS: usize = 5;
+/// Wallets on the overview; the others are on a page of their own.
+const WALLETS_SHOWN: usize = 5;
+/// Roles on the overview.
+const ROLES_SHOWN: usize = 20;
 
 #[derive(Template)]
-#[template(path = "account.html")]
-struct Account {
+#[template(path = "account/overview.html")]
+struct Overview {
     layout: Layout,
+    tabs: Vec<Tab>,
     name: String,
     initial: String,
     picture: Option<String>,
-    wallets: Part,
+    profile: Part<Profile>,
+    freshness: Option<Freshness>,
+    wallets: Option<Part<ShownWallets>>,
+    accounts: Vec<(&'static str, Part<Option<AccountLine>>)>,
+    roles: Option<Part<ShownRoles>>,
     scopes: Vec<ScopeLine>,
     missing: Vec<ScopeLine>,
     signed_in_at: String,
     session_ends: String,
-    connection: &'static str,
     reconnect: bool,
 }
 
-/// A part of a page that stands or falls alone.
-enum Part {
-    Ready(Vec<WalletLine>),
-    Empty,
-    Unavailable { title: &'static str, text: &'static str },
+struct ShownWallets {
+    lines: Vec<WalletLine>,
+    count: String,
+    /// There are more than are shown.
+    more: bool,
 }
 
-struct WalletLine {
-    network: String,
-    /// Which mark the style sheet shows.
-    mark: &'static str,
-    address: String,
-    short: String,
-    primary_on: Vec<String>,
+struct ShownRoles {
+    names: Vec<String>,
+    /// How many more there are.
+    more: usize,
 }
 
-/// `GET /account`
-pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Response, AppError> {
-    let connection = app.vault.connection(user.user_id).await.map_err(|_| AppError::Unavailable)?;
-    let wallets = wallets(&app, &user, connection.as_ref()).await;
+/// A linked account.
+struct AccountLine {
+    name: String,
+    /// What it is known by there.
+    handle: Option<String>,
+}
+
+/// `GET /account`: every part is asked for at the same time, and shown or excused alone.
+pub async fn account(State(app): State<App>, user: CurrentUser) -> Response {
+    let reader = Reader::new(&app, user.user_id);
+    let Summary { connection, profile, wallets, email, twitter, discord, telegram, roles } = reader.summary().await;
+    let asked = |scope: &str| app.config.matrica.scopes.iter().any(|asked| asked == scope);
+    let email: Part<Option<AccountLine>> = Part::new(email, scopes::noun("email"), |email| {
+        email.as_ref().map(|email| AccountLine { name: email.clone(), handle: None })
+    });
+    let accounts = [
+        ("email", "E-mail", email),
+        ("socials.twitter", "X", social(twitter, "socials.twitter")),
+        ("socials.discord", "Discord", social(discord, "socials.discord")),
+        ("socials.telegram", "Telegram", social(telegram, "socials.telegram")),
+    ];
+    let accounts: Vec<_> =
+        accounts.into_iter().filter(|(scope, ..)| asked(scope)).map(|(_, label, part)| (label, part)).collect();
+    let wallets = Part::new(wallets, "wallets", |wallets| {
+        let mut lines = wallets::lines(&wallets.wallets);
+        let more = lines.len() > WALLETS_SHOWN;
+        let count = wallets::count(wallets);
+        lines.truncate(WALLETS_SHOWN);
+        ShownWallets { lines, count, more }
+    });
+    let roles = Part::new(roles, "roles", |roles| {
+        let name = |role: &crate::matrica::Role| role.name.clone().unwrap_or_else(|| role.id.clone());
+        let names = roles.iter().take(ROLES_SHOWN).map(name).collect();
+        ShownRoles { names, more: roles.len().saturating_sub(ROLES_SHOWN) }
+    });
+    let profile = Part::new(profile, "profile", Profile::clone);
+    let parts = [profile.freshness(), wallets.freshness(), roles.freshness()];
+    let freshness = Freshness::oldest(parts.into_iter().chain(accounts.iter().map(|(_, part)| part.freshness())));
+    let shown = if let Part::Ready(profile, _) = &profile { Some(profile) } else { None };
+    let name = shown.and_then(|profile| profile.name.clone()).unwrap_or_else(|| user.display_name.clone());
+    let picture = match shown {
+        Some(profile) => profile.picture_url.clone(),
+        None => user.picture_url.clone(),
+    };
+    // What is shared is known or not; only an answer of "nothing" means that the connection is gone.
+    let reconnect =
+        matches!(connection, Err(DataError::Reconnect)) || profile.is_disconnected() || wallets.is_disconnected();
+    let granted = connection.map(|connection| connection.data.scope.clone()).unwrap_or_default();
     let (granted, missing): (Vec<_>, Vec<_>) =
-        app.config.matrica.scopes.iter().partition(|scope| is_granted(connection.as_ref(), scope));
+        app.config.matrica.scopes.iter().partition(|scope| granted.contains(scope));
     let lines = |scopes: Vec<&String>| scopes.into_iter().map(|scope| scopes::line(scope)).collect();
-    let reconnect = connection.is_none() || matches!(wallets, Part::Unavailable { title: RECONNECT, .. });
-    let account = Account {
+    let overview = Overview {
         layout: Layout::new(&app, Some(&user)),
-        initial: user.display_name.chars().next().unwrap_or('?').to_uppercase().collect(),
-        name: user.display_name,
-        picture: user.picture_url,
-        wallets,
+        tabs: tabs(&app, "/account"),
+        initial: initial(&name),
+        name,
+        picture,
+        profile,
+        freshness,
+        wallets: asked("wallets").then_some(wallets),
+        accounts,
+        roles: asked("roles").then_some(roles),
         scopes: lines(granted),
         missing: lines(missing),
         signed_in_at: date(user.signed_in_at),
@@ -73,69 +142,29 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Respon
             date(user.session_ends_at),
             duration(app.config.session.idle)
         ),
-        connection: if reconnect {
-            "This app has no access to your data at Matrica any more. Sign in again to renew the connection."
-        } else {
-            "This app can read the data listed here from Matrica."
-        },
         reconnect,
     };
     // Reconnecting is a login.
-    Ok(if reconnect { sign_in_page(&account) } else { page(&account) })
+    if reconnect { sign_in_page(&overview) } else { page(&overview) }
 }
 
-const RECONNECT: &str = "Sign in again to see your wallets";
-
-async fn wallets(app: &App, user: &CurrentUser, connection: Option<&Connection>) -> Part {
-    const NOT_GRANTED: Part = Part::Unavailable {
-        title: "You did not share your wallets",
-        text: "That is fine. Sign in again and allow it if you change your mind.",
-    };
-    const UNAVAILABLE: Part = Part::Unavailable {
-        title: "Your wallets cannot be shown right now",
-        text: "Matrica did not answer. Nothing is lost; load the page again in a moment.",
-    };
-    let expired = Part::Unavailable { title: RECONNECT, text: "This app is not connected to Matrica any more." };
-    if connection.is_some() && !is_granted(connection, "wallets") {
-        return NOT_GRANTED;
-    }
-    match user_data::read(app, user.user_id, |token| async move { app.user_api.wallets(&token).await }).await {
-        Ok(wallets) if wallets.is_empty() => Part::Empty,
-        Ok(wallets) => Part::Ready(lines(wallets)),
-        Err(DataError::Reconnect) => expired,
-        Err(DataError::NotShared) => NOT_GRANTED,
-        Err(DataError::Unavailable) => UNAVAILABLE,
-    }
+fn social(account: Result<Loaded<Option<SocialAccount>>, DataError>, scope: &str) -> Part<Option<AccountLine>> {
+    Part::new(account, scopes::noun(scope), |account| {
+        let account = account.clone()?;
+        let names = [account.external_name, account.name, account.external_id];
+        let mut names = names.into_iter().flatten();
+        Some(AccountLine { name: names.next()?, handle: names.next() })
+    })
 }
 
-fn is_granted(connection: Option<&Connection>, scope: &str) -> bool {
-    connection.is_some_and(|connection| connection.scope.iter().any(|granted| granted == scope))
+/// `POST /account/refresh`: asks Matrica anew for what is shown from now on, and goes back to the page.
+pub async fn refresh(State(app): State<App>, user: CurrentUser, body: Bytes) -> Response {
+    app.user_data.outdate(user.user_id);
+    let return_to = form::field(&body, "return_to").unwrap_or_else(|| "/account".to_owned());
+    Redirect::to(ReturnTo::parse(&return_to).as_str()).into_response()
 }
 
-/// Primary wallets first; otherwise in the provider's order.
-fn lines(mut wallets: Vec<Wallet>) -> Vec<WalletLine> {
-    wallets.sort_by_key(|wallet| wallet.primary_on.is_empty());
-    let line = |wallet: Wallet| WalletLine {
-        mark: match wallet.network.as_str() {
-            "SOL" => "sol",
-            "ETH" => "eth",
-            "BTC" => "btc",
-            "MATIC" => "matic",
-            _ => "other",
-        },
-        short: short(&wallet.address),
-        network: wallet.network,
-        address: wallet.address,
-        primary_on: wallet.primary_on,
-    };
-    wallets.into_iter().map(line).collect()
-}
-
-fn short(address: &str) -> String {
-    let characters: Vec<char> = address.chars().collect();
-    if characters.len() <= 2 * SHORT_ENDS + 1 {
-        return address.to_owned();
-    }
-    let (start, end) = (&characters[..SHORT_ENDS], &characters[characters.len() - SHORT_ENDS..]);
-    start.iter().chain(&['…']).chain(end).collect()
+/// The page, and whether it may lead to a login.
+fn answer<T>(template: &impl Template, part: &Part<T>) -> Result<Response, AppError> {
+    Ok(if part.asks_to_sign_in() { sign_in_page(template) } else { page(template) })
 }

@@ -6,7 +6,10 @@ use axum::{
     response::Response,
 };
 
-use super::page::{Layout, page, sign_in_page};
+use super::{
+    account::view::{Tab, tabs},
+    page::{Layout, page, sign_in_page},
+};
 use crate::{app::App, error::AppError, session::CurrentUser};
 
 /// Where people land after signing in from a page that names no place of its own.
@@ -16,6 +19,9 @@ pub const AFTER_SIGN_IN: &str = "/account";
 #[template(path = "home.html")]
 struct Home {
     layout: Layout,
+    /// The address of this page, for whoever passes it on.
+    url: String,
+    tabs: Vec<Tab>,
     signed_in: bool,
     return_to: &'static str,
     keep_grants: bool,
@@ -32,6 +38,8 @@ pub async fn home(
     let user = user.ok().flatten();
     let home = Home {
         layout: Layout::new(&app, user.as_ref()),
+        url: format!("{}/", app.config.public_url.origin),
+        tabs: if user.is_some() { tabs(&app, "/") } else { Vec::new() },
         signed_in: user.is_some(),
         return_to: AFTER_SIGN_IN,
         keep_grants: app.config.keep_grants,

@@ -13,7 +13,7 @@ pub struct ScopeLine {
 pub fn line(scope: &str) -> ScopeLine {
     let (title, why) = match scope {
         "profile" => ("Your profile", "To know who you are: your name and picture."),
-        "wallets" => ("Your wallets", "To show which wallets you linked, and which are your primary ones."),
+        "wallets" => ("Your wallets", "To show which wallets you linked, and what is in them."),
         "nfts" => ("Your NFTs", "To show the NFTs in your linked wallets."),
         "email" => ("Your e-mail address", "To show the address that you gave Matrica."),
         "socials.twitter" => ("Your X account", "To show the account that you linked."),
@@ -24,4 +24,17 @@ pub fn line(scope: &str) -> ScopeLine {
         other => (other, "This app asks for it by name."),
     };
     ScopeLine { name: scope.to_owned(), title: title.to_owned(), why: why.to_owned() }
+}
+
+/// What a scope stands for, behind "your".
+#[must_use]
+pub fn noun(scope: &str) -> &str {
+    match scope {
+        "nfts" => "NFTs",
+        "email" => "e-mail address",
+        "socials.twitter" => "X account",
+        "socials.discord" => "Discord account",
+        "socials.telegram" => "Telegram account",
+        other => other,
+    }
 }

@@ -10,6 +10,7 @@ mod callback;
 mod configuration;
 mod cost;
 mod csrf;
+mod data_in_browser;
 mod demo_provider;
 mod dev_command;
 mod keys;

@@ -30,6 +30,12 @@ pub use self::{answer::Answer, browser::Browser, database::TestDatabase, folder:
 pub const CLIENT_ID: &str = "test-app";
 pub const CLIENT_SECRET: &str = "s3cret&grant_type=+ %/=";
 
+/// Every scope there is.
+pub const ALL_SCOPES: (&str, &str) =
+    ("MATRICA_SCOPES", "profile wallets nfts email socials.twitter socials.discord socials.telegram roles domains");
+/// The memory of people's data as it is without any setting.
+pub const WITH_CACHE: (&str, &str) = ("USER_DATA_CACHE", "");
+
 /// The app on a port of its own, with a database and a provider that nobody else uses.
 pub struct TestApp {
     pub url: String,
@@ -145,6 +151,8 @@ pub fn settings(url: &str, provider: &str, database: &str) -> BTreeMap<String, S
             ("MATRICA_REVOCATION_ENDPOINT", format!("{provider}/oauth2/token/revoke")),
             ("MATRICA_USER_API", format!("{provider}/oauth2/v2/user")),
             ("MATRICA_USER_API_V1", format!("{provider}/oauth2/user")),
+            // So that each page view asks the provider. Tests of the cache switch it on again.
+            ("USER_DATA_CACHE", "off".to_owned()),
             ("TOKEN_KEYS", Keyring::generate("test").expose_secret().to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),

@@ -1,0 +1,157 @@
+//! Lists that come in pages: which part to ask for, what came, and how to go on.
+
+use std::collections::VecDeque;
+
+use futures_util::{Stream, stream};
+use reqwest::header::HeaderMap;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{ApiError, shape};
+
+/// Most items that one call may ask for.
+pub const TAKE_MAX: u32 = 100;
+/// Most calls that [`items`] makes, and most items that it gives: a provider that never ends must not keep it going.
+const CALLS_MAX: usize = 100;
+const ITEMS_MAX: usize = 5_000;
+
+/// Which part of a list: `take` items from `skip` on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Paging {
+    pub skip: u64,
+    /// At most [`TAKE_MAX`]; the provider may give fewer.
+    pub take: u32,
+    pub sort: Option<Sort>,
+}
+
+/// A field of the items to sort by. Which fields there are, only the provider knows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sort {
+    pub by: String,
+    pub direction: Direction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Page<T> {
+    /// What could be read of the items that came.
+    pub items: Vec<T>,
+    pub skip: u64,
+    /// How many items came, the unreadable ones included: what to advance by.
+    pub received: u64,
+    /// How many there are in all (`Pagination-Count`), if the provider says so.
+    pub total: Option<u64>,
+}
+
+impl Paging {
+    #[must_use]
+    pub fn first(take: u32) -> Self {
+        Self { skip: 0, take, sort: None }
+    }
+
+    /// Query parameters.
+    pub(super) fn parameters(&self) -> Vec<(&'static str, String)> {
+        let mut parameters = vec![("skip", self.skip.to_string()), ("take", self.take.min(TAKE_MAX).to_string())];
+        if let Some(Sort { by, direction }) = &self.sort {
+            let direction = if *direction == Direction::Ascending { "ASC" } else { "DESC" };
+            parameters.extend([("sortBy", by.clone()), ("sortDirection", direction.to_owned())]);
+        }
+        parameters
+    }
+}
+
+impl<T> Page<T> {
+    /// Where the next part begins; none after an empty one, and none when all that the provider counted has come.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        let end = self.skip.saturating_add(self.received);
+        let more = self.received > 0 && self.total.is_none_or(|total| end < total);
+        more.then_some(end)
+    }
+
+    /// Reads a list and its headers. A list that is longer than was asked for is cut: without any paging header it is the
+    /// whole list, of which a part was asked for.
+    pub(super) fn read(
+        (answer, headers): &(Value, HeaderMap),
+        key: &str,
+        asked: &Paging,
+        item: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Self, ApiError> {
+        let list = shape::list(answer, key)?;
+        let take = usize::try_from(asked.take.min(TAKE_MAX)).unwrap_or_default();
+        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+        let count = number("pagination-count");
+        let whole = count.is_none() && number("pagination-skip").is_none() && list.len() > take;
+        let start = if whole { usize::try_from(asked.skip).unwrap_or(usize::MAX).min(list.len()) } else { 0 };
+        let part = &list[start..list.len().min(start + take)];
+        Ok(Self {
+            items: part.iter().filter_map(item).collect(),
+            skip: asked.skip,
+            received: part.len() as u64,
+            total: if whole { Some(list.len() as u64) } else { count },
+        })
+    }
+
+    /// What is still missing of `asked`, when the provider gives fewer items at once than it is asked for.
+    pub(super) fn missing(&self, asked: &Paging) -> Option<Paging> {
+        let missing = u64::from(asked.take).checked_sub(self.received).filter(|missing| *missing > 0)?;
+        Some(Paging { skip: self.next()?, take: missing.try_into().ok()?, sort: asked.sort.clone() })
+    }
+
+    /// With the part that follows.
+    pub(super) fn extend(&mut self, more: Self) {
+        self.received += more.received;
+        self.items.extend(more.items);
+    }
+
+    /// A part of what is there already.
+    #[must_use]
+    pub fn of(all: &[T], skip: u64, take: u32) -> Self
+    where
+        T: Clone,
+    {
+        let start = usize::try_from(skip).unwrap_or(usize::MAX).min(all.len());
+        let take = usize::try_from(take).unwrap_or_default();
+        let items = all[start..all.len().min(start + take)].to_vec();
+        Self { received: items.len() as u64, items, skip, total: Some(all.len() as u64) }
+    }
+}
+
+/// Every item of a list, page after page from `first` on: `fetch` is a call like [`super::UserApi::nfts`]. Ends at an empty
+/// page, or when all that the provider counted has come; [`ApiError::Endless`] after 5,000 items or 100 pages.
+pub fn items<T, F, Fut>(first: Paging, fetch: F) -> impl Stream<Item = Result<T, ApiError>>
+where
+    F: Fn(Paging) -> Fut,
+    Fut: Future<Output = Result<Page<T>, ApiError>>,
+{
+    struct Reading<T, F> {
+        ready: VecDeque<T>,
+        next: Option<Paging>,
+        calls: usize,
+        given: usize,
+        fetch: F,
+    }
+    let start = Reading { ready: VecDeque::new(), next: Some(first), calls: 0, given: 0, fetch };
+    stream::try_unfold(start, async |mut reading: Reading<T, F>| {
+        loop {
+            if let Some(item) = reading.ready.pop_front() {
+                reading.given += 1;
+                return Ok(Some((item, reading)));
+            }
+            let Some(paging) = reading.next.take() else { return Ok(None) };
+            if reading.calls == CALLS_MAX || reading.given >= ITEMS_MAX {
+                return Err(ApiError::Endless);
+            }
+            reading.calls += 1;
+            let page = (reading.fetch)(paging.clone()).await?;
+            reading.next = page.next().map(|skip| Paging { skip, ..paging });
+            reading.ready = page.items.into();
+        }
+    })
+}

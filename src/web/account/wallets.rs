@@ -1,0 +1,98 @@
+//! Linked wallets.
+
+use askama::Template;
+use axum::{
+    extract::{Query, State, rejection::QueryRejection},
+    response::Response,
+};
+use serde::Deserialize;
+
+use super::{
+    answer,
+    pages::{PageNumber, Pager, address, thousands},
+    view::{Address, Network, Part, Tab, tabs},
+};
+use crate::{
+    app::App,
+    error::AppError,
+    matrica::{Page, Wallet, Wallets},
+    session::CurrentUser,
+    user_data::Reader,
+    web::page::Layout,
+};
+
+const PATH: &str = "/account/wallets";
+
+#[derive(Template)]
+#[template(path = "account/wallets.html")]
+struct WalletsPage {
+    layout: Layout,
+    tabs: Vec<Tab>,
+    /// The address of this page, for the forms that lead back to it.
+    here: String,
+    wallets: Part<Shown>,
+}
+
+struct Shown {
+    count: String,
+    lines: Vec<WalletLine>,
+    pager: Pager,
+}
+
+/// A wallet as a line.
+pub(super) struct WalletLine {
+    pub(super) network: Network,
+    pub(super) address: Address,
+    pub(super) primary_on: Vec<String>,
+}
+
+/// `?page=`
+#[derive(Deserialize)]
+pub struct WalletsQuery {
+    page: Option<String>,
+}
+
+/// `GET /account/wallets`
+pub async fn wallets(
+    State(app): State<App>,
+    user: CurrentUser,
+    query: Result<Query<WalletsQuery>, QueryRejection>,
+) -> Result<Response, AppError> {
+    let Query(query) = query.map_err(|_| AppError::InvalidParameter("page"))?;
+    let number = PageNumber::parse(query.page.as_deref())?;
+    let loaded = Reader::new(&app, user.user_id).wallets().await;
+    let wallets = Part::new(loaded, "wallets", |wallets| {
+        let paging = number.paging();
+        let page = Page::of(&primary_first(&wallets.wallets), paging.skip, paging.take);
+        Shown { count: count(wallets), lines: lines(&page.items), pager: Pager::new(PATH, &[], number, &page) }
+    });
+    let here = address(PATH, &[], number.number());
+    let page = WalletsPage { layout: Layout::new(&app, Some(&user)), tabs: tabs(&app, PATH), here, wallets };
+    answer(&page, &page.wallets)
+}
+
+/// How many there are, in words.
+pub(super) fn count(wallets: &Wallets) -> String {
+    match wallets.wallets.len() {
+        count if wallets.cut => format!("More than {} wallets: only the first ones are read", thousands(count as u64)),
+        1 => "1 wallet".to_owned(),
+        count => format!("{} wallets", thousands(count as u64)),
+    }
+}
+
+/// As lines, primary wallets first.
+pub(super) fn lines(wallets: &[Wallet]) -> Vec<WalletLine> {
+    let line = |wallet: Wallet| WalletLine {
+        network: Network::new(&wallet.network),
+        address: Address::new(&wallet.address),
+        primary_on: wallet.primary_on,
+    };
+    primary_first(wallets).into_iter().map(line).collect()
+}
+
+/// Primary wallets first; otherwise in the provider's order.
+fn primary_first(wallets: &[Wallet]) -> Vec<Wallet> {
+    let mut wallets = wallets.to_vec();
+    wallets.sort_by_key(|wallet| wallet.primary_on.is_empty());
+    wallets
+}

@@ -1,0 +1,215 @@
+//! The JSON API for a single-page app on the same origin: what the pages show, without a token anywhere.
+
+mod description;
+mod query;
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use time::{OffsetDateTime, serde::rfc3339};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+pub use self::description::openapi;
+use self::query::{DomainsParameters, ListParameters, NftsParameters, Parameters, TokensParameters};
+use super::error_pages::Problem;
+use crate::{
+    app::App,
+    error::AppError,
+    matrica::{Domain, Nft, Page, Profile, Role, SocialAccount, TokenBalance, Wallet},
+    session::CurrentUser,
+    user_data::{DataError, Loaded, Reader, Summary, TOKENS_SCOPE},
+};
+
+/// A part of a list.
+#[derive(Serialize, ToSchema)]
+struct List<'a, T> {
+    items: &'a [T],
+    /// Where this part begins.
+    skip: u64,
+    /// How many there are in all, if Matrica says so.
+    total: Option<u64>,
+    /// The `skip` of the next part; null at the end.
+    next: Option<u64>,
+    /// Seconds since Matrica was asked.
+    age_seconds: u64,
+    /// There should be something newer, but Matrica does not answer.
+    stale: bool,
+}
+
+/// Who is signed in. Each field of theirs stands or falls alone.
+#[derive(Serialize, ToSchema)]
+struct Me {
+    /// Ours, for this app alone.
+    user_id: Uuid,
+    /// As of the last sign-in.
+    name: String,
+    /// As of the last sign-in.
+    picture_url: Option<String>,
+    #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    signed_in_at: OffsetDateTime,
+    #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    session_ends_at: OffsetDateTime,
+    /// What they share.
+    scopes: Field<Vec<String>>,
+    profile: Field<Profile>,
+    /// Wallets that are the primary one of a network.
+    primary_wallets: Field<Vec<Wallet>>,
+    email: Field<String>,
+    twitter: Field<SocialAccount>,
+    discord: Field<SocialAccount>,
+    telegram: Field<SocialAccount>,
+    roles: Field<Vec<Role>>,
+}
+
+/// Something about somebody, or why it is not there.
+#[derive(Serialize, ToSchema)]
+struct Field<T> {
+    status: Status,
+    /// Null also when there is none, with the status `current` or `stale`.
+    data: Option<T>,
+    /// Seconds since Matrica was asked.
+    age_seconds: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    /// A minute old at most.
+    Current,
+    /// There should be something newer, but Matrica does not answer.
+    Stale,
+    /// The app does not ask for it, or the person did not allow it.
+    NotShared,
+    /// The connection to Matrica is gone: signing in again makes a new one.
+    Reconnect,
+    /// Matrica does not answer.
+    Unavailable,
+}
+
+impl<T> Field<T> {
+    fn new<V>(loaded: Result<Loaded<V>, DataError>, data: impl FnOnce(&V) -> Option<T>) -> Self {
+        let missing = |status| Self { status, data: None, age_seconds: None };
+        match loaded {
+            Ok(loaded) => Self {
+                status: if loaded.stale { Status::Stale } else { Status::Current },
+                data: data(&loaded.data),
+                age_seconds: Some(loaded.age.as_secs()),
+            },
+            Err(DataError::NotShared) => missing(Status::NotShared),
+            Err(DataError::Reconnect) => missing(Status::Reconnect),
+            Err(DataError::Unavailable | DataError::Rejected) => missing(Status::Unavailable),
+        }
+    }
+}
+
+/// Who is signed in
+#[utoipa::path(get, path = "/api/me", responses(
+    (status = 200, body = Me),
+    (status = 401, body = Problem, content_type = "application/problem+json", description = "Nobody is signed in"),
+    (status = 503, body = Problem, content_type = "application/problem+json", description = "Our database does not answer"),
+))]
+pub async fn me(State(app): State<App>, user: CurrentUser) -> Response {
+    let reader = Reader::new(&app, user.user_id);
+    let Summary { connection, profile, wallets, email, twitter, discord, telegram, roles } = reader.summary().await;
+    Json(Me {
+        user_id: user.user_id,
+        name: user.display_name,
+        picture_url: user.picture_url,
+        signed_in_at: user.signed_in_at,
+        session_ends_at: user.session_ends_at,
+        scopes: Field::new(connection, |connection| Some(connection.scope.clone())),
+        profile: Field::new(profile, |profile| Some(profile.clone())),
+        primary_wallets: Field::new(wallets, |wallets| {
+            Some(wallets.wallets.iter().filter(|wallet| !wallet.primary_on.is_empty()).cloned().collect())
+        }),
+        email: Field::new(email, Option::clone),
+        twitter: Field::new(twitter, Option::clone),
+        discord: Field::new(discord, Option::clone),
+        telegram: Field::new(telegram, Option::clone),
+        roles: Field::new(roles, |roles| Some(roles.clone())),
+    })
+    .into_response()
+}
+
+/// Linked wallets, in Matrica's order; at most the first 1,000
+#[utoipa::path(get, path = "/api/wallets", params(ListParameters), responses(
+    (status = 200, body = List<'static, Wallet>),
+    (status = "4XX", body = Problem, content_type = "application/problem+json", description = "400 a parameter that cannot be, 401 nobody is signed in, 403 not shared or not connected"),
+    (status = 503, body = Problem, content_type = "application/problem+json", description = "Matrica or our database does not answer"),
+))]
+pub async fn wallets(
+    State(app): State<App>,
+    user: CurrentUser,
+    Parameters(parameters): Parameters<ListParameters>,
+) -> Result<Response, AppError> {
+    let paging = parameters.paging()?;
+    let loaded = Reader::new(&app, user.user_id).wallets().await;
+    let Loaded { data, age, stale } = loaded.map_err(|error| AppError::no_data(error, "wallets"))?;
+    let page = Arc::new(Page::of(&data.wallets, paging.skip, paging.take));
+    Ok(list(&Loaded { data: page, age, stale }))
+}
+
+/// NFTs in the linked wallets
+#[utoipa::path(get, path = "/api/nfts", params(NftsParameters), responses(
+    (status = 200, body = List<'static, Nft>),
+    (status = "4XX", body = Problem, content_type = "application/problem+json", description = "400 a parameter that cannot be, 401 nobody is signed in, 403 not shared or not connected"),
+    (status = 503, body = Problem, content_type = "application/problem+json", description = "Matrica or our database does not answer"),
+))]
+pub async fn nfts(
+    State(app): State<App>,
+    user: CurrentUser,
+    Parameters(parameters): Parameters<NftsParameters>,
+) -> Result<Response, AppError> {
+    let loaded = Reader::new(&app, user.user_id).nfts(parameters.query()?).await;
+    Ok(list(&loaded.map_err(|error| AppError::no_data(error, "nfts"))?))
+}
+
+/// Token balances in the linked wallets
+#[utoipa::path(get, path = "/api/tokens", params(TokensParameters), responses(
+    (status = 200, body = List<'static, TokenBalance>),
+    (status = "4XX", body = Problem, content_type = "application/problem+json", description = "400 a parameter that cannot be, 401 nobody is signed in, 403 not shared or not connected"),
+    (status = 503, body = Problem, content_type = "application/problem+json", description = "Matrica or our database does not answer"),
+))]
+pub async fn tokens(
+    State(app): State<App>,
+    user: CurrentUser,
+    Parameters(parameters): Parameters<TokensParameters>,
+) -> Result<Response, AppError> {
+    let loaded = Reader::new(&app, user.user_id).tokens(parameters.query()?).await;
+    Ok(list(&loaded.map_err(|error| AppError::no_data(error, TOKENS_SCOPE))?))
+}
+
+/// Domain names in the linked wallets
+#[utoipa::path(get, path = "/api/domains", params(DomainsParameters), responses(
+    (status = 200, body = List<'static, Domain>),
+    (status = "4XX", body = Problem, content_type = "application/problem+json", description = "400 a parameter that cannot be, 401 nobody is signed in, 403 not shared or not connected"),
+    (status = 503, body = Problem, content_type = "application/problem+json", description = "Matrica or our database does not answer"),
+))]
+pub async fn domains(
+    State(app): State<App>,
+    user: CurrentUser,
+    Parameters(parameters): Parameters<DomainsParameters>,
+) -> Result<Response, AppError> {
+    let loaded = Reader::new(&app, user.user_id).domains(parameters.query()?).await;
+    Ok(list(&loaded.map_err(|error| AppError::no_data(error, "domains"))?))
+}
+
+fn list<T: Serialize>(Loaded { data: page, age, stale }: &Loaded<Page<T>>) -> Response {
+    let list = List {
+        items: &page.items,
+        skip: page.skip,
+        total: page.total,
+        next: page.next(),
+        age_seconds: age.as_secs(),
+        stale: *stale,
+    };
+    Json(list).into_response()
+}
