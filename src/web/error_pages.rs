@@ -246,14 +246,14 @@ fn words_for(cause: Cause) -> Words {
             "reconnect-required",
             "Please connect to Matrica again",
             "You are signed in, but this app has no access to your data there any more.",
-            NOTHING,
+            "",
             Action::Connect,
         ),
         Cause::NotShared(scope) => {
             let title = format!("You did not share your {}", scopes::noun(scope));
             let text =
                 "This cannot be shown or checked without it. Sign in again and allow it if you change your mind.";
-            Words { title: title.into(), ..words("scope-required", "", text, NOTHING, Action::Connect) }
+            Words { title: title.into(), ..words("scope-required", "", text, "", Action::Connect) }
         }
         Cause::NotHeld(requirement) => {
             let (title, text) = match requirement {
@@ -273,7 +273,7 @@ fn words_for(cause: Cause) -> Words {
                 slug: "not-held",
                 title: title.into(),
                 text: text.into(),
-                changed: NOTHING,
+                changed: "",
                 action: Action::CheckAgain,
             }
         }
