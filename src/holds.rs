@@ -40,9 +40,10 @@ impl<R: Rule> FromRequestParts<App> for Holds<R> {
         let user = <CurrentUser as FromRequestParts<App>>::from_request_parts(parts, app).await?;
         let requirement = R::REQUIREMENT;
         let holds = holds(&Reader::new(app, user.user_id), requirement).await;
-        match holds.map_err(|error| AppError::no_data(error, requirement.scope()))? {
-            true => Ok(Self { user, rule: PhantomData }),
-            false => Err(AppError::NotHeld(requirement)),
+        if holds.map_err(|error| AppError::no_data(error, requirement.scope()))? {
+            Ok(Self { user, rule: PhantomData })
+        } else {
+            Err(AppError::NotHeld(requirement))
         }
     }
 }

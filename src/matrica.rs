@@ -176,7 +176,7 @@ impl UserApi {
         self.page("domains", token, &query.paging, query.filters(), domains::read).await
     }
 
-    async fn page<T>(
+    async fn page<T: PartialEq>(
         &self,
         resource: &str,
         token: &Token,
@@ -193,7 +193,9 @@ impl UserApi {
         for _ in 1..PAGE_REQUESTS_MAX {
             let Some(missing) = page.missing(asked) else { break };
             let more = part(&missing).await?;
-            if more.received == 0 {
+            if more.received == 0 || more.items == page.items {
+                // The end; or a provider that knows no paging and gives the same again.
+                page.total = Some(page.skip + page.received);
                 break;
             }
             page.extend(more);

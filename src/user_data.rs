@@ -106,12 +106,15 @@ impl<'a> Reader<'a> {
 
     /// What they share, as the database knows it. [`DataError::Reconnect`] when there is no connection.
     pub async fn connection(&self) -> Result<Loaded<Connection>, DataError> {
+        if let Some(known) = self.fresh(&self.person.connection, &()) {
+            return Ok(known);
+        }
         let (vault, user_id) = (self.app.vault.clone(), self.user_id);
         let find = async move {
             let connection = vault.connection(user_id).await.map_err(|_| DataError::Unavailable)?;
             connection.ok_or(DataError::Reconnect)
         };
-        self.load(|person| &person.connection, (), find).await
+        Box::pin(self.load(|person| &person.connection, (), find)).await
     }
 
     pub async fn profile(&self) -> Result<Loaded<Profile>, DataError> {
@@ -215,6 +218,9 @@ impl<'a> Reader<'a> {
         V: Serialize + Send + Sync + 'static,
         F: Future<Output = Result<V, ApiError>> + Send,
     {
+        if let Some(known) = self.fresh(answers(&self.person), &query) {
+            return Ok(known);
+        }
         if !self.may_be_shared(scope) {
             return Err(DataError::NotShared);
         }
@@ -232,18 +238,26 @@ impl<'a> Reader<'a> {
             }
             Ok(result?)
         };
-        self.load(answers, query, find).await
+        Box::pin(self.load(answers, query, find)).await
     }
 
     /// False when the app does not ask for it, or when it is known from memory that the person does not share it.
     fn may_be_shared(&self, scope: &str) -> bool {
         let asked = self.app.config.matrica.scopes.iter().any(|asked| asked == scope);
-        let known = self.person.connection.get(&()).zip(self.app.user_data.ages());
-        let connection = known.filter(|(answer, ages)| self.person.is_fresh(answer.asked, ages.fresh));
-        asked && connection.is_none_or(|(answer, _)| answer.data.scope.iter().any(|granted| granted == scope))
+        let connection = self.fresh(&self.person.connection, &());
+        asked && connection.is_none_or(|connection| connection.data.scope.iter().any(|granted| granted == scope))
     }
 
-    /// From memory, or by `find`, once for everybody who wants the same at the same time.
+    /// What is in memory and fresh.
+    fn fresh<Q: Clone + Eq + Hash, V>(&self, answers: &Answers<Q, V>, query: &Q) -> Option<Loaded<V>> {
+        let Ages { fresh, .. } = self.app.user_data.ages()?;
+        answers
+            .get(query)
+            .filter(|answer| self.person.is_fresh(answer.asked, fresh))
+            .map(|answer| loaded(answer, false))
+    }
+
+    /// By `find`, once for everybody who wants the same at the same time; or the last good answer.
     async fn load<Q, V>(
         &self,
         answers: fn(&Person) -> &Answers<Q, V>,
@@ -254,21 +268,15 @@ impl<'a> Reader<'a> {
         Q: Clone + Eq + Hash + Send + 'static,
         V: Serialize + Send + Sync + 'static,
     {
-        let Some(ages) = self.app.user_data.ages() else {
+        let Some(Ages { fresh, kept }) = self.app.user_data.ages() else {
             let asked = Instant::now();
             return Ok(loaded(Answer::new(find.await?, asked), false));
         };
-        let Ages { fresh, kept } = ages;
-        let is_fresh = move |person: &Person, answer: &Answer<V>| person.is_fresh(answer.asked, fresh);
-        let known = answers(&self.person).get(&query);
-        if let Some(answer) = known.filter(|answer| is_fresh(&self.person, answer)) {
-            return Ok(loaded(answer, false));
-        }
-        let (cache, user_id, person, key) =
-            (self.app.user_data.clone(), self.user_id, self.person.clone(), query.clone());
+        let (cache, user_id) = (self.app.user_data.clone(), self.user_id);
+        let (person, key) = (self.person.clone(), query.clone());
         let flight = async move {
             // The flight before this one may just have landed.
-            if let Some(answer) = answers(&person).get(&key).filter(|answer| is_fresh(&person, answer)) {
+            if let Some(answer) = answers(&person).get(&key).filter(|answer| person.is_fresh(answer.asked, fresh)) {
                 return Ok(answer);
             }
             let _place = person.places.acquire().await;
@@ -286,12 +294,9 @@ impl<'a> Reader<'a> {
         };
         let mut landing = answers(&self.person).flights.join(query.clone(), &self.app.tasks.tracker, flight);
         let landed = tokio::time::timeout(WAIT, landing.wait_for(Option::is_some)).await;
-        let result = match landed {
-            Ok(Ok(result)) => result.clone().unwrap_or(Err(DataError::Unavailable)),
-            // Too long, or the task broke.
-            _ => Err(DataError::Unavailable),
-        };
-        match result {
+        // None when it takes too long, or when the task broke.
+        let result = landed.ok().and_then(Result::ok).and_then(|result| result.clone());
+        match result.unwrap_or(Err(DataError::Unavailable)) {
             Ok(answer) => Ok(loaded(answer, false)),
             Err(DataError::Unavailable) => {
                 let last_good = answers(&self.person).get(&query).filter(|answer| answer.asked.elapsed() < kept);

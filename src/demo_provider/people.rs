@@ -48,7 +48,7 @@ pub(super) static PEOPLE: LazyLock<[Person; 7]> = LazyLock::new(|| {
     let everything = "five wallets on three networks, socials, roles, 12 NFTs, tokens and domains";
     let little = "registered a minute ago: empty profile, one wallet, primary nowhere";
     let denies = "always cancels: back to the application with access_denied";
-    let very_much = "2,000 wallets, 100,000 NFTs, 5,000 token balances, 300 domains, 60 roles, socials";
+    let very_much = "2,000 wallets, 100,000 NFTs, and a lot of everything else";
     let hostile = "hostile in every field: markup, script links, reordered text, wrong types, odd amounts";
     [
         Person::new("ada", "Ada Lindqvist", everything, ada),

@@ -80,7 +80,7 @@ struct AccountLine {
 }
 
 /// `GET /account`: every part is asked for at the same time, and shown or excused alone.
-pub async fn account(State(app): State<App>, user: CurrentUser) -> Response {
+pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Response, AppError> {
     let reader = Reader::new(&app, user.user_id);
     let Summary { connection, profile, wallets, email, twitter, discord, telegram, roles } = reader.summary().await;
     let asked = |scope: &str| app.config.matrica.scopes.iter().any(|asked| asked == scope);
@@ -116,10 +116,12 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Response {
         Some(profile) => profile.picture_url.clone(),
         None => user.picture_url.clone(),
     };
-    // What is shared is known or not; only an answer of "nothing" means that the connection is gone.
-    let reconnect =
-        matches!(connection, Err(DataError::Reconnect)) || profile.is_disconnected() || wallets.is_disconnected();
-    let granted = connection.map(|connection| connection.data.scope.clone()).unwrap_or_default();
+    let granted = match &connection {
+        Ok(connection) => &connection.data.scope[..],
+        Err(DataError::Unavailable) => return Err(AppError::Unavailable),
+        Err(_) => &[],
+    };
+    let reconnect = connection.is_err() || profile.is_disconnected() || wallets.is_disconnected();
     let (granted, missing): (Vec<_>, Vec<_>) =
         app.config.matrica.scopes.iter().partition(|scope| granted.contains(scope));
     let lines = |scopes: Vec<&String>| scopes.into_iter().map(|scope| scopes::line(scope)).collect();
@@ -145,7 +147,7 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Response {
         reconnect,
     };
     // Reconnecting is a login.
-    if reconnect { sign_in_page(&overview) } else { page(&overview) }
+    Ok(if reconnect { sign_in_page(&overview) } else { page(&overview) })
 }
 
 fn social(account: Result<Loaded<Option<SocialAccount>>, DataError>, scope: &str) -> Part<Option<AccountLine>> {
@@ -165,6 +167,6 @@ pub async fn refresh(State(app): State<App>, user: CurrentUser, body: Bytes) -> 
 }
 
 /// The page, and whether it may lead to a login.
-fn answer<T>(template: &impl Template, part: &Part<T>) -> Result<Response, AppError> {
-    Ok(if part.asks_to_sign_in() { sign_in_page(template) } else { page(template) })
+fn answer<T>(template: &impl Template, part: &Part<T>) -> Response {
+    if part.asks_to_sign_in() { sign_in_page(template) } else { page(template) }
 }

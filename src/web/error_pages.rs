@@ -269,13 +269,7 @@ fn words_for(cause: Cause) -> Words {
                     format!("Your Discord account does not have the role {role}. When you have got it, check again."),
                 ),
             };
-            Words {
-                slug: "not-held",
-                title: title.into(),
-                text: text.into(),
-                changed: "",
-                action: Action::CheckAgain,
-            }
+            Words { slug: "not-held", title: title.into(), text: text.into(), changed: "", action: Action::CheckAgain }
         }
         Cause::InvalidParameter(name) => {
             let text = format!("The value of \u{201c}{name}\u{201d} in the address cannot be used.");

@@ -67,7 +67,7 @@ pub async fn domains(
     });
     let here = address(PATH, &[], number.number());
     let page = DomainsPage { layout: Layout::new(&app, Some(&user)), tabs: tabs(&app, PATH), here, domains };
-    answer(&page, &page.domains)
+    Ok(answer(&page, &page.domains))
 }
 
 fn line(domain: &Domain) -> Line {

@@ -111,7 +111,7 @@ pub async fn nfts(
         networks,
         filtered: filters.iter().any(|(_, value)| value.is_some()),
     };
-    answer(&page, &page.nfts)
+    Ok(answer(&page, &page.nfts))
 }
 
 fn card(nft: &Nft) -> Card {

@@ -72,7 +72,7 @@ pub async fn tokens(
     });
     let here = address(PATH, &[], number.number());
     let page = TokensPage { layout: Layout::new(&app, Some(&user)), tabs: tabs(&app, PATH), here, tokens };
-    answer(&page, &page.tokens)
+    Ok(answer(&page, &page.tokens))
 }
 
 fn line(balance: &TokenBalance) -> Line {

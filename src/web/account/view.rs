@@ -77,7 +77,7 @@ impl Missing {
             }
             DataError::Unavailable => (
                 format!("Your {noun} cannot be shown right now"),
-                "Matrica did not answer. Nothing is lost; load the page again in a moment.",
+                "The answer did not come. Nothing is lost; load the page again in a moment.",
                 false,
             ),
         };

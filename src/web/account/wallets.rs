@@ -68,7 +68,7 @@ pub async fn wallets(
     });
     let here = address(PATH, &[], number.number());
     let page = WalletsPage { layout: Layout::new(&app, Some(&user)), tabs: tabs(&app, PATH), here, wallets };
-    answer(&page, &page.wallets)
+    Ok(answer(&page, &page.wallets))
 }
 
 /// How many there are, in words.

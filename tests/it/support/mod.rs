@@ -59,6 +59,11 @@ impl TestApp {
 
     /// With settings that differ from the usual ones; an empty value unsets.
     pub async fn with(overrides: &[(&str, &str)]) -> Self {
+        Self::with_changes(overrides, |_| {}).await
+    }
+
+    /// With settings, and with parts that differ from those that follow from them.
+    pub async fn with_changes(overrides: &[(&str, &str)], change: impl FnOnce(&mut App)) -> Self {
         logs::capture();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -66,7 +71,7 @@ impl TestApp {
         let database = Arc::new(TestDatabase::create().await);
         let mut settings = settings(&url, &provider.url, &database.url);
         settings.extend(overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Self::start(listener, url, provider, database, settings)
+        Self::start(listener, url, provider, database, settings, change)
     }
 
     /// Another replica: the same database, the same provider, the same public URL, a port of its own.
@@ -79,7 +84,7 @@ impl TestApp {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut settings = self.settings.clone();
         settings.extend(overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Self::start(listener, url, self.provider.clone(), self.database.clone(), settings)
+        Self::start(listener, url, self.provider.clone(), self.database.clone(), settings, |_| {})
     }
 
     fn start(
@@ -88,8 +93,10 @@ impl TestApp {
         provider: Provider,
         database: Arc<TestDatabase>,
         settings: BTreeMap<String, String>,
+        change: impl FnOnce(&mut App),
     ) -> Self {
-        let app = App::new(Config::from_source(Source::new(&settings)).unwrap()).unwrap();
+        let mut app = App::new(Config::from_source(Source::new(&settings)).unwrap()).unwrap();
+        change(&mut app);
         app.start_workers();
         let stop = CancellationToken::new();
         let serving = server::serve(listener, router(app.clone()), app.tasks.clone(), stop.clone().cancelled_owned());
