@@ -8,6 +8,7 @@ use axum::{
 
 use super::{
     account::view::{Tab, tabs},
+    assets,
     page::{Layout, page, sign_in_page},
 };
 use crate::{app::App, error::AppError, session::CurrentUser};
@@ -19,8 +20,9 @@ pub const AFTER_SIGN_IN: &str = "/account";
 #[template(path = "home.html")]
 struct Home {
     layout: Layout,
-    /// The address of this page, for whoever passes it on.
-    url: String,
+    /// Ours: whoever passes the link on needs whole addresses.
+    origin: String,
+    preview: &'static str,
     tabs: Vec<Tab>,
     signed_in: bool,
     return_to: &'static str,
@@ -38,7 +40,8 @@ pub async fn home(
     let user = user.ok().flatten();
     let home = Home {
         layout: Layout::new(&app, user.as_ref()),
-        url: format!("{}/", app.config.public_url.origin),
+        origin: app.config.public_url.origin.clone(),
+        preview: assets::preview_path(),
         tabs: if user.is_some() { tabs(&app, "/") } else { Vec::new() },
         signed_in: user.is_some(),
         return_to: AFTER_SIGN_IN,

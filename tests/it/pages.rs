@@ -218,3 +218,19 @@ async fn who_is_signed_in_already_goes_on_from_the_sign_in_page() {
     browser.get("/login?return_to=/account?x=1").await.assert_redirect("/account?x=1");
     browser.get("/login?return_to=//evil.test").await.assert_redirect("/");
 }
+
+#[tokio::test]
+async fn a_link_to_the_front_page_brings_a_preview_along() {
+    let app = TestApp::spawn().await;
+    let home = app.browser().get("/").await.assert_status(200);
+    let content = |property: &str| {
+        let rest = home.body.split(&format!("<meta property=\"{property}\" content=\"")).nth(1).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    assert_eq!(content("og:url"), format!("{}/", app.url));
+    assert!(!content("og:title").is_empty() && !content("og:description").is_empty());
+    // As whoever makes the preview would fetch it: another site.
+    let picture = crate::support::browser::client().get(content("og:image")).send().await.unwrap();
+    assert_eq!((picture.status().as_u16(), &picture.headers()["content-type"]), (200, &"image/png".parse().unwrap()));
+    assert_eq!(picture.headers()["cross-origin-resource-policy"], "cross-origin");
+}

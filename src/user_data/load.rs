@@ -1,0 +1,127 @@
+//! From memory while it is fresh; otherwise with a live token, once for everybody who asks at the same time.
+
+use std::{
+    hash::Hash,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use super::{
+    DataError, Loaded, Reader,
+    cache::{Ages, Answer, Answers, Person},
+};
+use crate::{
+    matrica::{ApiError, UserApi},
+    provider::Token,
+};
+
+/// Longest wait for data. Whatever is under way goes on without the one who waits, within its own bounds.
+const WAIT: Duration = Duration::from_secs(12);
+
+impl Reader<'_> {
+    /// An answer of the user API: 401 costs one refresh and one more call, never a loop; 403 is about the scope alone.
+    pub(super) async fn read<Q, V, F>(
+        &self,
+        scope: &'static str,
+        answers: fn(&Person) -> &Answers<Q, V>,
+        query: Q,
+        call: impl Fn(UserApi, Token) -> F + Send + Sync + 'static,
+    ) -> Result<Loaded<V>, DataError>
+    where
+        Q: Clone + Eq + Hash + Send + 'static,
+        V: Serialize + Send + Sync + 'static,
+        F: Future<Output = Result<V, ApiError>> + Send,
+    {
+        if let Some(known) = self.fresh(answers(&self.person), &query) {
+            return Ok(known);
+        }
+        if !self.may_be_shared(scope) {
+            return Err(DataError::NotShared);
+        }
+        let (app, user_id, access) = (self.app.clone(), self.user_id, self.access.clone());
+        let find = async move {
+            let token = async { Ok(app.vault.access_token(user_id).await?) };
+            let access = access.get_or_init(|| token).await.clone()?;
+            if !access.scope.iter().any(|granted| granted == scope) {
+                return Err(DataError::NotShared);
+            }
+            let mut result = call(app.user_api.clone(), access.token.clone()).await;
+            if result.as_ref().is_err_and(|error| *error == ApiError::Unauthorized) {
+                let renewed = app.vault.renew(&access).await?;
+                result = call(app.user_api.clone(), renewed.token).await;
+            }
+            Ok(result?)
+        };
+        Box::pin(self.load(answers, query, find)).await
+    }
+
+    /// False when the app does not ask for it, or when it is known from memory that the person does not share it.
+    fn may_be_shared(&self, scope: &str) -> bool {
+        let asked = self.app.config.matrica.scopes.iter().any(|asked| asked == scope);
+        let connection = self.fresh(&self.person.connection, &());
+        asked && connection.is_none_or(|connection| connection.data.scope.iter().any(|granted| granted == scope))
+    }
+
+    /// What is in memory and fresh.
+    pub(super) fn fresh<Q: Clone + Eq + Hash, V>(&self, answers: &Answers<Q, V>, query: &Q) -> Option<Loaded<V>> {
+        let Ages { fresh, .. } = self.app.user_data.ages()?;
+        answers
+            .get(query)
+            .filter(|answer| self.person.is_fresh(answer.asked, fresh))
+            .map(|answer| loaded(answer, false))
+    }
+
+    /// By `find`, once for everybody who wants the same at the same time; or the last good answer.
+    pub(super) async fn load<Q, V>(
+        &self,
+        answers: fn(&Person) -> &Answers<Q, V>,
+        query: Q,
+        find: impl Future<Output = Result<V, DataError>> + Send + 'static,
+    ) -> Result<Loaded<V>, DataError>
+    where
+        Q: Clone + Eq + Hash + Send + 'static,
+        V: Serialize + Send + Sync + 'static,
+    {
+        let Some(Ages { fresh, kept }) = self.app.user_data.ages() else {
+            let asked = Instant::now();
+            return Ok(loaded(Answer::new(find.await?, asked), false));
+        };
+        let (cache, user_id) = (self.app.user_data.clone(), self.user_id);
+        let (person, key) = (self.person.clone(), query.clone());
+        let flight = async move {
+            // The flight before this one may just have landed.
+            if let Some(answer) = answers(&person).get(&key).filter(|answer| person.is_fresh(answer.asked, fresh)) {
+                return Ok(answer);
+            }
+            let _place = person.places.acquire().await;
+            let asked = Instant::now();
+            let result = find.await.map(|data| Answer::new(data, asked));
+            match &result {
+                Ok(answer) => person.resize(answers(&person).keep(key, answer.clone())),
+                // What is not shared any more is not shown any more.
+                Err(DataError::NotShared | DataError::Rejected) => person.resize(answers(&person).drop(&key)),
+                Err(DataError::Reconnect) => cache.forget(user_id),
+                Err(DataError::Unavailable) => {}
+            }
+            cache.weigh(user_id, &person);
+            result
+        };
+        let mut landing = answers(&self.person).flights.join(query.clone(), &self.app.tasks.tracker, flight);
+        let landed = tokio::time::timeout(WAIT, landing.wait_for(Option::is_some)).await;
+        // None when it takes too long, or when the task broke.
+        let result = landed.ok().and_then(Result::ok).and_then(|result| result.clone());
+        match result.unwrap_or(Err(DataError::Unavailable)) {
+            Ok(answer) => Ok(loaded(answer, false)),
+            Err(DataError::Unavailable) => {
+                let last_good = answers(&self.person).get(&query).filter(|answer| answer.asked.elapsed() < kept);
+                last_good.map(|answer| loaded(answer, true)).ok_or(DataError::Unavailable)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn loaded<V>(answer: Answer<V>, stale: bool) -> Loaded<V> {
+    Loaded { age: answer.asked.elapsed(), data: answer.data, stale }
+}
