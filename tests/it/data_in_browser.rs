@@ -1,6 +1,7 @@
 //! The pages about somebody's data in a real browser: every demo person, every width and scheme, every state.
 
 use serde_json::json;
+use thirtyfour::Key;
 
 use crate::{
     browser::{become_person, look_at},
@@ -101,5 +102,61 @@ async fn a_keyboard_alone_reaches_everything_on_the_pages_about_data() {
                 assert_eq!(chromium.obstacles().await, [""; 0], "{name} of {person} at {width} px");
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyboard_alone_leafs_filters_and_opens_without_javascript() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let chromium = Chromium::without_javascript().await;
+    become_person(&chromium, &app, "collector").await;
+    let address = async || chromium.current_url().await.unwrap().query().unwrap_or_default().to_owned();
+    chromium.goto(format!("{}/account/nfts", app.url)).await.unwrap();
+    chromium.tab_to("#network").await;
+    chromium.action_chain().send_keys("B").perform().await.unwrap();
+    chromium.tab_to(".filters button").await;
+    chromium.key(Key::Enter).await;
+    chromium.see(".filters .clear").await;
+    assert_eq!(address().await, "collection=&network=BTC");
+    assert!(!chromium.has(".gallery .dot-sol").await && chromium.has(".gallery .dot-btc").await);
+    chromium.tab_to(".nft:first-child summary").await;
+    chromium.key(Key::Enter).await;
+    chromium.see(".nft:first-child details[open] .address").await;
+
+    chromium.goto(format!("{}/account/wallets?page=2", app.url)).await.unwrap();
+    // Behind the ten wallets of this page.
+    chromium.tab_to(".pager a[rel=prev]").await;
+    chromium.key(Key::Enter).await;
+    chromium.see(".pager a[rel=next]").await;
+    assert_eq!(address().await, "");
+
+    let before = app.provider.calls("wallets").await;
+    chromium.tab_to(".freshness button").await;
+    chromium.key(Key::Enter).await;
+    for _ in 0..100 {
+        if app.provider.calls("wallets").await > before {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("refreshing asks for nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_on_an_address_selects_all_of_it() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let chromium = Chromium::start().await;
+    become_person(&chromium, &app, "ada").await;
+    for (path, line) in [
+        ("/account/wallets", ".wallets summary"),
+        ("/account/nfts", ".nft summary"),
+        ("/account/tokens", ".rows summary"),
+    ] {
+        chromium.goto(format!("{}{path}", app.url)).await.unwrap();
+        chromium.see(line).await.click().await.unwrap();
+        let address = chromium.see("details[open] .address code").await;
+        address.click().await.unwrap();
+        let selected = chromium.evaluate("getSelection().toString()").await;
+        assert_eq!(selected.as_str().unwrap(), address.text().await.unwrap(), "{path}");
     }
 }

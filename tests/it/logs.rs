@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CLIENT_SECRET, TestApp, process::Process};
+use crate::support::{ALL_SCOPES, CLIENT_SECRET, TestApp, process::Process};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_reaches_the_log_at_any_level() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let mut settings = app.settings.clone();
     settings.insert("RUST_LOG".into(), "trace,tower_sessions=trace,tower_sessions_core=trace".into());
     let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0).await.unwrap();
@@ -17,7 +17,10 @@ async fn no_secret_reaches_the_log_at_any_level() {
         .await;
     let profile = json!({ "profile": { "id": "canary-user-id", "name": "Canary Name", "email": "canary@mail.test" } });
     let mut secrets: Vec<String> = vec![CLIENT_SECRET.into(), "canary-access".into(), "canary-refresh".into()];
-    secrets.extend(["canary-user-id", "Canary Name", "canary@mail", "canary-query"].map(str::to_owned));
+    secrets.extend(
+        ["canary-user-id", "Canary Name", "canary@mail", "canary-query", "canary-wallet", "canary-mint"]
+            .map(str::to_owned),
+    );
     secrets.push(app.settings["TOKEN_KEYS"][5..].to_owned());
 
     let mut browser = app.browser();
@@ -29,7 +32,15 @@ async fn no_secret_reaches_the_log_at_any_level() {
         json!({ "status": 200, "body": "canary-body" }),
     ] {
         app.provider.mend().await;
-        app.provider.fault("profile", json!({ "status": 200, "body": profile.to_string() })).await;
+        for (endpoint, body) in [
+            ("profile", &profile),
+            ("wallets", &json!([{ "id": "canary-wallet", "networkSymbol": "canary-network" }])),
+            ("email", &json!("canary@mail.test")),
+            ("nfts", &json!([{ "id": "canary-mint", "ownerId": "canary-wallet" }])),
+            ("roles", &json!("canary-shape")),
+        ] {
+            app.provider.fault(endpoint, json!({ "status": 200, "body": body.to_string() })).await;
+        }
         if !fault.is_null() {
             app.provider.fault("token", fault).await;
         }
@@ -44,10 +55,13 @@ async fn no_secret_reaches_the_log_at_any_level() {
         browser.get(&here(&callback)).await;
         secrets.extend(browser.session().cloned());
         browser.get(&here(&format!("{}/account?canary-query=1", app.url))).await;
+        for path in ["account/nfts?collection=canary-query", "api/wallets?skip=canary-query", "api/me", "holders"] {
+            browser.get(&here(&format!("{}/{path}", app.url))).await;
+        }
         browser.get(&here(&format!("{}/canary-query", app.url))).await;
         browser.get(&here(&callback)).await;
     }
-    secrets.push("canary-body".into());
+    secrets.extend(["canary-body", "canary-shape", "canary-network"].map(str::to_owned));
     process.signal("TERM");
     let (_, log) = tokio::task::spawn_blocking(move || process.wait()).await.unwrap();
     assert!(

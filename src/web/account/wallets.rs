@@ -35,6 +35,8 @@ struct WalletsPage {
 
 struct Shown {
     count: String,
+    /// Only the first ones are read.
+    cut: bool,
     lines: Vec<WalletLine>,
     pager: Pager,
 }
@@ -64,7 +66,12 @@ pub async fn wallets(
     let wallets = Part::new(loaded, "wallets", |wallets| {
         let paging = number.paging();
         let page = Page::of(&primary_first(&wallets.wallets), paging.skip, paging.take);
-        Shown { count: count(wallets), lines: lines(&page.items), pager: Pager::new(PATH, &[], number, &page) }
+        Shown {
+            count: count(wallets),
+            cut: wallets.cut,
+            lines: lines(&page.items),
+            pager: Pager::new(PATH, &[], number, &page),
+        }
     });
     let here = address(PATH, &[], number.number());
     let page = WalletsPage { layout: Layout::new(&app, Some(&user)), tabs: tabs(&app, PATH), here, wallets };
@@ -74,7 +81,7 @@ pub async fn wallets(
 /// How many there are, in words.
 pub(super) fn count(wallets: &Wallets) -> String {
     match wallets.wallets.len() {
-        count if wallets.cut => format!("More than {} wallets: only the first ones are read", thousands(count as u64)),
+        _ if wallets.cut => "More than 1,000 wallets".to_owned(),
         1 => "1 wallet".to_owned(),
         count => format!("{} wallets", thousands(count as u64)),
     }

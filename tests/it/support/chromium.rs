@@ -29,7 +29,7 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// Tab stops before somebody with a keyboard gives up.
-const TABS_MAX: usize = 20;
+const TABS_MAX: usize = 60;
 /// Tab stops in one round through a page, far above those of the longest page: more of them have no end.
 const STOPS_MAX: usize = 300;
 /// Elements named for each rule that a page breaks.
