@@ -19,6 +19,9 @@ use crate::{
 /// Longest wait for data. Whatever is under way goes on without the one who waits, within its own bounds.
 const WAIT: Duration = Duration::from_secs(12);
 
+/// Longest wait for one of the person's places among the calls under way.
+const PLACE_WAIT: Duration = Duration::from_secs(5);
+
 impl Reader<'_> {
     /// An answer of the user API: 401 costs one refresh and one more call, never a loop; 403 is about the scope alone.
     pub(super) async fn read<Q, V, F>(
@@ -94,7 +97,8 @@ impl Reader<'_> {
             if let Some(answer) = answers(&person).get(&key).filter(|answer| person.is_fresh(answer.asked, fresh)) {
                 return Ok(answer);
             }
-            let _place = person.places.acquire().await;
+            let place = tokio::time::timeout(PLACE_WAIT, person.places.acquire()).await;
+            let Ok(Ok(_place)) = place else { return Err(DataError::Unavailable) };
             let asked = Instant::now();
             let result = find.await.map(|data| Answer::new(data, asked));
             match &result {
