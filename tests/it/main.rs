@@ -11,6 +11,7 @@ mod configuration;
 mod cost;
 mod csrf;
 mod data_in_browser;
+mod data_large;
 mod data_parts;
 mod demo_provider;
 mod dev_command;
