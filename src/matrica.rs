@@ -23,6 +23,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
+pub use self::text::is_plain;
 pub use self::{
     accounts::{Role, SocialAccount},
     domains::{Domain, DomainQuery},
@@ -45,7 +46,7 @@ const IDLE_CONNECTIONS: usize = 8;
 /// Most reads under way at once.
 const READS_MAX: usize = 128;
 /// Most requests for one page: a provider may give fewer items at once than it is asked for.
-const PAGE_REQUESTS_MAX: usize = 4;
+const PAGE_REQUESTS_MAX: usize = 20;
 /// Longest one read may take.
 const READ_BUDGET: Duration = Duration::from_secs(5);
 

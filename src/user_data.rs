@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
                 let nfts = paging::items(first, call);
                 pin_mut!(nfts);
                 while let Some(nft) = nfts.next().await {
-                    if nft?.collection.is_some_and(|collection| collection.id == wanted) {
+                    if nft?.is_of(&wanted) {
                         return Ok(true);
                     }
                 }

@@ -42,6 +42,14 @@ pub struct Nft {
     pub collection: Option<Collection>,
 }
 
+impl Nft {
+    /// Whether it belongs to this collection.
+    #[must_use]
+    pub fn is_of(&self, collection_id: &str) -> bool {
+        self.collection.as_ref().is_some_and(|collection| collection.id == collection_id)
+    }
+}
+
 /// What an NFT is part of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Collection {

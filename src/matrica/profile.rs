@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{ApiError, text};
+use super::{ApiError, shape, text};
 
 /// Longest display name and collection name, in characters.
 pub(super) const NAME_MAX: usize = 100;
@@ -29,9 +29,7 @@ pub(super) fn layers(answer: &Value) -> [Option<&Value>; 3] {
 }
 
 pub(super) fn read(answer: &Value, pictures: bool) -> Result<Profile, ApiError> {
-    if !answer.is_object() && !answer.is_null() {
-        return Err(ApiError::SHAPE);
-    }
+    shape::object(answer, "profile")?;
     let layers = layers(answer);
     let label = |name: &str| layers.iter().flatten().find_map(|layer| text::field(layer, name, NAME_MAX));
     let url = |name: &str| layers.iter().flatten().find_map(|layer| text::url(layer, name)).filter(|_| pictures);

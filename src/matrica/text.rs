@@ -20,6 +20,12 @@ pub(super) fn label(text: &str, max: usize) -> Option<String> {
     clean.contains(is_visible).then(|| clean.to_owned())
 }
 
+/// Whether a text has nothing in it that a label would not have.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| !c.is_control() && !is_hidden(c))
+}
+
 /// A field of an object as a label; none when it is missing, of another type, or blank.
 pub(super) fn field(object: &Value, name: &str, max: usize) -> Option<String> {
     label(object.get(name)?.as_str()?, max)
@@ -55,13 +61,13 @@ pub(super) fn url(object: &Value, name: &str) -> Option<String> {
     (url.as_str().len() <= URL_MAX).then(|| url.into())
 }
 
-/// Something other than blanks: the joiner and the Hangul fillers are letters of no width.
+/// Something other than blanks: the joiner, the empty Braille cell and the Hangul fillers show nothing.
 fn is_visible(c: char) -> bool {
-    !c.is_whitespace() && !matches!(c, '\u{200D}' | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}')
+    !c.is_whitespace() && !matches!(c, '\u{200D}' | '\u{115F}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{FFA0}')
 }
 
-/// Bidirectional controls, line separators, zero-width characters other than the joiner that emoji need, soft hyphens
-/// and the byte order mark.
+/// Bidirectional controls, line separators, zero-width characters other than the joiner that emoji need, soft hyphens,
+/// tags, annotation marks and the byte order mark.
 fn is_hidden(c: char) -> bool {
-    matches!(c, '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{2028}' | '\u{2029}' | '\u{200B}' | '\u{200C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+    matches!(c, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{180E}' | '\u{2028}' | '\u{2029}' | '\u{200B}' | '\u{200C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }

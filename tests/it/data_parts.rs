@@ -103,7 +103,7 @@ const PARTS: [Part; 11] = [
         "/account/domains",
         ("<h1>Domains</h1>", "</main>"),
         "domains",
-        "1 to 2 of 2",
+        "<bdi>ada.sol</bdi>",
         "<h2>No domains yet</h2>",
     ),
 ];
@@ -377,11 +377,7 @@ async fn what_an_address_asks_to_filter_by_stays_text() {
             let query = form_urlencoded::Serializer::new(String::new()).append_pair(name, attack).finish();
             let page = browser.get(&format!("/account/nfts?{query}")).await;
             assert!([200, 400].contains(&page.status), "{query}: {}", page.status);
-            // Characters that reorder others are kept out of what the provider says, not of what the address says.
-            let reordered = attack.contains('\u{202E}');
-            if page.status == 400 || !reordered {
-                read(&page.body);
-            }
+            read(&page.body);
         }
     }
 }

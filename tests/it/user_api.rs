@@ -169,8 +169,8 @@ async fn a_list_is_read_to_its_end_once_whatever_the_provider_gives_at_a_time() 
     for (settings, calls) in [
         (json!({}), 5),
         (json!({ "largest_take": 50 }), 10),
-        // Up to four requests for each hundred.
-        (json!({ "largest_take": 7 }), 69),
+        // Fifteen requests for each hundred.
+        (json!({ "largest_take": 7 }), 72),
         // Without a count the end shows in an empty page.
         (json!({ "largest_take": 100, "pagination_headers": false }), 6),
     ] {

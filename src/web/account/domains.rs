@@ -2,10 +2,9 @@
 
 use askama::Template;
 use axum::{
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{RawQuery, State},
     response::Response,
 };
-use serde::Deserialize;
 
 use super::{
     answer,
@@ -45,20 +44,13 @@ struct Line {
     owner: Option<Address>,
 }
 
-/// `?page=`
-#[derive(Deserialize)]
-pub struct DomainsQuery {
-    page: Option<String>,
-}
-
 /// `GET /account/domains`: one request to Matrica for one page.
 pub async fn domains(
     State(app): State<App>,
     user: CurrentUser,
-    query: Result<Query<DomainsQuery>, QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
-    let Query(query) = query.map_err(|_| AppError::InvalidParameter("page"))?;
-    let number = PageNumber::parse(query.page.as_deref())?;
+    let number = PageNumber::of(query.as_deref())?;
     let query = DomainQuery { extension: None, network: None, paging: number.paging() };
     let loaded = Reader::new(&app, user.user_id).domains(query).await;
     let domains = Part::new(loaded, "domains", |page: &Page<Domain>| Shown {

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::{
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{RawQuery, State},
     response::Response,
 };
-use serde::Deserialize;
 
 use super::{
     answer,
-    pages::{PageNumber, Pager, address, filter},
+    pages::{PageNumber, Pager, address, filter, parameter},
     view::{Address, Network, Part, Tab, initial, tabs},
 };
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
     error::AppError,
     matrica::{Nft, NftQuery, Page},
     session::CurrentUser,
-    user_data::Reader,
+    user_data::{DataError, Reader},
     web::page::Layout,
 };
 
@@ -75,26 +74,19 @@ struct Choice {
     chosen: bool,
 }
 
-/// `?collection=`, `?network=`, `?page=`
-#[derive(Deserialize)]
-pub struct NftsQuery {
-    collection: Option<String>,
-    network: Option<String>,
-    page: Option<String>,
-}
-
 /// `GET /account/nfts`: one request to Matrica for one page.
-pub async fn nfts(
-    State(app): State<App>,
-    user: CurrentUser,
-    query: Result<Query<NftsQuery>, QueryRejection>,
-) -> Result<Response, AppError> {
-    let Query(query) = query.map_err(|_| AppError::InvalidParameter("page"))?;
-    let number = PageNumber::parse(query.page.as_deref())?;
-    let (collection, network) = (filter("collection", query.collection)?, filter("network", query.network)?);
+pub async fn nfts(State(app): State<App>, user: CurrentUser, RawQuery(query): RawQuery) -> Result<Response, AppError> {
+    let number = PageNumber::of(query.as_deref())?;
+    let filter = |name| filter(name, parameter(query.as_deref(), name)?);
+    let (collection, network) = (filter("collection")?, filter("network")?);
     let query =
         NftQuery { nft_id: None, collection_id: collection.clone(), network: network.clone(), paging: number.paging() };
     let loaded = Reader::new(&app, user.user_id).nfts(query).await;
+    // A provider that does not know the filter gives everything: that is no answer to what was asked.
+    let loaded = loaded.and_then(|loaded| match &collection {
+        Some(wanted) if loaded.data.items.iter().any(|nft| !nft.is_of(wanted)) => Err(DataError::Rejected),
+        _ => Ok(loaded),
+    });
     let filters = [("collection", collection.as_deref()), ("network", network.as_deref())];
     let items = loaded.as_ref().map_or(&[][..], |loaded| &loaded.data.items);
     let (collections, networks) = (collections(items, collection.as_deref()), networks(items, network.as_deref()));

@@ -4,7 +4,7 @@ use url::form_urlencoded;
 
 use crate::{
     error::AppError,
-    matrica::{Page, Paging},
+    matrica::{Page, Paging, is_plain},
 };
 
 /// Items on a page.
@@ -20,8 +20,8 @@ pub(super) struct PageNumber(u64);
 
 impl PageNumber {
     /// Of `?page=`; absent or empty is the first one.
-    pub(super) fn parse(text: Option<&str>) -> Result<Self, AppError> {
-        match text.filter(|text| !text.is_empty()).map(str::parse) {
+    pub(super) fn of(query: Option<&str>) -> Result<Self, AppError> {
+        match parameter(query, "page")?.map(|text| text.parse()) {
             None => Ok(Self(1)),
             Some(Ok(number @ 1..=PAGE_MAX)) => Ok(Self(number)),
             Some(_) => Err(AppError::InvalidParameter("page")),
@@ -37,10 +37,20 @@ impl PageNumber {
     }
 }
 
-/// A filter's value; an empty one, as a form sends it, is none.
+/// A parameter of a query string; an empty one, as a form sends it, is none, and two of a name are a mistake.
+pub(super) fn parameter(query: Option<&str>, name: &'static str) -> Result<Option<String>, AppError> {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let mut values = pairs.filter(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.filter(|value| !value.is_empty())),
+        _ => Err(AppError::InvalidParameter(name)),
+    }
+}
+
+/// A filter's value; an empty one is none.
 pub(in crate::web) fn filter(name: &'static str, value: Option<String>) -> Result<Option<String>, AppError> {
     let value = value.filter(|value| !value.is_empty());
-    let usable = |value: &String| value.len() <= FILTER_MAX && value.chars().all(|c| !c.is_control());
+    let usable = |value: &String| value.len() <= FILTER_MAX && is_plain(value);
     match value {
         Some(value) if !usable(&value) => Err(AppError::InvalidParameter(name)),
         value => Ok(value),
@@ -51,6 +61,8 @@ pub(in crate::web) fn filter(name: &'static str, value: Option<String>) -> Resul
 pub(super) struct Pager {
     /// What is shown, in words; nothing for an empty list.
     pub(super) summary: String,
+    /// This is not the first page.
+    pub(super) later: bool,
     pub(super) first: Option<String>,
     pub(super) previous: Option<String>,
     pub(super) next: Option<String>,
@@ -77,11 +89,13 @@ impl Pager {
             None => format!("{} to {}", thousands(page.skip + 1), thousands(end)),
         };
         // From behind the end, back to where something is.
+        let lost = page.received == 0 && last.is_none();
         let before = last.map_or(number - 1, |last| last.min(number - 1));
         Self {
             summary,
-            first: (number > 2).then(|| link(1)),
-            previous: (number > 1).then(|| link(before)),
+            later: number > 1,
+            first: (number > 2 || lost && number > 1).then(|| link(1)),
+            previous: (number > 1 && !lost).then(|| link(before)),
             next: next.then(|| link(number + 1)),
             last: last.filter(|last| next && *last > number + 1).map(link),
         }

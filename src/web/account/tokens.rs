@@ -2,10 +2,9 @@
 
 use askama::Template;
 use axum::{
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{RawQuery, State},
     response::Response,
 };
-use serde::Deserialize;
 
 use super::{
     amount::Amount,
@@ -50,20 +49,13 @@ struct Line {
     staked: Option<Amount>,
 }
 
-/// `?page=`
-#[derive(Deserialize)]
-pub struct TokensQuery {
-    page: Option<String>,
-}
-
 /// `GET /account/tokens`: one request to Matrica for one page.
 pub async fn tokens(
     State(app): State<App>,
     user: CurrentUser,
-    query: Result<Query<TokensQuery>, QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
-    let Query(query) = query.map_err(|_| AppError::InvalidParameter("page"))?;
-    let number = PageNumber::parse(query.page.as_deref())?;
+    let number = PageNumber::of(query.as_deref())?;
     let query = TokenQuery { network: None, token_ids: Vec::new(), min_balance: None, paging: number.paging() };
     let loaded = Reader::new(&app, user.user_id).tokens(query).await;
     let tokens = Part::new(loaded, "token balances", |page: &Page<TokenBalance>| Shown {

@@ -2,10 +2,9 @@
 
 use askama::Template;
 use axum::{
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{RawQuery, State},
     response::Response,
 };
-use serde::Deserialize;
 
 use super::{
     answer,
@@ -48,20 +47,13 @@ pub(super) struct WalletLine {
     pub(super) primary_on: Vec<String>,
 }
 
-/// `?page=`
-#[derive(Deserialize)]
-pub struct WalletsQuery {
-    page: Option<String>,
-}
-
 /// `GET /account/wallets`
 pub async fn wallets(
     State(app): State<App>,
     user: CurrentUser,
-    query: Result<Query<WalletsQuery>, QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
-    let Query(query) = query.map_err(|_| AppError::InvalidParameter("page"))?;
-    let number = PageNumber::parse(query.page.as_deref())?;
+    let number = PageNumber::of(query.as_deref())?;
     let loaded = Reader::new(&app, user.user_id).wallets().await;
     let wallets = Part::new(loaded, "wallets", |wallets| {
         let paging = number.paging();
