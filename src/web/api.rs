@@ -12,10 +12,11 @@ use axum::{
 };
 use serde::Serialize;
 use time::{OffsetDateTime, serde::rfc3339};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 pub use self::description::openapi;
+use self::description::{Failures, ListFailures};
 use self::query::{DomainsParameters, ListParameters, NftsParameters, Parameters, TokensParameters};
 use super::error_pages::Problem;
 use crate::{
@@ -25,6 +26,25 @@ use crate::{
     session::CurrentUser,
     user_data::{DataError, Loaded, Reader, Summary, TOKENS_SCOPE},
 };
+
+/// All of it, as far as it follows from the types. `description` adds the rest.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Matrica starter",
+        description = "What Matrica knows of the person who is signed in, for scripts of pages on the same origin: the \
+                       session cookie is all they need.\n\nEvery failure is a problem of RFC 9457, also one that is not \
+                       listed here (404, 405, 500 or 504, for instance). Its `type` never changes, and is a name, not an \
+                       address: `urn:matrica-starter:problem:` and a word. Its texts are for people, and may change."
+    ),
+    paths(me, wallets, nfts, tokens, domains),
+    components(schemas(Domain, Nft, Problem, Profile, Role, SocialAccount, TokenBalance, Wallet)),
+    security(("session" = []))
+)]
+struct Description;
+
+/// What the lists answer with.
+const PART: &str = "A part of the list";
 
 /// A part of a list.
 #[derive(Serialize, ToSchema)]
@@ -54,6 +74,7 @@ struct Me {
     #[serde(with = "rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     signed_in_at: OffsetDateTime,
+    /// At the latest; a sign-out or a long pause ends it sooner.
     #[serde(with = "rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     session_ends_at: OffsetDateTime,
@@ -74,6 +95,7 @@ struct Me {
 struct Field<T> {
     status: Status,
     /// Null also when there is none, with the status `current` or `stale`.
+    #[schema(schema_with = description::or_null::<T>)]
     data: Option<T>,
     /// Seconds since Matrica was asked.
     age_seconds: Option<u64>,
@@ -111,14 +133,16 @@ impl<T> Field<T> {
 }
 
 /// Who is signed in
+///
+/// Answers with 200 also when Matrica does not: then the fields that would come from there say so, each for itself.
 #[utoipa::path(get, path = "/api/me", responses(
-    (status = 200, body = Me),
-    (status = 401, body = Problem, content_type = "application/problem+json", description = "Nobody is signed in"),
-    (status = 503, body = Problem, content_type = "application/problem+json", description = "Our database does not answer"),
+    (status = 200, body = Me, description = "Each field with a status of its own"),
+    Failures,
 ))]
 pub async fn me(State(app): State<App>, user: CurrentUser) -> Response {
     let reader = Reader::new(&app, user.user_id);
-    let Summary { connection, profile, wallets, email, twitter, discord, telegram, roles } = reader.summary().await;
+    let Summary { connection, profile, wallets, email, twitter, discord, telegram, roles } =
+        Box::pin(reader.summary()).await;
     Json(Me {
         user_id: user.user_id,
         name: user.display_name,
@@ -139,11 +163,12 @@ pub async fn me(State(app): State<App>, user: CurrentUser) -> Response {
     .into_response()
 }
 
-/// Linked wallets, in Matrica's order; at most the first 1,000
+/// Linked wallets
+///
+/// In Matrica's order, at most the first 1,000. The first one is *not* the primary one: `primary_on` says which is.
 #[utoipa::path(get, path = "/api/wallets", params(ListParameters), responses(
-    (status = 200, body = List<'static, Wallet>),
-    (status = "4XX", body = Problem, content_type = "application/problem+json", description = "400 a parameter that cannot be, 401 nobody is signed in, 403 not shared or not connected"),
-    (status = 503, body = Problem, content_type = "application/problem+json", description = "Matrica or our database does not answer"),
+    (status = 200, body = List<'static, Wallet>, description = PART),
+    ListFailures,
 ))]
 pub async fn wallets(
     State(app): State<App>,
@@ -158,10 +183,11 @@ pub async fn wallets(
 }
 
 /// NFTs in the linked wallets
+///
+/// Only those that fit every filter which is set. An empty filter is none.
 #[utoipa::path(get, path = "/api/nfts", params(NftsParameters), responses(
-    (status = 200, body = List<'static, Nft>),
-    (status = "4XX", body = Problem, content_type = "application/problem+json", description = "400 a parameter that cannot be, 401 nobody is signed in, 403 not shared or not connected"),
-    (status = 503, body = Problem, content_type = "application/problem+json", description = "Matrica or our database does not answer"),
+    (status = 200, body = List<'static, Nft>, description = PART),
+    ListFailures,
 ))]
 pub async fn nfts(
     State(app): State<App>,
@@ -173,10 +199,12 @@ pub async fn nfts(
 }
 
 /// Token balances in the linked wallets
+///
+/// One for each token in each wallet, and only those that fit every filter which is set. An empty filter is none. Amounts
+/// are decimal numbers in strings: they are larger and finer than the numbers of most languages.
 #[utoipa::path(get, path = "/api/tokens", params(TokensParameters), responses(
-    (status = 200, body = List<'static, TokenBalance>),
-    (status = "4XX", body = Problem, content_type = "application/problem+json", description = "400 a parameter that cannot be, 401 nobody is signed in, 403 not shared or not connected"),
-    (status = 503, body = Problem, content_type = "application/problem+json", description = "Matrica or our database does not answer"),
+    (status = 200, body = List<'static, TokenBalance>, description = PART),
+    ListFailures,
 ))]
 pub async fn tokens(
     State(app): State<App>,
@@ -188,10 +216,11 @@ pub async fn tokens(
 }
 
 /// Domain names in the linked wallets
+///
+/// Only those that fit every filter which is set. An empty filter is none.
 #[utoipa::path(get, path = "/api/domains", params(DomainsParameters), responses(
-    (status = 200, body = List<'static, Domain>),
-    (status = "4XX", body = Problem, content_type = "application/problem+json", description = "400 a parameter that cannot be, 401 nobody is signed in, 403 not shared or not connected"),
-    (status = 503, body = Problem, content_type = "application/problem+json", description = "Matrica or our database does not answer"),
+    (status = 200, body = List<'static, Domain>, description = PART),
+    ListFailures,
 ))]
 pub async fn domains(
     State(app): State<App>,
