@@ -4,6 +4,7 @@
 
 mod support;
 
+mod api;
 mod breakers;
 mod browser;
 mod callback;
