@@ -27,6 +27,8 @@ pub enum AppError {
     DataUnavailable,
     /// We have no access to the person's data any more.
     Reconnect,
+    /// The app does not ask for what this scope stands for.
+    NotAsked(&'static str),
     /// The person does not share what this scope stands for.
     NotShared(&'static str),
     /// The person does not own what the page is for.
@@ -47,9 +49,11 @@ impl AppError {
     pub fn no_data(error: DataError, scope: &'static str) -> Self {
         match error {
             DataError::Reconnect => Self::Reconnect,
+            DataError::NotAsked => Self::NotAsked(scope),
             DataError::NotShared => Self::NotShared(scope),
-            DataError::Rejected => Self::InvalidParameter("filter"),
+            DataError::Rejected => Self::InvalidParameter("query"),
             DataError::Unavailable => Self::DataUnavailable,
+            DataError::Database => Self::Unavailable,
         }
     }
 
@@ -108,6 +112,7 @@ impl IntoResponse for AppError {
             Self::ProviderDown => unavailable(Some(Cause::ProviderDown)),
             Self::DataUnavailable => unavailable(Some(Cause::DataUnavailable)),
             Self::Reconnect => caused(StatusCode::FORBIDDEN, Cause::Reconnect),
+            Self::NotAsked(scope) => caused(StatusCode::FORBIDDEN, Cause::NotAsked(scope)),
             Self::NotShared(scope) => caused(StatusCode::FORBIDDEN, Cause::NotShared(scope)),
             Self::NotHeld(requirement) => caused(StatusCode::FORBIDDEN, Cause::NotHeld(requirement)),
             Self::InvalidParameter(name) => caused(StatusCode::BAD_REQUEST, Cause::InvalidParameter(name)),
@@ -135,6 +140,7 @@ pub enum Cause {
     ProviderDown,
     DataUnavailable,
     Reconnect,
+    NotAsked(&'static str),
     NotShared(&'static str),
     NotHeld(Requirement),
     InvalidParameter(&'static str),

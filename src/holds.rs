@@ -7,6 +7,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use crate::{
     app::App,
     error::AppError,
+    matrica::ROLES_MAX,
     session::CurrentUser,
     user_data::{DataError, Reader},
 };
@@ -53,7 +54,12 @@ async fn holds(reader: &Reader<'_>, requirement: Requirement) -> Result<bool, Da
         Requirement::NftOf { collection_id, .. } => *reader.holds_nft_of(collection_id).await?.current()?,
         Requirement::DiscordRole { role_id, guild_id, .. } => {
             let roles = reader.roles().await?.current()?;
-            roles.iter().any(|role| role.id == role_id && role.guild_id.as_deref() == Some(guild_id))
+            let held = roles.iter().any(|role| role.id == role_id && role.guild_id.as_deref() == Some(guild_id));
+            // There may be more of them than are read.
+            if !held && roles.len() >= ROLES_MAX {
+                return Err(DataError::Unavailable);
+            }
+            held
         }
     })
 }

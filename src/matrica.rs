@@ -25,7 +25,7 @@ use url::Url;
 
 pub use self::text::is_plain;
 pub use self::{
-    accounts::{Role, SocialAccount},
+    accounts::{ROLES_MAX, Role, SocialAccount},
     domains::{Domain, DomainQuery},
     identity::{Identity, Subject, SubjectSource},
     nfts::{Collection, Nft, NftQuery},
@@ -57,7 +57,10 @@ pub struct UserApi {
     base: Arc<Url>,
     base_v1: Option<Arc<Url>>,
     pictures: bool,
+    /// Of their own, each: what people ask for must not keep anybody from signing in, nor lists from the rest.
+    identifying: Breaker,
     reading: Breaker,
+    listing: Breaker,
 }
 
 /// Why a read gave nothing. Holds no foreign text.
@@ -105,18 +108,20 @@ impl UserApi {
             base: Arc::new(settings.user_api.clone()),
             base_v1,
             pictures,
+            identifying: Breaker::new("identity", READS_MAX),
             reading: Breaker::new("user_api", READS_MAX),
+            listing: Breaker::new("user_api_lists", READS_MAX),
         })
     }
 
     /// `/profile` (scope `profile`): who the person is. Asks version 1 only when version 2 names no id.
     pub async fn identity(&self, token: &Token, deadline: Instant) -> Result<Identity, ApiError> {
-        let (profile, _) = self.get(&self.base, "profile", &[], token, deadline).await?;
+        let (profile, _) = self.get(&self.identifying, &self.base, "profile", &[], token, deadline).await?;
         let v1 = if identity::has_subject(&profile) {
             Value::Null
         } else {
             match &self.base_v1 {
-                Some(base) => self.get(base, "profile", &[], token, deadline).await?.0,
+                Some(base) => self.get(&self.identifying, base, "profile", &[], token, deadline).await?.0,
                 None => Value::Null,
             }
         };
@@ -188,14 +193,16 @@ impl UserApi {
         let deadline = Instant::now() + READ_BUDGET;
         let part = async |paging: &Paging| {
             let query = [paging.parameters(), filters.clone()].concat();
-            Page::read(&self.get(&self.base, resource, &query, token, deadline).await?, resource, paging, &item)
+            let answer = self.get(&self.listing, &self.base, resource, &query, token, deadline).await?;
+            Page::read(&answer, resource, paging, &item)
         };
         let mut page = part(asked).await?;
         for _ in 1..PAGE_REQUESTS_MAX {
             let Some(missing) = page.missing(asked) else { break };
             let more = part(&missing).await?;
-            if more.received == 0 || more.items == page.items {
-                // The end; or a provider that knows no paging and gives the same again.
+            if more.received == 0 || (!more.items.is_empty() && more.items == page.items) {
+                // The end; or a provider that knows no paging and gives the same again. If it counts more, they are lost.
+                page.complete &= page.total.is_none();
                 page.total = Some(page.skip + page.received);
                 break;
             }
@@ -205,18 +212,21 @@ impl UserApi {
     }
 
     async fn read(&self, resource: &str, token: &Token) -> Result<Value, ApiError> {
-        Ok(self.get(&self.base, resource, &[], token, Instant::now() + READ_BUDGET).await?.0)
+        let answer = self.get(&self.reading, &self.base, resource, &[], token, Instant::now() + READ_BUDGET).await;
+        // There is nothing in this query that could be refused.
+        Ok(answer.map_err(|error| if error == ApiError::Rejected { ApiError::Unreadable(400) } else { error })?.0)
     }
 
     async fn get(
         &self,
+        breaker: &Breaker,
         base: &Url,
         resource: &str,
         query: &[(&'static str, String)],
         token: &Token,
         deadline: Instant,
     ) -> Result<(Value, HeaderMap), ApiError> {
-        let pass = self.reading.enter().await.map_err(|_| ApiError::Unavailable)?;
+        let pass = breaker.enter().await.map_err(|_| ApiError::Unavailable)?;
         let result = self.request(base, resource, query, token, deadline).await;
         pass.report(result.as_ref().err().is_none_or(|error| error.is_healthy()));
         result

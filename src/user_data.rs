@@ -3,7 +3,7 @@
 pub mod cache;
 mod load;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, pin_mut};
 use tokio::sync::OnceCell;
@@ -23,17 +23,24 @@ use crate::{
 /// The scope that token balances need, as far as anybody outside Matrica knows.
 pub const TOKENS_SCOPE: &str = "wallets";
 
+/// Longest that looking through somebody's NFTs may take.
+const WALK_BUDGET: Duration = Duration::from_secs(10);
+
 /// Why a part of a page has no data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataError {
     /// We have no access any more: signing in again gives it back.
     Reconnect,
+    /// The app does not ask for this: the scope is not among `MATRICA_SCOPES`.
+    NotAsked,
     /// The person has not shared this.
     NotShared,
     /// The provider does not take the filter or its value.
     Rejected,
-    /// Not now: the provider, the database, or another refresh under way.
+    /// Not now: the provider, or another refresh under way.
     Unavailable,
+    /// Not now: the database.
+    Database,
 }
 
 /// Data, and how far it can be trusted.
@@ -103,7 +110,7 @@ impl<'a> Reader<'a> {
         }
         let (vault, user_id) = (self.app.vault.clone(), self.user_id);
         let find = async move {
-            let connection = vault.connection(user_id).await.map_err(|_| DataError::Unavailable)?;
+            let connection = vault.connection(user_id).await.map_err(|_| DataError::Database)?;
             connection.ok_or(DataError::Reconnect)
         };
         Box::pin(self.load(|person| &person.connection, (), find)).await
@@ -148,7 +155,12 @@ impl<'a> Reader<'a> {
         let asked = query.clone();
         let call = move |api: UserApi, token: Token| {
             let asked = asked.clone();
-            async move { api.nfts(&token, &asked).await }
+            async move {
+                let page = api.nfts(&token, &asked).await?;
+                // A provider that does not know the filter gives everything: that is no answer to what was asked.
+                let odd = |nft: &Nft| asked.collection_id.as_ref().is_some_and(|wanted| !nft.may_be_of(wanted));
+                if page.items.iter().any(odd) { Err(ApiError::Rejected) } else { Ok(page) }
+            }
         };
         self.read("nfts", |person| &person.nfts, query, call).await
     }
@@ -171,38 +183,52 @@ impl<'a> Reader<'a> {
         self.read("domains", |person| &person.domains, query, call).await
     }
 
-    /// Whether one of their NFTs belongs to this collection, by Matrica's id of it. The provider is asked for NFTs of the
-    /// collection, and each answer is looked at: a provider that does not know the filter must open no door.
+    /// Whether one of their NFTs belongs to this collection, by Matrica's id of it. [`DataError::Unavailable`] also when not
+    /// all of them could be looked at.
     pub async fn holds_nft_of(&self, collection_id: &str) -> Result<Loaded<bool>, DataError> {
         let wanted = collection_id.to_owned();
         let call = move |api: UserApi, token: Token| {
             let wanted = wanted.clone();
             async move {
-                let filter = NftQuery::of_collection(wanted.clone());
-                let first = filter.paging.clone();
-                let call = |paging: Paging| {
-                    let (api, token, query) = (&api, &token, NftQuery { paging, ..filter.clone() });
-                    async move { api.nfts(token, &query).await }
-                };
-                let nfts = paging::items(first, call);
-                pin_mut!(nfts);
-                while let Some(nft) = nfts.next().await {
-                    if nft?.is_of(&wanted) {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
+                let walk = tokio::time::timeout(WALK_BUDGET, find_nft_of(&api, &token, &wanted)).await;
+                walk.unwrap_or(Err(ApiError::Unavailable))
             }
         };
         self.read("nfts", |person| &person.holdings, collection_id.to_owned(), call).await
     }
 }
 
+/// The provider is asked for NFTs of the collection, and each answer is looked at: a provider that does not know the filter
+/// must open no door. It closes none either: "no" takes the whole list, readable to the last entry.
+async fn find_nft_of(api: &UserApi, token: &Token, collection_id: &str) -> Result<bool, ApiError> {
+    let filter = NftQuery::of_collection(collection_id.to_owned());
+    let first = filter.paging.clone();
+    let call = |paging: Paging| {
+        let query = NftQuery { paging, ..filter.clone() };
+        async move { api.nfts(token, &query).await }
+    };
+    let pages = paging::pages(first, call);
+    pin_mut!(pages);
+    let (mut seen, mut complete) = (HashSet::new(), true);
+    while let Some(page) = pages.next().await {
+        // Without a filter of the visitor's, a refusal is the provider's.
+        let page = page.map_err(|error| if error == ApiError::Rejected { ApiError::Unreadable(400) } else { error })?;
+        if page.items.iter().any(|nft| nft.is_of(collection_id)) {
+            return Ok(true);
+        }
+        // A provider that knows no paging gives the same items again, and the others never.
+        let new = page.items.into_iter().map(|nft| seen.insert(nft.id)).collect::<Vec<_>>();
+        complete &= page.complete && (new.is_empty() || new.contains(&true));
+    }
+    if complete { Ok(false) } else { Err(ApiError::Unreadable(200)) }
+}
+
 impl From<VaultError> for DataError {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::NoGrant | VaultError::Expired | VaultError::Unopenable(_) => Self::Reconnect,
-            VaultError::Unavailable | VaultError::Database(_) => Self::Unavailable,
+            VaultError::Unavailable => Self::Unavailable,
+            VaultError::Database(_) => Self::Database,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What somebody has linked beside wallets: an e-mail address, social accounts, and the roles they hold.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{ApiError, shape, text};
@@ -11,7 +11,7 @@ const EMAIL_MAX: usize = 254;
 /// Longest name of an account or a role, in characters.
 const NAME_MAX: usize = 100;
 /// Most roles that are read from one answer.
-const ROLES_MAX: usize = 500;
+pub const ROLES_MAX: usize = 500;
 
 /// A linked social account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -51,7 +51,14 @@ pub(super) fn social(answer: &Value, key: &str) -> Result<Option<SocialAccount>,
         external_id: text::id(object, "externalId"),
     };
     let nothing = SocialAccount { name: None, external_name: None, external_id: None };
-    Ok(shape::object(answer, key)?.map(read).filter(|account| *account != nothing))
+    let object = shape::object(answer, key)?;
+    let known = |fields: &Map<String, Value>| {
+        ["name", "externalId", "externalName"].iter().any(|name| fields.contains_key(*name))
+    };
+    if object.and_then(Value::as_object).is_some_and(|fields| !fields.is_empty() && !known(fields)) {
+        return Err(ApiError::SHAPE);
+    }
+    Ok(object.map(read).filter(|account| *account != nothing))
 }
 
 /// Roles without an id are left out.

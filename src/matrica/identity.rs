@@ -72,11 +72,6 @@ fn v2_subject(v2: &Value) -> Option<Subject> {
 
 /// An `id` that is text or a whole number, printable and not too long.
 fn subject(object: &Value, source: SubjectSource) -> Option<Subject> {
-    let id = match object.get("id")? {
-        Value::String(id) => id.clone(),
-        Value::Number(id) if id.is_u64() => id.to_string(),
-        _ => return None,
-    };
-    let usable = !id.is_empty() && id.len() <= SUBJECT_MAX && id.bytes().all(|byte| byte.is_ascii_graphic());
-    usable.then_some(Subject { id, source })
+    let id = text::id(object, "id").filter(|id| id.len() <= SUBJECT_MAX)?;
+    Some(Subject { id, source })
 }

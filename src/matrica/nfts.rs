@@ -48,6 +48,12 @@ impl Nft {
     pub fn is_of(&self, collection_id: &str) -> bool {
         self.collection.as_ref().is_some_and(|collection| collection.id == collection_id)
     }
+
+    /// Whether nothing says that it belongs to another one.
+    #[must_use]
+    pub fn may_be_of(&self, collection_id: &str) -> bool {
+        self.collection.is_none() || self.is_of(collection_id)
+    }
 }
 
 /// What an NFT is part of.

@@ -1,8 +1,6 @@
 //! Lists that come in pages: which part to ask for, what came, and how to go on.
 
-use std::collections::VecDeque;
-
-use futures_util::{Stream, stream};
+use futures_util::{Stream, TryStreamExt as _, stream};
 use reqwest::header::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
@@ -11,9 +9,9 @@ use super::{ApiError, shape};
 
 /// Most items that one call may ask for.
 pub const TAKE_MAX: u32 = 100;
-/// Most calls that [`items`] makes, and most items that it gives: a provider that never ends must not keep it going.
-const CALLS_MAX: usize = 100;
-const ITEMS_MAX: usize = 5_000;
+/// Most pages of a list that are read, and most items: a provider that never ends must not keep us going.
+const PAGES_MAX: u32 = 100;
+const ITEMS_MAX: u64 = 5_000;
 
 /// Which part of a list: `take` items from `skip` on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,6 +45,8 @@ pub struct Page<T> {
     pub received: u64,
     /// How many there are in all (`Pagination-Count`), if the provider says so.
     pub total: Option<u64>,
+    /// Every item that came could be read.
+    pub complete: bool,
 }
 
 impl Paging {
@@ -90,8 +90,10 @@ impl<T> Page<T> {
         let whole = count.is_none() && number("pagination-skip").is_none() && list.len() > take;
         let start = if whole { usize::try_from(asked.skip).unwrap_or(usize::MAX).min(list.len()) } else { 0 };
         let part = &list[start..list.len().min(start + take)];
+        let items: Vec<T> = part.iter().filter_map(item).collect();
         Ok(Self {
-            items: part.iter().filter_map(item).collect(),
+            complete: items.len() == part.len(),
+            items,
             skip: asked.skip,
             received: part.len() as u64,
             total: if whole { Some(list.len() as u64) } else { count },
@@ -107,6 +109,7 @@ impl<T> Page<T> {
     /// With the part that follows.
     pub(super) fn extend(&mut self, more: Self) {
         self.received += more.received;
+        self.complete &= more.complete;
         self.items.extend(more.items);
     }
 
@@ -119,39 +122,34 @@ impl<T> Page<T> {
         let start = usize::try_from(skip).unwrap_or(usize::MAX).min(all.len());
         let take = usize::try_from(take).unwrap_or_default();
         let items = all[start..all.len().min(start + take)].to_vec();
-        Self { received: items.len() as u64, items, skip, total: Some(all.len() as u64) }
+        Self { received: items.len() as u64, items, skip, total: Some(all.len() as u64), complete: true }
     }
 }
 
-/// Every item of a list, page after page from `first` on: `fetch` is a call like [`super::UserApi::nfts`]. Ends at an empty
-/// page, or when all that the provider counted has come; [`ApiError::Endless`] after 5,000 items or 100 pages.
+/// Every page of a list, from `first` on: `fetch` is a call like [`super::UserApi::nfts`]. Ends at an empty page, or when all
+/// that the provider counted has come; [`ApiError::Endless`] after 5,000 items or 100 pages.
+pub fn pages<T, F, Fut>(first: Paging, fetch: F) -> impl Stream<Item = Result<Page<T>, ApiError>>
+where
+    F: Fn(Paging) -> Fut,
+    Fut: Future<Output = Result<Page<T>, ApiError>>,
+{
+    stream::try_unfold((Some(first), 0, 0, fetch), async |(next, pages, items, fetch)| {
+        let Some(paging) = next else { return Ok(None) };
+        if pages == PAGES_MAX || items >= ITEMS_MAX {
+            return Err(ApiError::Endless);
+        }
+        let page = fetch(paging.clone()).await?;
+        let next = page.next().map(|skip| Paging { skip, ..paging });
+        let items = items + page.received;
+        Ok(Some((page, (next, pages + 1, items, fetch))))
+    })
+}
+
+/// Every item of a list, as [`pages`] gives them.
 pub fn items<T, F, Fut>(first: Paging, fetch: F) -> impl Stream<Item = Result<T, ApiError>>
 where
     F: Fn(Paging) -> Fut,
     Fut: Future<Output = Result<Page<T>, ApiError>>,
 {
-    struct Reading<T, F> {
-        ready: VecDeque<T>,
-        next: Option<Paging>,
-        calls: usize,
-        given: usize,
-        fetch: F,
-    }
-    let start = Reading { ready: VecDeque::new(), next: Some(first), calls: 0, given: 0, fetch };
-    stream::try_unfold(start, async |mut reading: Reading<T, F>| {
-        loop {
-            if let Some(item) = reading.ready.pop_front() {
-                reading.given += 1;
-                return Ok(Some((item, reading)));
-            }
-            let Some(paging) = reading.next.take() else { return Ok(None) };
-            if reading.calls == CALLS_MAX || reading.given >= ITEMS_MAX {
-                return Err(ApiError::Endless);
-            }
-            reading.calls += 1;
-            let page = (reading.fetch)(paging.clone()).await?;
-            reading.next = page.next().map(|skip| Paging { skip, ..paging });
-            reading.ready = page.items.into();
-        }
-    })
+    pages(first, fetch).map_ok(|page| stream::iter(page.items.into_iter().map(Ok))).try_flatten()
 }

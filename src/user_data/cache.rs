@@ -5,12 +5,12 @@ use std::{
     hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use moka::{ops::compute::Op, sync::Cache};
+use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -30,19 +30,24 @@ pub const FRESH: Duration = Duration::from_mins(1);
 pub const KEPT: Duration = Duration::from_hours(1);
 /// All answers together, in bytes as JSON.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Somebody of whom nothing is kept yet.
-const PERSON_BYTES: u32 = 2_048;
+/// What somebody of whom nothing is kept yet, and an answer beside its data, take.
+const PERSON_BYTES: i64 = 2_048;
+const ANSWER_BYTES: u32 = 512;
 /// Answers of one kind kept for one person: pages of a list that somebody leafs through.
 const QUERIES_MAX: usize = 16;
-/// Reads under way at once for one person; the account page makes seven.
+/// Calls under way at once for one person; the account page makes seven.
 const READS_MAX: usize = 8;
 
 /// The answers by person. Clones are the same cache.
 #[derive(Clone)]
-pub struct UserDataCache {
+pub struct UserDataCache(Arc<Inner>);
+
+struct Inner {
     people: Cache<Uuid, Arc<Person>>,
     /// None: every read asks the provider.
     ages: Option<Ages>,
+    /// Goes up when everything is forgotten: people of an earlier epoch are not there any more.
+    epoch: AtomicU64,
 }
 
 #[derive(Clone, Copy)]
@@ -55,48 +60,65 @@ impl UserDataCache {
     /// With how long an answer is fresh, and how long the last good one is kept.
     #[must_use]
     pub fn new(fresh: Duration, kept: Duration) -> Self {
-        let weigh = |_: &Uuid, person: &Arc<Person>| PERSON_BYTES.saturating_add(person.bytes.load(Ordering::Relaxed));
-        let people = Cache::builder().weigher(weigh).max_capacity(BYTES_MAX).time_to_idle(kept).build();
-        Self { people, ages: Some(Ages { fresh, kept }) }
+        let weigh = |_: &Uuid, person: &Arc<Person>| person.weight();
+        let people = Cache::builder()
+            .weigher(weigh)
+            .max_capacity(BYTES_MAX)
+            .time_to_idle(kept)
+            // The usual policy would turn newcomers away while it is full.
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self(Arc::new(Inner { people, ages: Some(Ages { fresh, kept }), epoch: AtomicU64::new(0) }))
     }
 
-    /// Keeps nothing.
+    /// Keeps nothing, and limits nobody.
     #[must_use]
     pub fn off() -> Self {
-        Self { people: Cache::new(0), ages: None }
+        Self(Arc::new(Inner { people: Cache::new(0), ages: None, epoch: AtomicU64::new(0) }))
     }
 
     pub(super) fn ages(&self) -> Option<Ages> {
-        self.ages
+        self.0.ages
     }
 
     pub(super) fn person(&self, user_id: Uuid) -> Arc<Person> {
-        self.people.get_with(user_id, Arc::default)
+        let epoch = self.epoch();
+        if let Some(person) = self.0.people.get(&user_id).filter(|person| person.epoch == epoch) {
+            return person;
+        }
+        let new = || Arc::new(Person { epoch, ..Person::default() });
+        self.0.people.entry(user_id).or_insert_with_if(new, |old| old.epoch != epoch).into_value()
     }
 
     /// Somebody has left, or what they share has changed. What is read for them right now is not kept either.
     pub fn forget(&self, user_id: Uuid) {
-        self.people.invalidate(&user_id);
+        // Not `invalidate`, which could pass in the middle of `weigh` and be undone by it.
+        self.0.people.entry(user_id).and_compute_with(|current| if current.is_some() { Op::Remove } else { Op::Nop });
     }
 
     /// Changes may have been missed.
     pub fn forget_all(&self) {
-        self.people.invalidate_all();
+        self.0.epoch.fetch_add(1, Ordering::AcqRel);
+        self.0.people.invalidate_all();
     }
 
     /// Somebody wants newer data: from now on it is asked for again. What there is stays as the last good answer.
     pub fn outdate(&self, user_id: Uuid) {
-        if let Some(person) = self.people.get(&user_id) {
+        if let Some(person) = self.0.people.get(&user_id) {
             *person.newer_than() = Some(Instant::now());
         }
     }
 
     /// Weighs somebody anew after an answer was added, unless they were forgotten meanwhile.
     pub(super) fn weigh(&self, user_id: Uuid, person: &Arc<Person>) {
-        self.people.entry(user_id).and_compute_with(|current| match current {
+        self.0.people.entry(user_id).and_compute_with(|current| match current {
             Some(current) if Arc::ptr_eq(current.value(), person) => Op::Put(person.clone()),
             _ => Op::Nop,
         });
+    }
+
+    fn epoch(&self) -> u64 {
+        self.0.epoch.load(Ordering::Acquire)
     }
 }
 
@@ -118,7 +140,8 @@ pub(super) struct Person {
     pub(super) places: Semaphore,
     /// Answers from before this are old, whatever their age.
     newer_than: Mutex<Option<Instant>>,
-    bytes: AtomicU32,
+    bytes: AtomicI64,
+    epoch: u64,
 }
 
 impl Default for Person {
@@ -138,13 +161,14 @@ impl Default for Person {
             holdings: Answers::default(),
             places: Semaphore::new(READS_MAX),
             newer_than: Mutex::default(),
-            bytes: AtomicU32::new(0),
+            bytes: AtomicI64::new(0),
+            epoch: 0,
         }
     }
 }
 
 impl Person {
-    fn newer_than(&self) -> MutexGuard<'_, Option<Instant>> {
+    pub(super) fn newer_than(&self) -> MutexGuard<'_, Option<Instant>> {
         self.newer_than.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -154,15 +178,20 @@ impl Person {
     }
 
     pub(super) fn resize(&self, change: i64) {
-        let add = |bytes: u32| u32::try_from(i64::from(bytes) + change).ok();
-        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        self.bytes.fetch_add(change, Ordering::Relaxed);
+    }
+
+    fn weight(&self) -> u32 {
+        let bytes = self.bytes.load(Ordering::Relaxed).max(0).saturating_add(PERSON_BYTES);
+        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }
 
 /// The answers to one call, by what was asked for, and the calls under way.
 pub(super) struct Answers<Q, V> {
     kept: Mutex<HashMap<Q, Answer<V>>>,
-    pub(super) flights: Flights<Q, Result<Answer<V>, DataError>>,
+    /// By when newer data was wanted last, too.
+    pub(super) flights: Flights<(Q, Option<Instant>), Result<Answer<V>, DataError>>,
 }
 
 /// A good answer.
@@ -181,7 +210,7 @@ impl<V> Clone for Answer<V> {
 
 impl<V: Serialize> Answer<V> {
     pub(super) fn new(data: V, asked: Instant) -> Self {
-        let mut bytes = Bytes(0);
+        let mut bytes = Bytes(ANSWER_BYTES);
         // Nothing that is kept fails to serialize; if it did, its weight would be off.
         let _ = serde_json::to_writer(&mut bytes, &data);
         Self { data: Arc::new(data), asked, bytes: bytes.0 }
@@ -199,27 +228,36 @@ impl<Q: Clone + Eq + Hash, V> Answers<Q, V> {
         self.kept().get(query).cloned()
     }
 
-    /// Keeps an answer, and drops the oldest one if there are too many. Gives by how many bytes that changed the whole.
-    pub(super) fn keep(&self, query: Q, answer: Answer<V>) -> i64 {
+    /// Keeps an answer, and drops those older than `kept_for`, and the oldest one if there are too many. Gives by how many
+    /// bytes that changed the whole.
+    pub(super) fn keep(&self, query: Q, answer: Answer<V>, kept_for: Duration) -> i64 {
         let mut kept = self.kept();
-        let mut change = i64::from(answer.bytes);
-        change -= kept.insert(query, answer).map_or(0, |old| i64::from(old.bytes));
+        let before = weight(&kept);
+        kept.retain(|_, answer| answer.asked.elapsed() < kept_for);
+        kept.insert(query, answer);
         if kept.len() > QUERIES_MAX
             && let Some(oldest) = kept.iter().min_by_key(|(_, answer)| answer.asked).map(|(query, _)| query.clone())
         {
-            change -= kept.remove(&oldest).map_or(0, |old| i64::from(old.bytes));
+            kept.remove(&oldest);
         }
-        change
+        weight(&kept) - before
     }
 
     /// Gives by how many bytes that changed the whole.
-    pub(super) fn drop(&self, query: &Q) -> i64 {
-        -self.kept().remove(query).map_or(0, |old| i64::from(old.bytes))
+    pub(super) fn clear(&self) -> i64 {
+        let mut kept = self.kept();
+        let before = weight(&kept);
+        kept.clear();
+        -before
     }
 
     fn kept(&self) -> MutexGuard<'_, HashMap<Q, Answer<V>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn weight<Q, V>(kept: &HashMap<Q, Answer<V>>) -> i64 {
+    kept.values().map(|answer| i64::from(answer.bytes)).sum()
 }
 
 /// Counts what is written to it.

@@ -39,11 +39,16 @@ impl Reader<'_> {
         if let Some(known) = self.fresh(answers(&self.person), &query) {
             return Ok(known);
         }
-        if !self.may_be_shared(scope) {
-            return Err(DataError::NotShared);
-        }
-        let (app, user_id, access) = (self.app.clone(), self.user_id, self.access.clone());
+        self.may_be_shared(scope)?;
+        let (app, user_id, access, person) = (self.app.clone(), self.user_id, self.access.clone(), self.person.clone());
+        let limited = self.app.user_data.ages().is_some();
         let find = async move {
+            let _place = if limited {
+                let place = tokio::time::timeout(PLACE_WAIT, person.places.acquire()).await;
+                Some(place.map_err(|_| DataError::Unavailable)?)
+            } else {
+                None
+            };
             let token = async { Ok(app.vault.access_token(user_id).await?) };
             let access = access.get_or_init(|| token).await.clone()?;
             if !access.scope.iter().any(|granted| granted == scope) {
@@ -59,11 +64,17 @@ impl Reader<'_> {
         Box::pin(self.load(answers, query, find)).await
     }
 
-    /// False when the app does not ask for it, or when it is known from memory that the person does not share it.
-    fn may_be_shared(&self, scope: &str) -> bool {
-        let asked = self.app.config.matrica.scopes.iter().any(|asked| asked == scope);
-        let connection = self.fresh(&self.person.connection, &());
-        asked && connection.is_none_or(|connection| connection.data.scope.iter().any(|granted| granted == scope))
+    /// Refuses what the app does not ask for, and what is known from memory not to be shared.
+    fn may_be_shared(&self, scope: &str) -> Result<(), DataError> {
+        if !self.app.config.matrica.scopes.iter().any(|asked| asked == scope) {
+            return Err(DataError::NotAsked);
+        }
+        match self.fresh(&self.person.connection, &()) {
+            Some(connection) if !connection.data.scope.iter().any(|granted| granted == scope) => {
+                Err(DataError::NotShared)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What is in memory and fresh.
@@ -97,29 +108,29 @@ impl Reader<'_> {
             if let Some(answer) = answers(&person).get(&key).filter(|answer| person.is_fresh(answer.asked, fresh)) {
                 return Ok(answer);
             }
-            let place = tokio::time::timeout(PLACE_WAIT, person.places.acquire()).await;
-            let Ok(Ok(_place)) = place else { return Err(DataError::Unavailable) };
             let asked = Instant::now();
             let result = find.await.map(|data| Answer::new(data, asked));
             match &result {
-                Ok(answer) => person.resize(answers(&person).keep(key, answer.clone())),
+                Ok(answer) => person.resize(answers(&person).keep(key, answer.clone(), kept)),
                 // What is not shared any more is not shown any more.
-                Err(DataError::NotShared | DataError::Rejected) => person.resize(answers(&person).drop(&key)),
+                Err(DataError::NotShared) => person.resize(answers(&person).clear()),
                 Err(DataError::Reconnect) => cache.forget(user_id),
-                Err(DataError::Unavailable) => {}
+                Err(_) => {}
             }
             cache.weigh(user_id, &person);
             result
         };
-        let mut landing = answers(&self.person).flights.join(query.clone(), &self.app.tasks.tracker, flight);
+        // Whoever wants newer data does not join a flight that began before.
+        let flight_key = (query.clone(), *self.person.newer_than());
+        let mut landing = answers(&self.person).flights.join(flight_key, &self.app.tasks.tracker, flight);
         let landed = tokio::time::timeout(WAIT, landing.wait_for(Option::is_some)).await;
         // None when it takes too long, or when the task broke.
         let result = landed.ok().and_then(Result::ok).and_then(|result| result.clone());
         match result.unwrap_or(Err(DataError::Unavailable)) {
             Ok(answer) => Ok(loaded(answer, false)),
-            Err(DataError::Unavailable) => {
+            Err(error @ (DataError::Unavailable | DataError::Database)) => {
                 let last_good = answers(&self.person).get(&query).filter(|answer| answer.asked.elapsed() < kept);
-                last_good.map(|answer| loaded(answer, true)).ok_or(DataError::Unavailable)
+                last_good.map(|answer| loaded(answer, true)).ok_or(error)
             }
             Err(error) => Err(error),
         }

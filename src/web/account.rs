@@ -82,7 +82,8 @@ struct AccountLine {
 /// `GET /account`: every part is asked for at the same time, and shown or excused alone.
 pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Response, AppError> {
     let reader = Reader::new(&app, user.user_id);
-    let Summary { connection, profile, wallets, email, twitter, discord, telegram, roles } = reader.summary().await;
+    let Summary { connection, profile, wallets, email, twitter, discord, telegram, roles } =
+        Box::pin(reader.summary()).await;
     let asked = |scope: &str| app.config.matrica.scopes.iter().any(|asked| asked == scope);
     let email: Part<Option<AccountLine>> = Part::new(email, scopes::noun("email"), |email| {
         email.as_ref().map(|email| AccountLine { name: email.clone(), handle: None })
@@ -114,11 +115,11 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Respon
     let name = shown.and_then(|profile| profile.name.clone()).unwrap_or_else(|| user.display_name.clone());
     let picture = match shown {
         Some(profile) => profile.picture_url.clone(),
-        None => user.picture_url.clone(),
+        None => user.picture_url.clone().filter(|_| app.config.remote_images),
     };
     let granted = match &connection {
         Ok(connection) => &connection.data.scope[..],
-        Err(DataError::Unavailable) => return Err(AppError::Unavailable),
+        Err(DataError::Database) => return Err(AppError::Unavailable),
         Err(_) => &[],
     };
     let reconnect = connection.is_err() || profile.is_disconnected() || wallets.is_disconnected();

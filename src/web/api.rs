@@ -125,9 +125,9 @@ impl<T> Field<T> {
                 data: data(&loaded.data),
                 age_seconds: Some(loaded.age.as_secs()),
             },
-            Err(DataError::NotShared) => missing(Status::NotShared),
+            Err(DataError::NotAsked | DataError::NotShared) => missing(Status::NotShared),
             Err(DataError::Reconnect) => missing(Status::Reconnect),
-            Err(DataError::Unavailable | DataError::Rejected) => missing(Status::Unavailable),
+            Err(DataError::Unavailable | DataError::Database | DataError::Rejected) => missing(Status::Unavailable),
         }
     }
 }
@@ -146,7 +146,7 @@ pub async fn me(State(app): State<App>, user: CurrentUser) -> Response {
     Json(Me {
         user_id: user.user_id,
         name: user.display_name,
-        picture_url: user.picture_url,
+        picture_url: user.picture_url.filter(|_| app.config.remote_images),
         signed_in_at: user.signed_in_at,
         session_ends_at: user.session_ends_at,
         scopes: Field::new(connection, |connection| Some(connection.scope.clone())),

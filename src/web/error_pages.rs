@@ -249,6 +249,11 @@ fn words_for(cause: Cause) -> Words {
             "",
             Action::Connect,
         ),
+        Cause::NotAsked(scope) => {
+            let title = format!("This app does not ask for your {}", scopes::noun(scope));
+            let text = "So there is nothing that could be shown or checked here. That is for its operator to change.";
+            Words { title: title.into(), ..words("scope-required", "", text, "", Action::Home) }
+        }
         Cause::NotShared(scope) => {
             let title = format!("You did not share your {}", scopes::noun(scope));
             let text =

@@ -24,6 +24,8 @@ struct Home {
     origin: String,
     preview: &'static str,
     tabs: Vec<Tab>,
+    /// The example for holders can work: the app asks for NFTs.
+    holders: bool,
     signed_in: bool,
     return_to: &'static str,
     keep_grants: bool,
@@ -43,6 +45,7 @@ pub async fn home(
         origin: app.config.public_url.origin.clone(),
         preview: assets::preview_path(),
         tabs: if user.is_some() { tabs(&app, "/") } else { Vec::new() },
+        holders: app.config.matrica.scopes.iter().any(|scope| scope == "nfts"),
         signed_in: user.is_some(),
         return_to: AFTER_SIGN_IN,
         keep_grants: app.config.keep_grants,

@@ -103,19 +103,68 @@ async fn a_provider_that_does_not_know_the_filter_opens_no_door_and_closes_none(
     let app = TestApp::with(&[ALL_SCOPES]).await;
     app.provider.set(json!({ "filters": false, "largest_take": 30 })).await;
     app.signed_in("ada").await.get("/holders").await.assert_status(200);
-    // Without any Paper Otter, and with more NFTs than one page.
-    let page: Vec<Value> = (0..100).map(|number| json!({ "id": format!("mint-{number}") })).collect();
-    let headers = json!({ "pagination-count": "250" });
-    let fault = json!({ "status": 200, "body": json!(page).to_string(), "headers": headers });
+    // Somebody else's collections only.
+    let list = |count: &str| {
+        let nft = |number: u32| json!({ "id": format!("mint-{number}"), "collection": { "id": "other", "name": "x" } });
+        let page: Vec<Value> = (0..100).map(nft).collect();
+        json!({ "status": 200, "body": json!(page).to_string(), "headers": { "pagination-count": count } })
+    };
+    let mut browser = app.signed_in("newcomer").await;
+    let calls = app.provider.calls("nfts").await;
+    app.provider.fault("nfts", list("100")).await;
+    browser.get("/holders").await.assert_status(403);
+    assert_eq!(app.provider.calls("nfts").await - calls, 1);
+    // There should be more, but the same comes again: what the others are, nobody knows.
+    app.provider.fault("nfts", list("250")).await;
+    browser.get("/holders").await.assert_status(503);
+    assert_eq!(app.provider.calls("nfts").await - calls, 1 + 3);
+    // A list that does not end is no answer either.
+    app.provider.fault("nfts", list("999999")).await;
+    browser.get("/holders").await.assert_status(503);
+    assert!(app.provider.calls("nfts").await - calls <= 1 + 3 + 50);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_taken_for_a_no() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let mut browser = app.signed_in("newcomer").await;
+    let entry = json!([{ "id": "mint", "name": "fine" }, { "id": null, "collection": { "id": OTTERS } }]);
+    app.provider.fault("nfts", json!({ "status": 200, "body": entry.to_string() })).await;
+    browser.get("/holders").await.assert_status(503);
+    // The filter is ours, so its refusal is not the visitor's mistake.
+    app.provider.fault("nfts", json!({ "status": 400 })).await;
+    browser.get("/holders").await.assert_status(503).assert_contains("Matrica does not answer");
+    let url = with_bridge(&app).await;
+    let roles: Vec<Value> = (0..501).map(|number| json!({ "id": number, "guildId": "801234567890123456" })).collect();
+    app.provider.fault("roles", json!({ "status": 200, "body": json!(roles).to_string() })).await;
+    browser.get(&format!("{url}/bridge")).await.assert_status(503);
+}
+
+#[tokio::test]
+async fn looking_through_a_long_list_on_a_slow_provider_ends() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("newcomer").await;
+    let list: Vec<Value> = (0..100).map(|number| json!({ "id": format!("mint-{number}") })).collect();
+    let headers = json!({ "pagination-count": "4000" });
+    let fault = json!({ "status": 200, "body": json!(list).to_string(), "delay_ms": 400, "headers": headers });
     app.provider.fault("nfts", fault).await;
-    let before = app.provider.calls("nfts").await;
-    app.signed_in("newcomer").await.get("/holders").await.assert_status(403);
-    assert_eq!(app.provider.calls("nfts").await - before, 3, "the whole list is looked at");
-    // A list that does not end is no answer.
-    let fault = json!({ "status": 200, "body": json!(page).to_string(), "headers": { "pagination-count": "999999" } });
-    app.provider.fault("nfts", fault).await;
-    app.signed_in("empty").await.get("/holders").await.assert_status(503);
-    assert!(app.provider.calls("nfts").await - before <= 3 + 50);
+    let started = std::time::Instant::now();
+    browser.get("/holders").await.assert_status(503);
+    assert!(started.elapsed() < std::time::Duration::from_secs(12));
+    tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+    let calls = app.provider.calls("nfts").await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(app.provider.calls("nfts").await, calls, "it goes on behind the answer's back");
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_ask_for_nfts_says_so() {
+    let app = TestApp::with(&[("MATRICA_SCOPES", "profile wallets")]).await;
+    let mut browser = app.signed_in("ada").await;
+    let page = browser.get("/holders").await.assert_status(403).assert_contains("This app does not ask for your NFTs");
+    assert!(!page.body.contains("Sign in again"), "which would not help");
+    assert!(!browser.get("/").await.body.contains("/holders"));
+    browser.get("/account/nfts").await.assert_status(200).assert_contains("This app does not ask for your NFTs");
 }
 
 #[tokio::test]

@@ -211,7 +211,13 @@ async fn a_cached_answer_of_the_api_costs_the_database_nothing() {
     let first = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
     let wire = Wire::to(&first.database.url).await;
     let app = first.replica_with(&[("DATABASE_URL", &wire.url)]).await;
+    // Whoever begins to listen forgets everything once.
+    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+    while first.count(listeners).await < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let mut browser = first.signed_in("ada").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let paths =
         ["/api/wallets", "/api/nfts", "/api/me", "/account", "/holders"].map(|path| format!("{}{path}", app.url));
     for path in &paths {
@@ -235,4 +241,94 @@ async fn asking_anew_leads_nowhere_else_and_takes_somebody_who_is_signed_in() {
     browser.post("/account/refresh", &[]).await.assert_redirect("/account");
     browser.post("/account/refresh", &[("return_to", "//evil.test")]).await.assert_redirect("/");
     assert!(app.browser().post("/account/refresh", &[]).await.location().starts_with("/login"));
+}
+
+#[test]
+fn what_is_forgotten_while_it_is_weighed_stays_forgotten() {
+    // Both through the public door: a flight that lands weighs the person anew.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+        let user_id = {
+            app.signed_in("ada").await;
+            sqlx::query_scalar("select id from users").fetch_one(&app.database.pool).await.unwrap()
+        };
+        for _ in 0..150 {
+            let (data, asked) = (app.app.clone(), app.provider.calls("wallets").await);
+            let reading = tokio::spawn(async move {
+                matrica_starter::user_data::Reader::new(&data, user_id).wallets().await.unwrap();
+            });
+            let cache = app.app.user_data.clone();
+            let forgetting = tokio::spawn(async move {
+                for _ in 0..2_000 {
+                    cache.forget(user_id);
+                    tokio::task::yield_now().await;
+                }
+            });
+            reading.await.unwrap();
+            forgetting.await.unwrap();
+            matrica_starter::user_data::Reader::new(&app.app, user_id).wallets().await.unwrap();
+            assert_eq!(app.provider.calls("wallets").await, asked + 2, "an answer came back after it was forgotten");
+            app.app.user_data.forget_all();
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_wants_newer_data_does_not_get_an_older_answer_that_is_on_its_way() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("ada").await;
+    app.provider.fault("wallets", json!({ "delay_ms": 500, "status": 200, "body": "[]", "times": 1 })).await;
+    let mut tab = browser.clone();
+    let older = tokio::spawn(async move { tab.get("/account/wallets").await });
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    refresh(&mut browser).await;
+    browser.get("/account/wallets").await.assert_contains("5 wallets");
+    older.await.unwrap().assert_contains("No wallets yet");
+    // Nor is the newer one replaced by the older one, which came later.
+    browser.get("/account/wallets").await.assert_contains("5 wallets");
+}
+
+#[tokio::test]
+async fn what_somebody_asks_for_keeps_nobody_from_signing_in() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let mut eve = app.signed_in("collector").await;
+    app.provider.fault("nfts", json!({ "status": 500 })).await;
+    for skip in 0..12 {
+        eve.get(&format!("/api/nfts?skip={skip}")).await.assert_status(503);
+    }
+    let mut ada = app.signed_in("ada").await;
+    ada.get("/account").await.assert_contains("5 wallets");
+    // Nor does what Matrica cannot answer about somebody's account.
+    for endpoint in ["wallets", "email", "twitter", "discord", "telegram", "roles"] {
+        app.provider.fault(endpoint, json!({ "status": 404 })).await;
+    }
+    for _ in 0..3 {
+        eve.get("/account").await.assert_status(200);
+    }
+    app.signed_in("newcomer").await;
+}
+
+#[tokio::test]
+async fn a_refusal_where_nothing_was_asked_for_is_an_outage_and_the_last_good_answer_stays() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("ada").await;
+    browser.get("/account/wallets").await.assert_contains("5 wallets");
+    app.provider.fault("wallets", json!({ "status": 400 })).await;
+    refresh(&mut browser).await;
+    let page = browser.get("/account/wallets").await.assert_contains("5 wallets");
+    page.assert_contains("Matrica does not answer right now");
+}
+
+#[tokio::test]
+async fn without_the_database_nobody_blames_matrica() {
+    let first = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first.replica_with(&[("DATABASE_URL", &wire.url)]).await;
+    let mut browser = first.signed_in("ada").await;
+    browser.get(&format!("{}/", app.url)).await.assert_contains("Ada Lindqvist");
+    wire.cut();
+    let problem = browser.get(&format!("{}/api/wallets", app.url)).await.assert_status(503);
+    assert!(problem.body.contains("urn:matrica-starter:problem:unavailable"), "{}", problem.body);
+    wire.mend();
 }

@@ -34,7 +34,7 @@ impl Amount {
         }
         let cut = fraction[..FRACTION_MAX].trim_end_matches('0');
         let short = if whole.is_empty() && cut.is_empty() {
-            format!("< {sign}0.{:0>FRACTION_MAX$}", 1)
+            format!("{} {sign}0.{:0>FRACTION_MAX$}", if sign.is_empty() { "<" } else { ">" }, 1)
         } else {
             format!("{sign}{}{}…", grouped(whole), point(&fraction[..FRACTION_MAX]))
         };
@@ -77,6 +77,7 @@ mod tests {
             ("41.207315884", "41.2073…", None, Some("41.207315884")),
             ("-1234.00009", "\u{2212}1,234.0000…", None, Some("\u{2212}1,234.00009")),
             ("0.000000000000000001", "< 0.0001", None, Some("0.000000000000000001")),
+            ("-0.00000001", "> \u{2212}0.0001", None, Some("\u{2212}0.00000001")),
             ("1000000000000", "1", Some(12), Some("1,000,000,000,000")),
             ("98765432109876543210.123456789", "9.876", Some(19), Some("98,765,432,109,876,543,210.123456789")),
         ] {

@@ -11,7 +11,7 @@ use crate::{
 pub(super) const PAGE_SIZE: u32 = 20;
 /// Highest number of a page that can be asked for.
 const PAGE_MAX: u64 = 1_000_000;
-/// Longest value of a filter, in bytes.
+/// Longest value of a filter, in characters.
 const FILTER_MAX: usize = 200;
 
 /// Which page of a list; the first is 1.
@@ -50,7 +50,7 @@ pub(super) fn parameter(query: Option<&str>, name: &'static str) -> Result<Optio
 /// A filter's value; an empty one is none.
 pub(in crate::web) fn filter(name: &'static str, value: Option<String>) -> Result<Option<String>, AppError> {
     let value = value.filter(|value| !value.is_empty());
-    let usable = |value: &String| value.len() <= FILTER_MAX && is_plain(value);
+    let usable = |value: &String| value.chars().count() <= FILTER_MAX && is_plain(value);
     match value {
         Some(value) if !usable(&value) => Err(AppError::InvalidParameter(name)),
         value => Ok(value),

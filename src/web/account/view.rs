@@ -67,6 +67,11 @@ impl Missing {
             DataError::Reconnect => {
                 (format!("Sign in again to see your {noun}"), "This app is not connected to Matrica any more.", true)
             }
+            DataError::NotAsked => (
+                format!("This app does not ask for your {noun}"),
+                "So there is nothing that could be shown here.",
+                false,
+            ),
             DataError::NotShared => (
                 format!("You did not share your {noun}"),
                 "That is fine. Sign in again and allow it if you change your mind.",
@@ -75,7 +80,7 @@ impl Missing {
             DataError::Rejected => {
                 ("Matrica does not know this filter".to_owned(), "Take the filter away to see everything again.", false)
             }
-            DataError::Unavailable => (
+            DataError::Unavailable | DataError::Database => (
                 format!("Your {noun} cannot be shown right now"),
                 "The answer did not come. Nothing is lost; load the page again in a moment.",
                 false,
