@@ -1,6 +1,6 @@
 //! `App`: the long-lived parts that handlers share.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -18,9 +18,12 @@ use crate::{
     vault::Vault,
 };
 
-/// Everything a request may need. Cheap to clone; a handler takes the part it uses.
-#[derive(Clone, FromRef)]
-pub struct App {
+/// Everything a request may need, behind one pointer: every layer clones it for every request.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts, each of which can also be cloned alone.
+pub struct Parts {
     pub config: Arc<Config>,
     pub db: Db,
     pub provider: Provider,
@@ -40,7 +43,39 @@ pub struct Tasks {
     pub shutdown: CancellationToken,
 }
 
-impl App {
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl FromRef<App> for Db {
+    fn from_ref(app: &App) -> Self {
+        app.db.clone()
+    }
+}
+
+impl FromRef<App> for SessionCache {
+    fn from_ref(app: &App) -> Self {
+        app.sessions.clone()
+    }
+}
+
+impl FromRef<App> for Tasks {
+    fn from_ref(app: &App) -> Self {
+        app.tasks.clone()
+    }
+}
+
+impl Parts {
     /// Puts the parts together without talking to anything. Fails only without any certificate authority.
     pub fn new(config: Config) -> Result<Self, reqwest::Error> {
         let config = Arc::new(config);
@@ -72,10 +107,17 @@ impl App {
             db,
         })
     }
+}
+
+impl App {
+    /// Puts the parts together without talking to anything. Fails only without any certificate authority.
+    pub fn new(config: Config) -> Result<Self, reqwest::Error> {
+        Parts::new(config).map(Self::from)
+    }
 
     /// Starts the work that no request asks for. It ends by itself when the process is to stop.
     pub fn start_workers(&self) {
-        let Self { tasks: Tasks { tracker, shutdown }, config, db, sessions, user_data, .. } = self;
+        let Parts { tasks: Tasks { tracker, shutdown }, config, db, sessions, user_data, .. } = &**self;
         tracker.spawn(self.vault.clone().revoke_queued());
         let caches = Caches { sessions: sessions.clone(), user_data: user_data.clone() };
         tracker.spawn(listener::run(config.database.clone(), caches, shutdown.clone()));

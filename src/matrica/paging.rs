@@ -112,16 +112,15 @@ impl<T> Page<T> {
         self.complete &= more.complete;
         self.items.extend(more.items);
     }
+}
 
+impl<'a, T> Page<&'a T> {
     /// A part of what is there already.
     #[must_use]
-    pub fn of(all: &[T], skip: u64, take: u32) -> Self
-    where
-        T: Clone,
-    {
+    pub fn of(all: &'a [T], skip: u64, take: u32) -> Self {
         let start = usize::try_from(skip).unwrap_or(usize::MAX).min(all.len());
         let take = usize::try_from(take).unwrap_or_default();
-        let items = all[start..all.len().min(start + take)].to_vec();
+        let items: Vec<&T> = all[start..all.len().min(start + take)].iter().collect();
         Self { received: items.len() as u64, items, skip, total: Some(all.len() as u64), complete: true }
     }
 }

@@ -97,11 +97,12 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Respon
     let accounts: Vec<_> =
         accounts.into_iter().filter(|(scope, ..)| asked(scope)).map(|(_, label, part)| (label, part)).collect();
     let wallets = Part::new(wallets, "wallets", |wallets| {
-        let mut lines = wallets::lines(&wallets.wallets);
-        let more = lines.len() > WALLETS_SHOWN;
-        let count = wallets::count(wallets);
-        lines.truncate(WALLETS_SHOWN);
-        ShownWallets { lines, count, more }
+        let shown = wallets::primary_first(&wallets.wallets).into_iter().take(WALLETS_SHOWN);
+        ShownWallets {
+            lines: wallets::lines(shown),
+            count: wallets::count(wallets),
+            more: wallets.wallets.len() > WALLETS_SHOWN,
+        }
     });
     let roles = Part::new(roles, "roles", |roles| {
         let name = |role: &crate::matrica::Role| role.name.clone().unwrap_or_else(|| role.id.clone());

@@ -3,7 +3,7 @@
 mod description;
 mod query;
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -178,8 +178,7 @@ pub async fn wallets(
     let paging = parameters.paging()?;
     let loaded = Reader::new(&app, user.user_id).wallets().await;
     let Loaded { data, age, stale } = loaded.map_err(|error| AppError::no_data(error, "wallets"))?;
-    let page = Arc::new(Page::of(&data.wallets, paging.skip, paging.take));
-    Ok(list(&Loaded { data: page, age, stale }))
+    Ok(list(&Page::of(&data.wallets, paging.skip, paging.take), age, stale))
 }
 
 /// NFTs in the linked wallets
@@ -195,7 +194,8 @@ pub async fn nfts(
     Parameters(parameters): Parameters<NftsParameters>,
 ) -> Result<Response, AppError> {
     let loaded = Reader::new(&app, user.user_id).nfts(parameters.query()?).await;
-    Ok(list(&loaded.map_err(|error| AppError::no_data(error, "nfts"))?))
+    let Loaded { data, age, stale } = loaded.map_err(|error| AppError::no_data(error, "nfts"))?;
+    Ok(list(&data, age, stale))
 }
 
 /// Token balances in the linked wallets
@@ -212,7 +212,8 @@ pub async fn tokens(
     Parameters(parameters): Parameters<TokensParameters>,
 ) -> Result<Response, AppError> {
     let loaded = Reader::new(&app, user.user_id).tokens(parameters.query()?).await;
-    Ok(list(&loaded.map_err(|error| AppError::no_data(error, TOKENS_SCOPE))?))
+    let Loaded { data, age, stale } = loaded.map_err(|error| AppError::no_data(error, TOKENS_SCOPE))?;
+    Ok(list(&data, age, stale))
 }
 
 /// Domain names in the linked wallets
@@ -228,17 +229,18 @@ pub async fn domains(
     Parameters(parameters): Parameters<DomainsParameters>,
 ) -> Result<Response, AppError> {
     let loaded = Reader::new(&app, user.user_id).domains(parameters.query()?).await;
-    Ok(list(&loaded.map_err(|error| AppError::no_data(error, "domains"))?))
+    let Loaded { data, age, stale } = loaded.map_err(|error| AppError::no_data(error, "domains"))?;
+    Ok(list(&data, age, stale))
 }
 
-fn list<T: Serialize>(Loaded { data: page, age, stale }: &Loaded<Page<T>>) -> Response {
+fn list<T: Serialize>(page: &Page<T>, age: Duration, stale: bool) -> Response {
     let list = List {
         items: &page.items,
         skip: page.skip,
         total: page.total,
         next: page.next(),
         age_seconds: age.as_secs(),
-        stale: *stale,
+        stale,
     };
     Json(list).into_response()
 }

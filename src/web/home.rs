@@ -26,7 +26,6 @@ struct Home {
     tabs: Vec<Tab>,
     /// The example for holders can work: the app asks for NFTs.
     holders: bool,
-    signed_in: bool,
     return_to: &'static str,
     keep_grants: bool,
     /// Somebody has just deleted their account.
@@ -46,10 +45,9 @@ pub async fn home(
         preview: assets::preview_path(),
         tabs: if user.is_some() { tabs(&app, "/") } else { Vec::new() },
         holders: app.config.matrica.scopes.iter().any(|scope| scope == "nfts"),
-        signed_in: user.is_some(),
         return_to: AFTER_SIGN_IN,
         keep_grants: app.config.keep_grants,
         deleted: user.is_none() && query.as_deref() == Some("deleted=yes"),
     };
-    if home.signed_in { page(&home) } else { sign_in_page(&home) }
+    if user.is_some() { page(&home) } else { sign_in_page(&home) }
 }

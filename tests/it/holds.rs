@@ -33,8 +33,8 @@ async fn with_bridge(app: &TestApp) -> String {
     routes.push(Route::new("/api/bridge", Access::SignedIn, axum::routing::get(bridge)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = assemble(app.app.clone(), routes);
-    tokio::spawn(server::serve(listener, router, app.app.tasks.clone(), CancellationToken::new().cancelled_owned()));
+    let service = assemble(app.app.clone(), routes);
+    tokio::spawn(server::serve(listener, service, app.app.tasks.clone(), CancellationToken::new().cancelled_owned()));
     url
 }
 

@@ -89,13 +89,13 @@ impl Pager {
             None => format!("{} to {}", thousands(page.skip + 1), thousands(end)),
         };
         // From behind the end, back to where something is.
-        let lost = page.received == 0 && last.is_none();
+        let behind_the_end = page.received == 0 && last.is_none();
         let before = last.map_or(number - 1, |last| last.min(number - 1));
         Self {
             summary,
             later: number > 1,
-            first: (number > 2 || lost && number > 1).then(|| link(1)),
-            previous: (number > 1 && !lost).then(|| link(before)),
+            first: (number > 2 || behind_the_end && number > 1).then(|| link(1)),
+            previous: (number > 1 && !behind_the_end).then(|| link(before)),
             next: next.then(|| link(number + 1)),
             last: last.filter(|last| next && *last > number + 1).map(link),
         }

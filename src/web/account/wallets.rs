@@ -57,11 +57,12 @@ pub async fn wallets(
     let loaded = Reader::new(&app, user.user_id).wallets().await;
     let wallets = Part::new(loaded, "wallets", |wallets| {
         let paging = number.paging();
-        let page = Page::of(&primary_first(&wallets.wallets), paging.skip, paging.take);
+        let sorted = primary_first(&wallets.wallets);
+        let page = Page::of(&sorted, paging.skip, paging.take);
         Shown {
             count: count(wallets),
             cut: wallets.cut,
-            lines: lines(&page.items),
+            lines: lines(page.items.iter().map(|wallet| **wallet)),
             pager: Pager::new(PATH, &[], number, &page),
         }
     });
@@ -79,19 +80,19 @@ pub(super) fn count(wallets: &Wallets) -> String {
     }
 }
 
-/// As lines, primary wallets first.
-pub(super) fn lines(wallets: &[Wallet]) -> Vec<WalletLine> {
-    let line = |wallet: Wallet| WalletLine {
+/// As lines, in this order.
+pub(super) fn lines<'a>(wallets: impl IntoIterator<Item = &'a Wallet>) -> Vec<WalletLine> {
+    let line = |wallet: &Wallet| WalletLine {
         network: Network::new(&wallet.network),
         address: Address::new(&wallet.address),
-        primary_on: wallet.primary_on,
+        primary_on: wallet.primary_on.clone(),
     };
-    primary_first(wallets).into_iter().map(line).collect()
+    wallets.into_iter().map(line).collect()
 }
 
 /// Primary wallets first; otherwise in the provider's order.
-fn primary_first(wallets: &[Wallet]) -> Vec<Wallet> {
-    let mut wallets = wallets.to_vec();
+pub(super) fn primary_first(wallets: &[Wallet]) -> Vec<&Wallet> {
+    let mut wallets: Vec<&Wallet> = wallets.iter().collect();
     wallets.sort_by_key(|wallet| wallet.primary_on.is_empty());
     wallets
 }

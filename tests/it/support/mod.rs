@@ -14,7 +14,7 @@ pub mod wire;
 use std::{collections::BTreeMap, sync::Arc};
 
 use matrica_starter::{
-    app::App,
+    app::{App, Parts},
     config::{Config, Source},
     router::router,
     seal::Keyring,
@@ -63,7 +63,7 @@ impl TestApp {
     }
 
     /// With settings, and with parts that differ from those that follow from them.
-    pub async fn with_changes(overrides: &[(&str, &str)], change: impl FnOnce(&mut App)) -> Self {
+    pub async fn with_changes(overrides: &[(&str, &str)], change: impl FnOnce(&mut Parts)) -> Self {
         logs::capture();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -93,10 +93,11 @@ impl TestApp {
         provider: Provider,
         database: Arc<TestDatabase>,
         settings: BTreeMap<String, String>,
-        change: impl FnOnce(&mut App),
+        change: impl FnOnce(&mut Parts),
     ) -> Self {
-        let mut app = App::new(Config::from_source(Source::new(&settings)).unwrap()).unwrap();
-        change(&mut app);
+        let mut parts = Parts::new(Config::from_source(Source::new(&settings)).unwrap()).unwrap();
+        change(&mut parts);
+        let app = App::from(parts);
         app.start_workers();
         let stop = CancellationToken::new();
         let serving = server::serve(listener, router(app.clone()), app.tasks.clone(), stop.clone().cancelled_owned());
