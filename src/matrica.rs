@@ -47,6 +47,9 @@ const IDLE_CONNECTIONS: usize = 8;
 const READS_MAX: usize = 128;
 /// Most requests for one page: a provider may give fewer items at once than it is asked for.
 const PAGE_REQUESTS_MAX: usize = 20;
+/// Bounds of a `Retry-After` that is heeded.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// Longest one read may take.
 const READ_BUDGET: Duration = Duration::from_secs(5);
 
@@ -87,6 +90,18 @@ pub enum ApiError {
     /// A list went on after all the pages that are read.
     #[error("the list does not end")]
     Endless,
+}
+
+/// A read that gave nothing, and the provider's wish.
+struct Failure {
+    error: ApiError,
+    retry_after: Option<Duration>,
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self { error, retry_after: None }
+    }
 }
 
 impl ApiError {
@@ -228,8 +243,12 @@ impl UserApi {
     ) -> Result<(Value, HeaderMap), ApiError> {
         let pass = breaker.enter().await.map_err(|_| ApiError::Unavailable)?;
         let result = self.request(base, resource, query, token, deadline).await;
-        pass.report(result.as_ref().err().is_none_or(|error| error.is_healthy()));
-        result
+        match &result {
+            Ok(_) => pass.report(true),
+            Err(Failure { retry_after: Some(wish), .. }) => pass.pause((*wish).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)),
+            Err(Failure { error, .. }) => pass.report(error.is_healthy()),
+        }
+        result.map_err(|failure| failure.error)
     }
 
     /// 204 and an empty body read as null, which is how an unlinked account may be answered.
@@ -240,7 +259,7 @@ impl UserApi {
         query: &[(&'static str, String)],
         token: &Token,
         deadline: Instant,
-    ) -> Result<(Value, HeaderMap), ApiError> {
+    ) -> Result<(Value, HeaderMap), Failure> {
         let mut url = base.clone();
         url.set_path(&format!("{}/{resource}", base.path().trim_end_matches('/')));
         if !query.is_empty() {
@@ -259,11 +278,12 @@ impl UserApi {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         match status {
             200 | 204 => {}
-            400 | 422 => return Err(ApiError::Rejected),
-            401 => return Err(ApiError::Unauthorized),
-            403 => return Err(ApiError::Forbidden),
-            429 | 500..600 => return Err(ApiError::Unavailable),
-            _ => return Err(ApiError::Unreadable(status)),
+            400 | 422 => return Err(ApiError::Rejected.into()),
+            401 => return Err(ApiError::Unauthorized.into()),
+            403 => return Err(ApiError::Forbidden.into()),
+            429 => return Err(Failure { error: ApiError::Unavailable, retry_after: http::retry_after(&response) }),
+            500..600 => return Err(ApiError::Unavailable.into()),
+            _ => return Err(ApiError::Unreadable(status).into()),
         }
         let body = http::read_capped(response, ANSWER_MAX).await.map_err(|error| match error {
             http::ReadError::TooLong => ApiError::Unreadable(status),

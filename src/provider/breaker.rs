@@ -105,6 +105,17 @@ impl Pass {
     }
 }
 
+impl Pass {
+    /// The other side asks to be left alone for so long.
+    pub fn pause(mut self, pause: Duration) {
+        self.reported = true;
+        let group = self.breaker.group;
+        tracing::warn!(event = "breaker_paused", group, ?pause, "the provider asks to be left alone for a while");
+        let mut state = self.breaker.state();
+        (state.trying, state.open_until) = (false, Some(Instant::now() + pause));
+    }
+}
+
 impl Drop for Pass {
     /// A call that was cut short says nothing about the other side.
     fn drop(&mut self) {

@@ -299,3 +299,24 @@ async fn a_provider_that_knows_no_paging_at_all_is_read_once() {
     let page = app.app.user_api.nfts(&token, &nfts(Paging::first(20))).await.unwrap();
     assert_eq!((page.items.len(), page.total, page.next()), (2, Some(2), None));
 }
+
+#[tokio::test]
+async fn a_provider_that_asks_to_wait_is_left_alone_for_so_long() {
+    let (app, token) = with_token("ada").await;
+    let api = &app.app.user_api;
+    app.provider.fault("roles", json!({ "status": 429, "headers": { "retry-after": "2" }, "times": 1 })).await;
+    let before = app.provider.calls("roles").await;
+    for _ in 0..5 {
+        assert_eq!(api.roles(&token).await.unwrap_err(), ApiError::Unavailable);
+    }
+    assert_eq!(app.provider.calls("roles").await - before, 1);
+    // Nobody is kept from signing in by that.
+    app.signed_in("collector").await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(api.roles(&token).await.unwrap().len(), 2);
+    // A wish without measure is cut down.
+    app.provider.fault("email", json!({ "status": 429, "headers": { "retry-after": "0" }, "times": 1 })).await;
+    assert!(api.email(&token).await.is_err() && api.email(&token).await.is_err());
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert!(api.email(&token).await.is_ok());
+}

@@ -25,6 +25,8 @@ use crate::{
 const PATH: &str = "/account/nfts";
 /// Networks that can be chosen although no NFT on the page is on them.
 const NETWORKS: [&str; 4] = ["SOL", "ETH", "BTC", "MATIC"];
+/// Colours that the style sheet has for placeholders.
+const TONES: usize = 5;
 /// What an NFT without a name is called.
 const NAMELESS: &str = "Without a name";
 /// What Matrica says of every NFT that simply is in a wallet.
@@ -52,6 +54,8 @@ struct Shown {
 struct Card {
     name: String,
     initial: String,
+    /// The colour of the placeholder, the same for a whole collection.
+    tone: usize,
     image: Option<String>,
     collection: Option<CollectionLink>,
     network: Option<Network>,
@@ -107,8 +111,10 @@ fn card(nft: &Nft) -> Card {
         name: collection.name.clone().unwrap_or_else(|| Address::new(&collection.id).short),
         href: address(PATH, &[("collection", Some(&collection.id))], 1),
     });
+    let of = nft.collection.as_ref().map_or(&nft.id, |collection| &collection.id);
     Card {
         initial: initial(&name),
+        tone: of.bytes().map(usize::from).sum::<usize>() % TONES,
         name,
         image: nft.image_url.clone(),
         collection,
