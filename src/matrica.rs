@@ -5,6 +5,7 @@
 
 mod accounts;
 mod domains;
+mod error;
 mod identity;
 mod nfts;
 pub mod paging;
@@ -23,10 +24,12 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
+use self::error::Failure;
 pub use self::text::is_plain;
 pub use self::{
     accounts::{ROLES_MAX, Role, SocialAccount},
     domains::{Domain, DomainQuery},
+    error::ApiError,
     identity::{Identity, Subject, SubjectSource},
     nfts::{Collection, Nft, NftQuery},
     paging::{Page, Paging},
@@ -64,54 +67,6 @@ pub struct UserApi {
     identifying: Breaker,
     reading: Breaker,
     listing: Breaker,
-}
-
-/// Why a read gave nothing. Holds no foreign text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ApiError {
-    /// 401: the access token is not, or no longer, accepted.
-    #[error("the access token was refused")]
-    Unauthorized,
-    /// 403: the scope was not granted.
-    #[error("the scope was not granted")]
-    Forbidden,
-    /// 400 or 422: the provider does not take a filter, a field to sort by, or their values.
-    #[error("the query was rejected")]
-    Rejected,
-    /// No connection, no answer in time, 429 or 5xx.
-    #[error("the user API is unavailable")]
-    Unavailable,
-    /// An answer that is neither.
-    #[error("the user API answered with status {0}, or unreadably")]
-    Unreadable(u16),
-    /// Answers everywhere, but no id in any of them.
-    #[error("the profile has no user id")]
-    NoUserId,
-    /// A list went on after all the pages that are read.
-    #[error("the list does not end")]
-    Endless,
-}
-
-/// A read that gave nothing, and the provider's wish.
-struct Failure {
-    error: ApiError,
-    retry_after: Option<Duration>,
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self { error, retry_after: None }
-    }
-}
-
-impl ApiError {
-    /// Readable JSON of another shape.
-    const SHAPE: Self = Self::Unreadable(200);
-
-    /// Whether the provider did its part: refusing one token or one query is no failure of its own.
-    fn is_healthy(self) -> bool {
-        !matches!(self, Self::Unavailable | Self::Unreadable(_))
-    }
 }
 
 impl UserApi {
