@@ -67,6 +67,14 @@ pub struct Matrica {
     pub user_api_v1: Option<Url>,
 }
 
+impl Matrica {
+    /// Whether the app asks for this scope.
+    #[must_use]
+    pub fn asks_for(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|asked| asked == scope)
+    }
+}
+
 /// How long a session may live.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionLifetime {

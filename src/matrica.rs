@@ -135,7 +135,8 @@ impl UserApi {
         accounts::roles(&self.read("roles", token).await?)
     }
 
-    /// `/nfts` (scope `nfts`): one page, mostly with one request. [`ApiError::Rejected`] for a filter that the provider does not take.
+    /// `/nfts` (scope `nfts`): one page, mostly with one request. [`ApiError::Rejected`] for a filter that the provider does
+    /// not take.
     pub async fn nfts(&self, token: &Token, query: &NftQuery) -> Result<Page<Nft>, ApiError> {
         let item = |entry: &Value| nfts::read(entry, self.pictures);
         self.page("nfts", token, &query.paging, query.filters(), item).await
@@ -183,8 +184,7 @@ impl UserApi {
 
     async fn read(&self, resource: &str, token: &Token) -> Result<Value, ApiError> {
         let answer = self.get(&self.reading, &self.base, resource, &[], token, Instant::now() + READ_BUDGET).await;
-        // There is nothing in this query that could be refused.
-        Ok(answer.map_err(|error| if error == ApiError::Rejected { ApiError::Unreadable(400) } else { error })?.0)
+        Ok(answer.map_err(ApiError::unprovoked)?.0)
     }
 
     async fn get(

@@ -211,8 +211,7 @@ async fn find_nft_of(api: &UserApi, token: &Token, collection_id: &str) -> Resul
     pin_mut!(pages);
     let (mut seen, mut complete) = (HashSet::new(), true);
     while let Some(page) = pages.next().await {
-        // Without a filter of the visitor's, a refusal is the provider's.
-        let page = page.map_err(|error| if error == ApiError::Rejected { ApiError::Unreadable(400) } else { error })?;
+        let page = page.map_err(ApiError::unprovoked)?;
         if page.items.iter().any(|nft| nft.is_of(collection_id)) {
             return Ok(true);
         }

@@ -44,6 +44,11 @@ impl ApiError {
     /// Readable JSON of another shape.
     pub(super) const SHAPE: Self = Self::Unreadable(200);
 
+    /// Of a call in which the visitor chose nothing: a refusal is then the provider's failure.
+    pub(crate) fn unprovoked(self) -> Self {
+        if self == Self::Rejected { Self::Unreadable(400) } else { self }
+    }
+
     /// Whether the provider did its part: refusing one token or one query is no failure of its own.
     pub(super) fn is_healthy(self) -> bool {
         !matches!(self, Self::Unavailable | Self::Unreadable(_))

@@ -1,4 +1,4 @@
-//! What people were shown lately, in memory: seconds old at most, by person, bounded in bytes, gone when they leave.
+//! What people were shown lately, in memory: by person, with its age, bounded in bytes, gone when they leave.
 
 use std::{
     collections::HashMap,

@@ -18,7 +18,6 @@ use crate::{
 
 /// Longest wait for data. Whatever is under way goes on without the one who waits, within its own bounds.
 const WAIT: Duration = Duration::from_secs(12);
-
 /// Longest wait for one of the person's places among the calls under way.
 const PLACE_WAIT: Duration = Duration::from_secs(5);
 
@@ -66,7 +65,7 @@ impl Reader<'_> {
 
     /// Refuses what the app does not ask for, and what is known from memory not to be shared.
     fn may_be_shared(&self, scope: &str) -> Result<(), DataError> {
-        if !self.app.config.matrica.scopes.iter().any(|asked| asked == scope) {
+        if !self.app.config.matrica.asks_for(scope) {
             return Err(DataError::NotAsked);
         }
         match self.fresh(&self.person.connection, &()) {

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     app::App,
     error::AppError,
-    matrica::{Profile, SocialAccount},
+    matrica::{Profile, Role, SocialAccount},
     return_to::ReturnTo,
     session::CurrentUser,
     user_data::{DataError, Loaded, Reader, Summary},
@@ -84,7 +84,7 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Respon
     let reader = Reader::new(&app, user.user_id);
     let Summary { connection, profile, wallets, email, twitter, discord, telegram, roles } =
         Box::pin(reader.summary()).await;
-    let asked = |scope: &str| app.config.matrica.scopes.iter().any(|asked| asked == scope);
+    let asked = |scope: &str| app.config.matrica.asks_for(scope);
     let email: Part<Option<AccountLine>> = Part::new(email, scopes::noun("email"), |email| {
         email.as_ref().map(|email| AccountLine { name: email.clone(), handle: None })
     });
@@ -105,7 +105,7 @@ pub async fn account(State(app): State<App>, user: CurrentUser) -> Result<Respon
         }
     });
     let roles = Part::new(roles, "roles", |roles| {
-        let name = |role: &crate::matrica::Role| role.name.clone().unwrap_or_else(|| role.id.clone());
+        let name = |role: &Role| role.name.clone().unwrap_or_else(|| role.id.clone());
         let names = roles.iter().take(ROLES_SHOWN).map(name).collect();
         ShownRoles { names, more: roles.len().saturating_sub(ROLES_SHOWN) }
     });

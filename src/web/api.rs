@@ -49,6 +49,7 @@ const PART: &str = "A part of the list";
 /// A part of a list.
 #[derive(Serialize, ToSchema)]
 struct List<'a, T> {
+    /// May be fewer than `take`: what cannot be read is left out. The list goes on until `next` is null.
     items: &'a [T],
     /// Where this part begins.
     skip: u64,
@@ -165,7 +166,8 @@ pub async fn me(State(app): State<App>, user: CurrentUser) -> Response {
 
 /// Linked wallets
 ///
-/// In Matrica's order, at most the first 1,000. The first one is *not* the primary one: `primary_on` says which is.
+/// In Matrica's order, at most the first 1,000, and `total` counts no more than these. The first one is *not* the primary
+/// one: `primary_on` says which is.
 #[utoipa::path(get, path = "/api/wallets", params(ListParameters), responses(
     (status = 200, body = List<'static, Wallet>, description = PART),
     ListFailures,

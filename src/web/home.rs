@@ -44,7 +44,7 @@ pub async fn home(
         origin: app.config.public_url.origin.clone(),
         preview: assets::preview_path(),
         tabs: if user.is_some() { tabs(&app, "/") } else { Vec::new() },
-        holders: app.config.matrica.scopes.iter().any(|scope| scope == "nfts"),
+        holders: app.config.matrica.asks_for("nfts"),
         return_to: AFTER_SIGN_IN,
         keep_grants: app.config.keep_grants,
         deleted: user.is_none() && query.as_deref() == Some("deleted=yes"),

@@ -166,7 +166,7 @@ const TABS: [(&str, &str, &str, &str); 5] = [
 
 /// The pages whose scope the app asks for; `current` is the one that is shown.
 pub(in crate::web) fn tabs(app: &App, current: &str) -> Vec<Tab> {
-    let asked = |scope: &str| scope.is_empty() || app.config.matrica.scopes.iter().any(|asked| asked == scope);
+    let asked = |scope: &str| scope.is_empty() || app.config.matrica.asks_for(scope);
     let tabs = TABS.into_iter().filter(|(.., scope)| asked(scope));
     tabs.map(|(href, label, about, _)| Tab { href, label, about, current: href == current }).collect()
 }
