@@ -243,37 +243,6 @@ async fn asking_anew_leads_nowhere_else_and_takes_somebody_who_is_signed_in() {
     assert!(app.browser().post("/account/refresh", &[]).await.location().starts_with("/login"));
 }
 
-#[test]
-fn what_is_forgotten_while_it_is_weighed_stays_forgotten() {
-    // Both through the public door: a flight that lands weighs the person anew.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
-        let user_id = {
-            app.signed_in("ada").await;
-            sqlx::query_scalar("select id from users").fetch_one(&app.database.pool).await.unwrap()
-        };
-        for _ in 0..150 {
-            let (data, asked) = (app.app.clone(), app.provider.calls("wallets").await);
-            let reading = tokio::spawn(async move {
-                matrica_starter::user_data::Reader::new(&data, user_id).wallets().await.unwrap();
-            });
-            let cache = app.app.user_data.clone();
-            let forgetting = tokio::spawn(async move {
-                for _ in 0..2_000 {
-                    cache.forget(user_id);
-                    tokio::task::yield_now().await;
-                }
-            });
-            reading.await.unwrap();
-            forgetting.await.unwrap();
-            matrica_starter::user_data::Reader::new(&app.app, user_id).wallets().await.unwrap();
-            assert_eq!(app.provider.calls("wallets").await, asked + 2, "an answer came back after it was forgotten");
-            app.app.user_data.forget_all();
-        }
-    });
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_wants_newer_data_does_not_get_an_older_answer_that_is_on_its_way() {
     let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
