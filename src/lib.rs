@@ -16,33 +16,7 @@
 //! Imports point one way: `web` → `login` → `provider`, `matrica`, `vault`, `session` → `db`.
 
 pub mod app;
-pub mod clock;
-pub mod config;
-pub mod db;
-#[cfg(feature = "dev")]
-pub mod demo_provider;
+pub mod commands;
 #[cfg(feature = "dev")]
 pub mod dev;
-pub mod error;
-pub mod flights;
-pub mod holds;
-pub mod keys;
-pub mod leave;
-pub mod listener;
-pub mod login;
-pub mod matrica;
-#[cfg(feature = "dev")]
-pub mod private_postgres;
-pub mod provider;
-pub mod random;
-pub mod return_to;
-pub mod router;
-pub mod run;
-pub mod seal;
-pub mod server;
-pub mod session;
-pub mod sweeper;
-pub mod telemetry;
-pub mod user_data;
-pub mod vault;
-pub mod web;
+pub mod engine;

@@ -3,11 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use matrica_starter::{keys, run};
+use matrica_starter::commands::{healthcheck, keys, migrate, serve};
 
 /// The backend of an app that signs people in with Matrica.
 #[derive(Parser)]
-#[command(version, after_help = "Settings come from the environment; the README lists them.")]
+#[command(
+    version,
+    after_help = "Settings come from the environment; the README lists them."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -65,10 +68,10 @@ enum Keys {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve { check: true } => run::check(),
-        Command::Serve { check: false } => run::serve(),
-        Command::Migrate => run::migrate(),
-        Command::Healthcheck { listen_addr } => run::healthcheck(listen_addr),
+        Command::Serve { check: true } => serve::check(),
+        Command::Serve { check: false } => serve::serve(),
+        Command::Migrate => migrate::migrate(),
+        Command::Healthcheck { listen_addr } => healthcheck::healthcheck(listen_addr),
         Command::Keys(Keys::Generate { id, out }) => keys::generate(&id, out.as_deref()),
         Command::Keys(Keys::Status) => keys::status(),
         Command::Keys(Keys::Rotate) => keys::rotate(),

@@ -41,7 +41,9 @@ type Balancer = Arc<RwLock<Vec<String>>>;
 async fn nobody_signs_in_again_but_whom_a_lost_answer_cost_the_token() {
     let _alone = crate::alone().await;
     let app = TestApp::spawn().await;
-    app.provider.set(json!({ "expires_in": TOKEN_LIFETIME_SECONDS, "reuse_grace_ms": GRACE_MS })).await;
+    app.provider
+        .set(json!({ "expires_in": TOKEN_LIFETIME_SECONDS, "reuse_grace_ms": GRACE_MS }))
+        .await;
     let people = Arc::new(crowd(&app).await);
     // Every grant that a refresh ends is noted, and whether an answer had been lost before.
     for statement in [
@@ -55,18 +57,36 @@ async fn nobody_signs_in_again_but_whom_a_lost_answer_cost_the_token() {
 
     let with_grace = chaos(&app, &people).await;
     println!("with a grace period: {with_grace}");
-    assert_eq!(with_grace.signed_out, 0, "somebody has to sign in again although the provider has a grace period");
+    assert_eq!(
+        with_grace.signed_out, 0,
+        "somebody has to sign in again although the provider has a grace period"
+    );
     assert_eq!(app.count("select count(*) from ended").await, 0);
-    assert!(with_grace.reused_in_grace > 0, "no answer was lost: {with_grace}");
+    assert!(
+        with_grace.reused_in_grace > 0,
+        "no answer was lost: {with_grace}"
+    );
 
     app.provider.set(json!({ "reuse_grace_ms": 0 })).await;
     let without = chaos(&app, &people).await;
     println!("without one: {without}");
     assert!(without.reused > 0, "no answer was lost: {without}");
-    let after_a_lost_answer = app.count("select count(*) from ended where after_a_lost_answer").await;
-    assert_eq!(app.count("select count(*) from ended where not after_a_lost_answer").await, 0);
-    assert_eq!(i64::try_from(without.signed_out).unwrap(), after_a_lost_answer);
-    assert_eq!(without.signed_out as u64, without.reused, "more token families died than answers were lost");
+    let after_a_lost_answer = app
+        .count("select count(*) from ended where after_a_lost_answer")
+        .await;
+    assert_eq!(
+        app.count("select count(*) from ended where not after_a_lost_answer")
+            .await,
+        0
+    );
+    assert_eq!(
+        i64::try_from(without.signed_out).unwrap(),
+        after_a_lost_answer
+    );
+    assert_eq!(
+        without.signed_out as u64, without.reused,
+        "more token families died than answers were lost"
+    );
 }
 
 /// Signs everybody in.
@@ -78,7 +98,10 @@ async fn crowd(app: &TestApp) -> Vec<Browser> {
         for number in first..first + 20 {
             let (mut browser, provider) = (template.clone(), app.provider.clone());
             batch.spawn(async move {
-                browser.sign_in(&provider, &format!("crowd-{number}")).await.assert_redirect("/account");
+                browser
+                    .sign_in(&provider, &format!("crowd-{number}"))
+                    .await
+                    .assert_redirect("/account");
                 browser
             });
         }
@@ -99,7 +122,15 @@ struct Outcome {
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pages, try_later, kills, refreshes, reused, reused_in_grace, signed_out } = self;
+        let Self {
+            pages,
+            try_later,
+            kills,
+            refreshes,
+            reused,
+            reused_in_grace,
+            signed_out,
+        } = self;
         write!(
             f,
             "{pages} pages ({try_later} without wallets), {kills} kills, {refreshes} refreshes, {reused_in_grace} answered \
@@ -115,11 +146,21 @@ async fn chaos(app: &TestApp, people: &Arc<Vec<Browser>>) -> Outcome {
     for _ in 0..PROCESSES {
         processes.push(start(&app.settings).await);
     }
-    let balancer: Balancer = Arc::new(RwLock::new(processes.iter().map(|process| process.url.clone()).collect()));
+    let balancer: Balancer = Arc::new(RwLock::new(
+        processes
+            .iter()
+            .map(|process| process.url.clone())
+            .collect(),
+    ));
     let drops = json!({ "close": "before_headers", "probability": 0.02, "process": false });
     // So that a kill usually meets a refresh under way.
     let latency = json!({ "delay_ms": 30 });
-    app.provider.fault("refresh", json!([{ "status": 503, "probability": 0.1 }, drops, latency])).await;
+    app.provider
+        .fault(
+            "refresh",
+            json!([{ "status": 503, "probability": 0.1 }, drops, latency]),
+        )
+        .await;
     let end = Instant::now() + DURATION;
     let mut visitors = JoinSet::new();
     for _ in 0..VISITORS {
@@ -154,11 +195,17 @@ async fn chaos(app: &TestApp, people: &Arc<Vec<Browser>>) -> Outcome {
 
 async fn start(settings: &BTreeMap<String, String>) -> Process {
     let settings = settings.clone();
-    tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0).await.unwrap()
+    tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
+        .await
+        .unwrap()
 }
 
 /// Loads account pages of people at random; gives how many, and how many had no wallets.
-async fn visit_until(end: Instant, people: Arc<Vec<Browser>>, balancer: Balancer) -> (usize, usize) {
+async fn visit_until(
+    end: Instant,
+    people: Arc<Vec<Browser>>,
+    balancer: Balancer,
+) -> (usize, usize) {
     let (mut pages, mut try_later) = (0, 0);
     while Instant::now() < end {
         let person = rand::rng().random_range(0..people.len());
@@ -174,7 +221,11 @@ async fn visit_until(end: Instant, people: Arc<Vec<Browser>>, balancer: Balancer
 async fn visit(person: &Browser, balancer: &Balancer) -> Found {
     let urls = balancer.read().unwrap().clone();
     let url = &urls[rand::rng().random_range(0..urls.len())];
-    let Ok(response) = person.request(reqwest::Method::GET, &format!("{url}/account")).send().await else {
+    let Ok(response) = person
+        .request(reqwest::Method::GET, &format!("{url}/account"))
+        .send()
+        .await
+    else {
         return Found::Nothing;
     };
     let answer = crate::support::Answer::read(response).await;
@@ -186,7 +237,11 @@ async fn visit(person: &Browser, balancer: &Balancer) -> Found {
         // The body broke off.
         200 => Found::Nothing,
         503 | 504 => Found::TryLater,
-        status => panic!("an answer that nobody should get: {status} {} {}", answer.location(), answer.body),
+        status => panic!(
+            "an answer that nobody should get: {status} {} {}",
+            answer.location(),
+            answer.body
+        ),
     }
 }
 
@@ -196,7 +251,11 @@ async fn settled(people: &Arc<Vec<Browser>>, balancer: &Balancer) -> usize {
     let mut waiting: Vec<usize> = (0..people.len()).collect();
     let mut signed_out = 0;
     while !waiting.is_empty() {
-        assert!(Instant::now() < deadline, "{} people wait without end", waiting.len());
+        assert!(
+            Instant::now() < deadline,
+            "{} people wait without end",
+            waiting.len()
+        );
         let mut still_waiting = Vec::new();
         for batch in waiting.chunks(VISITORS) {
             let mut visits = JoinSet::new();

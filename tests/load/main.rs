@@ -1,9 +1,21 @@
 //! Load and chaos on real processes: a test program of its own, because it wants the machine for itself.
-#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
-#![allow(clippy::missing_panics_doc, clippy::must_use_candidate, missing_debug_implementations, unreachable_pub)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test a failed unwrap is a failed test"
+)]
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    missing_debug_implementations,
+    unreachable_pub
+)]
 
 #[path = "../it/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with the other test program, which uses all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the other test program, which uses all of it"
+)]
 mod support;
 
 mod chaos;

@@ -19,8 +19,15 @@ const UNRELATED_P99: Duration = Duration::from_millis(20);
 /// `connections`: how many each process may have to the database.
 async fn processes(app: &TestApp, connections: &str) -> Vec<Process> {
     let mut settings = app.settings.clone();
-    settings.insert("DATABASE_MAX_CONNECTIONS".to_owned(), connections.to_owned());
-    let start = move || (0..PROCESSES).map(|_| Process::serve_ready(&settings).0).collect();
+    settings.insert(
+        "DATABASE_MAX_CONNECTIONS".to_owned(),
+        connections.to_owned(),
+    );
+    let start = move || {
+        (0..PROCESSES)
+            .map(|_| Process::serve_ready(&settings).0)
+            .collect()
+    };
     tokio::task::spawn_blocking(start).await.unwrap()
 }
 
@@ -31,7 +38,10 @@ fn load_everywhere(browser: &Browser, processes: &[Process]) -> tokio::task::Joi
         let mut tab = browser.clone();
         let url = format!("{}/account", processes[number % processes.len()].url);
         pages.spawn(async move {
-            tab.get(&url).await.assert_status(200).assert_contains("Primary on SOL");
+            tab.get(&url)
+                .await
+                .assert_status(200)
+                .assert_contains("Primary on SOL");
         });
     }
     pages
@@ -48,7 +58,9 @@ async fn two_hundred_requests_on_three_processes_cause_one_refresh() {
     let app = TestApp::spawn().await;
     let processes = processes(&app, "10").await;
     let browser = app.signed_in("ada").await;
-    app.provider.fault("refresh", json!({ "delay_ms": LATENCY.as_millis() })).await;
+    app.provider
+        .fault("refresh", json!({ "delay_ms": LATENCY.as_millis() }))
+        .await;
     let before = app.provider.calls("refresh").await;
     let mut longest = Duration::ZERO;
     for round in 1..=ROUNDS {
@@ -56,7 +68,11 @@ async fn two_hundred_requests_on_three_processes_cause_one_refresh() {
         let started = Instant::now();
         load_everywhere(&browser, &processes).join_all().await;
         longest = longest.max(started.elapsed());
-        assert_eq!(app.provider.calls("refresh").await - before, round, "in round {round}");
+        assert_eq!(
+            app.provider.calls("refresh").await - before,
+            round,
+            "in round {round}"
+        );
     }
     println!(
         "{ROUNDS} rounds of {REQUESTS} requests on {PROCESSES} processes: {ROUNDS} refreshes; longest round {longest:?}"
@@ -73,7 +89,9 @@ async fn nothing_of_the_database_is_held_while_the_provider_is_asked() {
     let processes = processes(&app, "1").await;
     let browser = app.signed_in("ada").await;
     let somebody_else = app.signed_in("collector").await;
-    app.provider.fault("refresh", json!({ "delay_ms": LONG_LATENCY.as_millis() })).await;
+    app.provider
+        .fault("refresh", json!({ "delay_ms": LONG_LATENCY.as_millis() }))
+        .await;
     let mut best = Duration::MAX;
     for round in 1..=3 {
         let before = app.provider.calls("refresh").await;
@@ -85,22 +103,35 @@ async fn nothing_of_the_database_is_held_while_the_provider_is_asked() {
         // The requests that join the wait have yet to get there.
         tokio::time::sleep(LONG_LATENCY / 3).await;
         assert_eq!(app.count("select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'").await, 0);
-        assert_eq!(app.count("select count(*) from pg_locks where relation = 'grants'::regclass").await, 0);
+        assert_eq!(
+            app.count("select count(*) from pg_locks where relation = 'grants'::regclass")
+                .await,
+            0
+        );
         let mut times = Vec::new();
         for number in 0..UNRELATED {
             let mut tab = somebody_else.clone();
             let url = format!("{}/", processes[number % processes.len()].url);
             let started = Instant::now();
-            tab.get(&url).await.assert_status(200).assert_contains("Hello");
+            tab.get(&url)
+                .await
+                .assert_status(200)
+                .assert_contains("Hello");
             times.push(started.elapsed());
         }
         let under_way = "select count(*) from grants where lease_until > now()";
-        assert_eq!(app.count(under_way).await, 1, "the provider answered before the end of the measurement");
+        assert_eq!(
+            app.count(under_way).await,
+            1,
+            "the provider answered before the end of the measurement"
+        );
         assert_eq!(app.provider.calls("refresh").await - before, 1);
         pages.join_all().await;
         times.sort_unstable();
         let (median, p99) = (times[UNRELATED / 2], times[UNRELATED * 99 / 100]);
-        println!("round {round}: an unrelated page meanwhile took {median:?} (median), {p99:?} (99th percentile)");
+        println!(
+            "round {round}: an unrelated page meanwhile took {median:?} (median), {p99:?} (99th percentile)"
+        );
         best = best.min(p99);
         if best < UNRELATED_P99 {
             return;

@@ -13,11 +13,18 @@ impl Answer {
     #[expect(clippy::disallowed_methods, reason = "our own app's answers are short")]
     pub async fn read(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.text().await.unwrap_or_default() }
+        Self {
+            status,
+            headers,
+            body: response.text().await.unwrap_or_default(),
+        }
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap())
+            .unwrap_or_default()
     }
 
     pub fn location(&self) -> &str {
@@ -26,7 +33,11 @@ impl Answer {
 
     /// The `Set-Cookie` lines whose cookie has this name, or begins with it.
     pub fn cookies(&self, name: &str) -> Vec<&str> {
-        let lines = self.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
+        let lines = self
+            .headers
+            .get_all("set-cookie")
+            .iter()
+            .map(|line| line.to_str().unwrap());
         lines.filter(|line| line.starts_with(name)).collect()
     }
 
@@ -38,7 +49,12 @@ impl Answer {
 
     #[track_caller]
     pub fn assert_redirect(self, to: &str) -> Self {
-        assert_eq!((self.status, self.location()), (303, to), "body: {}", self.body);
+        assert_eq!(
+            (self.status, self.location()),
+            (303, to),
+            "body: {}",
+            self.body
+        );
         self
     }
 
@@ -47,7 +63,11 @@ impl Answer {
     pub fn assert_refused(self, reason: &str) -> Self {
         assert_eq!(self.status, 303, "body: {}", self.body);
         let expected = format!("/login?e={reason}&ref=");
-        assert!(self.location().starts_with(&expected), "went to {} instead of {expected}…", self.location());
+        assert!(
+            self.location().starts_with(&expected),
+            "went to {} instead of {expected}…",
+            self.location()
+        );
         self
     }
 

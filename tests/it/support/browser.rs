@@ -13,20 +13,35 @@ pub struct Browser {
     client: Client,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a browser is not the provider's client")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a browser is not the provider's client"
+)]
 pub fn client() -> Client {
-    Client::builder().redirect(Policy::none()).no_proxy().build().unwrap()
+    Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .build()
+        .unwrap()
 }
 
 impl Browser {
     pub fn new(origin: &str) -> Self {
-        Self { origin: origin.to_owned(), cookies: BTreeMap::new(), client: client() }
+        Self {
+            origin: origin.to_owned(),
+            cookies: BTreeMap::new(),
+            client: client(),
+        }
     }
 
     /// A request with this browser's cookies and the headers of a navigation, still to be sent.
     #[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
     pub fn request(&self, method: Method, target: &str) -> RequestBuilder {
-        let url = if target.starts_with("http") { target.to_owned() } else { format!("{}{target}", self.origin) };
+        let url = if target.starts_with("http") {
+            target.to_owned()
+        } else {
+            format!("{}{target}", self.origin)
+        };
         let mut request = self
             .client
             .request(method.clone(), url)
@@ -34,13 +49,23 @@ impl Browser {
             .header("sec-fetch-mode", "navigate")
             .header("sec-fetch-dest", "document");
         if method == Method::POST {
-            request = request.header("origin", &self.origin).header("sec-fetch-site", "same-origin");
+            request = request
+                .header("origin", &self.origin)
+                .header("sec-fetch-site", "same-origin");
         }
-        if self.cookies.is_empty() { request } else { request.header("cookie", self.cookie_header()) }
+        if self.cookies.is_empty() {
+            request
+        } else {
+            request.header("cookie", self.cookie_header())
+        }
     }
 
     pub fn cookie_header(&self) -> String {
-        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+        self.cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     /// Sends a request and keeps the cookies of its answer, as a browser would.
@@ -70,7 +95,10 @@ impl Browser {
 
     /// Presses the button; gives the address of the provider's page.
     pub async fn start(&mut self, return_to: &str) -> String {
-        let answer = self.post("/auth/login", &[("return_to", return_to)]).await.assert_status(303);
+        let answer = self
+            .post("/auth/login", &[("return_to", return_to)])
+            .await
+            .assert_status(303);
         answer.location().to_owned()
     }
 
@@ -88,11 +116,16 @@ impl Browser {
 
     /// The session cookie, if there is one.
     pub fn session(&self) -> Option<&String> {
-        self.cookies.get("sid").or_else(|| self.cookies.get("__Host-sid"))
+        self.cookies
+            .get("sid")
+            .or_else(|| self.cookies.get("__Host-sid"))
     }
 
     /// How many logins are under way here.
     pub fn attempts(&self) -> usize {
-        self.cookies.keys().filter(|name| name.contains("login-")).count()
+        self.cookies
+            .keys()
+            .filter(|name| name.contains("login-"))
+            .count()
     }
 }

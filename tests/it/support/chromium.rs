@@ -16,7 +16,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::{Client, Method};
 use serde_json::{Map, Value, json};
 use thirtyfour::{
-    By, Key, RequestData, SessionId, WebDriver, WebElement, WindowHandle, common::command::FormatRequestData,
+    By, Key, RequestData, SessionId, WebDriver, WebElement, WindowHandle,
+    common::command::FormatRequestData,
 };
 use url::Url;
 
@@ -59,8 +60,18 @@ const ARGUMENTS: [&str; 11] = [
 ];
 
 /// What a program can judge of WCAG 2.2 up to level AA, and what axe advises beyond it.
-const AXE_TAGS: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-const AXE_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/node_modules/axe-core/axe.min.js");
+const AXE_TAGS: [&str; 6] = [
+    "wcag2a",
+    "wcag2aa",
+    "wcag21a",
+    "wcag21aa",
+    "wcag22aa",
+    "best-practice",
+];
+const AXE_FILE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/target/tools/node_modules/axe-core/axe.min.js"
+);
 
 /// Names everything that Tab should stop at.
 const CONTROLS: &str = "(() => {
@@ -128,14 +139,18 @@ impl Chromium {
 
     /// One that runs no script of any page.
     pub async fn without_javascript() -> Self {
-        Self::with_preferences(json!({ "profile.managed_default_content_settings.javascript": 2 })).await
+        Self::with_preferences(json!({ "profile.managed_default_content_settings.javascript": 2 }))
+            .await
     }
 
     async fn with_preferences(preferences: Value) -> Self {
         let browser = program("CHROME", &BROWSERS);
         let process = Driver::start();
         let mut arguments: Vec<String> = ARGUMENTS.map(str::to_owned).into();
-        arguments.push(format!("--user-data-dir={}", process.folder.path().join("profile").display()));
+        arguments.push(format!(
+            "--user-data-dir={}",
+            process.folder.path().join("profile").display()
+        ));
         let Value::Object(capabilities) = json!({
             "browserName": "chrome",
             "goog:chromeOptions": { "binary": browser, "args": arguments, "prefs": preferences },
@@ -144,7 +159,10 @@ impl Chromium {
             unreachable!()
         };
         let driver = connect(&process.address, capabilities).await;
-        Self { driver: Some(driver), process }
+        Self {
+            driver: Some(driver),
+            process,
+        }
     }
 
     /// Waits until the page has this element, and it can be seen.
@@ -154,22 +172,38 @@ impl Chromium {
 
     /// Waits until the page shows this heading.
     pub async fn see_heading(&self, text: &str) {
-        self.find_soon(By::XPath(format!("//h1[normalize-space()=\"{text}\"]")), text).await;
+        self.find_soon(
+            By::XPath(format!("//h1[normalize-space()=\"{text}\"]")),
+            text,
+        )
+        .await;
     }
 
     /// Waits until the page shows this text in one element.
     pub async fn see_text(&self, text: &str) {
-        self.find_soon(By::XPath(format!("//main//*[normalize-space()=\"{text}\"]")), text).await;
+        self.find_soon(
+            By::XPath(format!("//main//*[normalize-space()=\"{text}\"]")),
+            text,
+        )
+        .await;
     }
 
     pub async fn press(&self, button: &str) {
         let button_of = format!("//button[normalize-space()=\"{button}\"]");
-        self.find_soon(By::XPath(button_of), button).await.click().await.unwrap();
+        self.find_soon(By::XPath(button_of), button)
+            .await
+            .click()
+            .await
+            .unwrap();
     }
 
     /// Chooses on the provider's consent page.
     pub async fn choose(&self, person: &str) {
-        self.see(&format!("#person-{person}")).await.click().await.unwrap();
+        self.see(&format!("#person-{person}"))
+            .await
+            .click()
+            .await
+            .unwrap();
     }
 
     /// Waits until this is the path of the page's address.
@@ -180,7 +214,10 @@ impl Chromium {
             if url.path() == path {
                 return url;
             }
-            assert!(Instant::now() < deadline, "still at {url} instead of {path}");
+            assert!(
+                Instant::now() < deadline,
+                "still at {url} instead of {path}"
+            );
             tokio::time::sleep(POLL_EVERY).await;
         }
     }
@@ -235,9 +272,12 @@ impl Chromium {
         let (mut stops, mut obstacles) = (Vec::new(), Vec::new());
         while stops.len() < STOPS_MAX {
             self.key(Key::Tab).await;
-            let stop: Option<(String, Vec<String>)> = serde_json::from_value(self.evaluate(STOP).await).unwrap();
+            let stop: Option<(String, Vec<String>)> =
+                serde_json::from_value(self.evaluate(STOP).await).unwrap();
             // After the last one the focus leaves the page, and may already be back at the first.
-            let Some((name, faults)) = stop.filter(|(name, _)| stops.first() != Some(name)) else { break };
+            let Some((name, faults)) = stop.filter(|(name, _)| stops.first() != Some(name)) else {
+                break;
+            };
             obstacles.extend(faults.iter().map(|fault| format!("{name}: {fault}")));
             stops.push(name);
         }
@@ -250,7 +290,9 @@ impl Chromium {
         let others = stops.iter().filter(|stop| !controls.contains(stop));
         obstacles.extend(others.map(|stop| format!("{stop}: is no control")));
         if obstacles.is_empty() && stops != controls {
-            obstacles.push(format!("another order than that of the document: {stops:?}"));
+            obstacles.push(format!(
+                "another order than that of the document: {stops:?}"
+            ));
         }
         obstacles
     }
@@ -273,7 +315,10 @@ impl Chromium {
     pub async fn complaints(&self) -> Vec<String> {
         let entries = self.browser_log().await.unwrap().into_iter();
         let complaints = entries.filter(|entry| entry.level != "INFO" && entry.level != "DEBUG");
-        complaints.map(|entry| entry.message).filter(|text| !text.starts_with("https://example.com/")).collect()
+        complaints
+            .map(|entry| entry.message)
+            .filter(|text| !text.starts_with("https://example.com/"))
+            .collect()
     }
 
     /// What axe finds wrong with the page as it looks now, one line for each rule.
@@ -283,41 +328,64 @@ impl Chromium {
             self.execute(axe(), Vec::new()).await.unwrap();
         }
         let options = json!({ "runOnly": AXE_TAGS, "resultTypes": ["violations"] });
-        let found = self.evaluate(&format!("axe.run({options}).then(results => results.violations)")).await;
+        let found = self
+            .evaluate(&format!(
+                "axe.run({options}).then(results => results.violations)"
+            ))
+            .await;
         found.as_array().unwrap().iter().map(violation).collect()
     }
 
     pub async fn dev_tools(&self, command: &'static str, parameters: Value) -> Value {
-        let answer = self.handle().cmd(DevTools(command, parameters)).await.unwrap();
+        let answer = self
+            .handle()
+            .cmd(DevTools(command, parameters))
+            .await
+            .unwrap();
         answer.value().unwrap()
     }
 
     /// Runs an expression in the page; its policy does not bind us.
     pub async fn evaluate(&self, expression: &str) -> Value {
-        self.execute(format!("return {expression}"), Vec::new()).await.unwrap().json().clone()
+        self.execute(format!("return {expression}"), Vec::new())
+            .await
+            .unwrap()
+            .json()
+            .clone()
     }
 
     /// Gives the page this width in pixels, and somebody with this preference.
     pub async fn look(&self, width: u32, scheme: &str) {
-        let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
-        self.dev_tools("Emulation.setDeviceMetricsOverride", metrics).await;
+        let metrics =
+            json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        self.dev_tools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.dev_tools("Emulation.setEmulatedMedia", features).await;
         // Otherwise colours would be caught on their way from one scheme to the other.
-        self.evaluate("document.getAnimations().forEach(animation => animation.finish())").await;
+        self.evaluate("document.getAnimations().forEach(animation => animation.finish())")
+            .await;
     }
 
     /// A picture of the whole page, however long it is.
     pub async fn picture(&self, path: &Path) {
         let parameters = json!({ "format": "png", "captureBeyondViewport": true });
         let answer = self.dev_tools("Page.captureScreenshot", parameters).await;
-        fs::write(path, BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()).unwrap();
+        fs::write(
+            path,
+            BASE64_STANDARD
+                .decode(answer["data"].as_str().unwrap())
+                .unwrap(),
+        )
+        .unwrap();
     }
 }
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        let Some(driver) = self.driver.take() else { return };
+        let Some(driver) = self.driver.take() else {
+            return;
+        };
         // Over a connection of its own: the test's runtime may be about to end, and its connections with it.
         let _ = self.process.quit(driver.session_id());
         let _ = driver.leak();
@@ -330,14 +398,25 @@ impl Driver {
         let log = folder.path().join("chromedriver.log");
         let mut command = Command::new(program("CHROMEDRIVER", &["chromedriver"]));
         command.arg("--port=0").stdin(Stdio::null());
-        command.stdout(File::create(&log).unwrap()).stderr(Stdio::null());
+        command
+            .stdout(File::create(&log).unwrap())
+            .stderr(Stdio::null());
         // Its browser joins the group, and ends with it whatever happens to chromedriver.
         let child = command.process_group(0).spawn().unwrap();
-        let mut driver = Self { child, address: String::new(), folder };
+        let mut driver = Self {
+            child,
+            address: String::new(),
+            folder,
+        };
         wait_until("chromedriver says its port", DRIVER_READY_WITHIN, || {
             let text = fs::read_to_string(&log).unwrap();
-            let port = text.split("started successfully on port ").nth(1).and_then(|rest| rest.split('.').next());
-            driver.address = port.map(|port| format!("127.0.0.1:{port}")).unwrap_or_default();
+            let port = text
+                .split("started successfully on port ")
+                .nth(1)
+                .and_then(|rest| rest.split('.').next());
+            driver.address = port
+                .map(|port| format!("127.0.0.1:{port}"))
+                .unwrap_or_default();
             !driver.address.is_empty()
         });
         driver
@@ -347,7 +426,10 @@ impl Driver {
     fn quit(&self, session: &dyn fmt::Display) -> std::io::Result<()> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(QUIT_TIMEOUT))?;
-        write!(stream, "DELETE /session/{session} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "DELETE /session/{session} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )?;
         stream.read_to_end(&mut Vec::new()).map(|_| ())
     }
 }
@@ -355,28 +437,55 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         let group = format!("-{}", self.child.id());
-        let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill")
+            .args(["-s", "KILL", "--", &group])
+            .stderr(Stdio::null())
+            .status();
         let _ = self.child.wait();
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "chromedriver is not the provider")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "chromedriver is not the provider"
+)]
 async fn connect(address: &str, capabilities: Map<String, Value>) -> WebDriver {
-    let client = Client::builder().no_proxy().timeout(COMMAND_TIMEOUT).build().unwrap();
-    let session = WebDriver::builder(format!("http://{address}"), capabilities).client(client).connect().await;
-    session.unwrap_or_else(|error| panic!("chromedriver does not start the browser, is it of another version? {error}"))
+    let client = Client::builder()
+        .no_proxy()
+        .timeout(COMMAND_TIMEOUT)
+        .build()
+        .unwrap();
+    let session = WebDriver::builder(format!("http://{address}"), capabilities)
+        .client(client)
+        .connect()
+        .await;
+    session.unwrap_or_else(|error| {
+        panic!("chromedriver does not start the browser, is it of another version? {error}")
+    })
 }
 
 /// The rule, and the first elements that break it.
 fn violation(found: &Value) -> String {
     let element = |node: &Value| {
-        let summary: Vec<_> = node["failureSummary"].as_str().unwrap().split_whitespace().collect();
+        let summary: Vec<_> = node["failureSummary"]
+            .as_str()
+            .unwrap()
+            .split_whitespace()
+            .collect();
         format!("{} {}", node["target"], summary.join(" "))
     };
     let nodes = found["nodes"].as_array().unwrap();
     let elements: Vec<_> = nodes.iter().take(ELEMENTS_MAX).map(element).collect();
-    let (rule, help) = (found["id"].as_str().unwrap(), found["help"].as_str().unwrap());
-    format!("{rule}: {help}. {} of {}: {}", elements.len(), nodes.len(), elements.join("; "))
+    let (rule, help) = (
+        found["id"].as_str().unwrap(),
+        found["help"].as_str().unwrap(),
+    );
+    format!(
+        "{rule}: {help}. {} of {}: {}",
+        elements.len(),
+        nodes.len(),
+        elements.join("; ")
+    )
 }
 
 /// The source of axe-core.
@@ -393,7 +502,9 @@ fn axe() -> String {
 
 /// The file that the variable names.
 fn named_by(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
+    env::var_os(variable)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
 }
 
 /// The program that the variable names, or the first of these that is installed.
@@ -403,7 +514,9 @@ fn program(variable: &str, names: &[&str]) -> PathBuf {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
-    let places = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let places = names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     places.into_iter().find(|place| place.is_file()).unwrap_or_else(|| {
         panic!(
             "no {} is installed, which the browser tests need: run scripts/test, which installs it, or `apt-get \

@@ -9,11 +9,15 @@ use std::{
 };
 
 use matrica_starter::{
-    config::{Database, Source},
-    db::schema,
-    private_postgres::{Durability, PrivatePostgres},
+    dev::postgres::{Durability, PrivatePostgres},
+    engine::{
+        config::{Database, Source},
+        db::schema,
+    },
 };
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection, PgPool, postgres::PgConnectOptions,
+};
 use tokio::sync::OnceCell;
 
 const TEMPLATE: &str = "template_it";
@@ -21,8 +25,17 @@ const TEMPLATE: &str = "template_it";
 /// Where the server is: `DATABASE_URL`, or a private one that stops with this process.
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
     let url = std::env::var("DATABASE_URL").ok();
-    let start = || PrivatePostgres::start(Path::new(env!("CARGO_TARGET_TMPDIR")), Durability::Throwaway).unwrap();
-    Server { private: url.is_none().then(start), url }
+    let start = || {
+        PrivatePostgres::start(
+            Path::new(env!("CARGO_TARGET_TMPDIR")),
+            Durability::Throwaway,
+        )
+        .unwrap()
+    };
+    Server {
+        private: url.is_none().then(start),
+        url,
+    }
 });
 static TEMPLATE_READY: OnceCell<()> = OnceCell::const_new();
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
@@ -56,8 +69,16 @@ pub struct TestDatabase {
 impl TestDatabase {
     pub async fn create() -> Self {
         TEMPLATE_READY.get_or_init(make_template).await;
-        let name = format!("it_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        admin(&format!("create database {name} template {TEMPLATE}_{}", std::process::id())).await;
+        let name = format!(
+            "it_{}_{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
+        admin(&format!(
+            "create database {name} template {TEMPLATE}_{}",
+            std::process::id()
+        ))
+        .await;
         let url = SERVER.url(&name);
         let pool = PgPool::connect_lazy(&url).unwrap();
         Self { url, pool, name }
@@ -65,10 +86,18 @@ impl TestDatabase {
 
     /// One without any table.
     pub async fn create_empty() -> Self {
-        let name = format!("it_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "it_{}_{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         admin(&format!("create database {name}")).await;
         let url = SERVER.url(&name);
-        Self { pool: PgPool::connect_lazy(&url).unwrap(), url, name }
+        Self {
+            pool: PgPool::connect_lazy(&url).unwrap(),
+            url,
+            name,
+        }
     }
 }
 
@@ -77,8 +106,13 @@ impl Drop for TestDatabase {
         let name = self.name.clone();
         // Drop is not async, and the test's runtime is about to end.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(admin(&format!("drop database if exists {name} with (force)")));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(admin(&format!(
+                "drop database if exists {name} with (force)"
+            )));
         });
         let _ = dropping.join();
     }
@@ -87,8 +121,10 @@ impl Drop for TestDatabase {
 async fn make_template() {
     let name = format!("{TEMPLATE}_{}", std::process::id());
     admin(&format!("create database {name}")).await;
-    let variables =
-        [("DATABASE_URL".to_owned(), SERVER.url(&name)), ("DATABASE_TLS".to_owned(), "insecure".to_owned())];
+    let variables = [
+        ("DATABASE_URL".to_owned(), SERVER.url(&name)),
+        ("DATABASE_TLS".to_owned(), "insecure".to_owned()),
+    ];
     let settings = Database::from_source(Source::new(&variables.into())).unwrap();
     schema::migrate(&settings).await.unwrap();
 }
@@ -96,6 +132,9 @@ async fn make_template() {
 async fn admin(statement: &str) {
     let options: PgConnectOptions = SERVER.url("postgres").parse().unwrap();
     let mut connection: PgConnection = options.connect().await.unwrap();
-    connection.execute(sqlx::AssertSqlSafe(statement.to_owned())).await.unwrap();
+    connection
+        .execute(sqlx::AssertSqlSafe(statement.to_owned()))
+        .await
+        .unwrap();
     connection.close().await.unwrap();
 }

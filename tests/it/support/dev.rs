@@ -36,7 +36,11 @@ impl Dev {
     /// The same for another user or another copy of the program.
     pub fn start_with(folder: &Path, program: &dyn Fn() -> Command) -> Self {
         for _ in 0..5 {
-            match Self::start_on([process::free_port(), process::free_port()], folder, program()) {
+            match Self::start_on(
+                [process::free_port(), process::free_port()],
+                folder,
+                program(),
+            ) {
                 Ok(dev) => return dev,
                 // Another test was faster.
                 Err(output) if output.contains("is taken by another program") => {}
@@ -54,13 +58,21 @@ impl Dev {
             folder: folder.to_owned(),
             child: spawn(program, ports, folder),
         };
-        let ready = || fs::read_to_string(folder.join("stdout")).unwrap().contains(READY);
+        let ready = || {
+            fs::read_to_string(folder.join("stdout"))
+                .unwrap()
+                .contains(READY)
+        };
         let mut ended = None;
         wait_until("`dev` says that it is ready", READY_WITHIN, || {
             ended = dev.child.try_wait().unwrap();
             ended.is_some() || ready()
         });
-        if ended.is_some() { Err(dev.output()) } else { Ok(dev) }
+        if ended.is_some() {
+            Err(dev.output())
+        } else {
+            Ok(dev)
+        }
     }
 
     /// Starts it again in the same place, on the same ports, after it has ended.
@@ -118,7 +130,10 @@ impl Drop for Dev {
 pub fn refused(ports: [u16; 2], folder: &Path) -> (ExitStatus, String) {
     let output = Folder::new();
     let mut command = process::command(&BTreeMap::new());
-    command.current_dir(folder).args(arguments(ports)).stdin(Stdio::null());
+    command
+        .current_dir(folder)
+        .args(arguments(ports))
+        .stdin(Stdio::null());
     let mut child = with_output(command, output.path()).spawn().unwrap();
     let mut status = None;
     let deadline = Instant::now() + READY_WITHIN;
@@ -135,13 +150,19 @@ pub fn refused(ports: [u16; 2], folder: &Path) -> (ExitStatus, String) {
 /// The process id of the Postgres whose data is in this folder, as long as it runs.
 pub fn postmaster(folder: &Path) -> Option<String> {
     let clusters = fs::read_dir(folder.join(".pg")).ok()?.flatten();
-    let files = clusters.filter_map(|cluster| fs::read_to_string(cluster.path().join("postmaster.pid")).ok());
+    let files = clusters
+        .filter_map(|cluster| fs::read_to_string(cluster.path().join("postmaster.pid")).ok());
     let mut ids = files.filter_map(|file| Some(file.lines().next()?.to_owned()));
     ids.find(|id| is_alive(id))
 }
 
 pub fn is_alive(id: &str) -> bool {
-    Command::new("kill").args(["-0", id]).stderr(Stdio::null()).status().unwrap().success()
+    Command::new("kill")
+        .args(["-0", id])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
 }
 
 #[track_caller]
@@ -155,7 +176,10 @@ pub fn wait_until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool)
 
 fn spawn(mut program: Command, ports: [u16; 2], folder: &Path) -> Child {
     use std::os::unix::process::CommandExt;
-    program.current_dir(folder).args(arguments(ports)).stdin(Stdio::null());
+    program
+        .current_dir(folder)
+        .args(arguments(ports))
+        .stdin(Stdio::null());
     // A group of its own, as a terminal gives to each command.
     program.process_group(0);
     with_output(program, folder).spawn().unwrap()
@@ -169,9 +193,21 @@ fn with_output(mut program: Command, folder: &Path) -> Command {
 }
 
 fn arguments([port, provider_port]: [u16; 2]) -> [String; 5] {
-    ["dev".into(), "--port".into(), port.to_string(), "--provider-port".into(), provider_port.to_string()]
+    [
+        "dev".into(),
+        "--port".into(),
+        port.to_string(),
+        "--provider-port".into(),
+        provider_port.to_string(),
+    ]
 }
 
 fn send(signal: &str, to: &str) {
-    assert!(Command::new("kill").args(["-s", signal, "--", to]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-s", signal, "--", to])
+            .status()
+            .unwrap()
+            .success()
+    );
 }

@@ -14,7 +14,11 @@ impl Folder {
     /// In /tmp, which the user of a private Postgres may enter wherever the repository is, and whose path is short
     /// enough for a socket.
     pub fn new() -> Self {
-        let name = format!("matrica-starter-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "matrica-starter-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         let path = Path::new("/tmp").join(name);
         fs::create_dir(&path).unwrap();
         Self(path)

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, Once},
 };
 
-use matrica_starter::telemetry;
+use matrica_starter::engine::http::log;
 use serde_json::Value;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -28,15 +28,24 @@ impl Write for Sink {
 /// Starts keeping. The format is the one of production.
 pub fn capture() {
     ONCE.call_once(|| {
-        let layer = fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(|| Sink);
-        tracing_subscriber::registry().with(EnvFilter::new(telemetry::filter("info"))).with(layer).init();
+        let layer = fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .with_writer(|| Sink);
+        tracing_subscriber::registry()
+            .with(EnvFilter::new(log::filter("info")))
+            .with(layer)
+            .init();
     });
 }
 
 /// The value that a request's lines have for a field; the request is named by its `x-request-id`.
 pub fn field(request_id: &str, name: &str) -> Option<String> {
     let log = LOG.lock().unwrap();
-    let lines = log.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let lines = log
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     let mut ours = lines.filter(|line| line["span"]["request_id"] == request_id);
     ours.find_map(|line| line.get(name)?.as_str().map(str::to_owned))
 }

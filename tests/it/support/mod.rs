@@ -14,32 +14,39 @@ pub mod wire;
 use std::{collections::BTreeMap, sync::Arc};
 
 use matrica_starter::{
-    app::{App, Parts},
-    config::{Config, Source},
-    router::router,
-    seal::Keyring,
-    server,
+    app::routes::router,
+    engine::{
+        config::{Config, Source},
+        http::server,
+        seal::Keyring,
+        state::{Engine, Parts},
+        workers,
+    },
 };
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{answer::Answer, browser::Browser, database::TestDatabase, folder::Folder, provider::Provider};
+pub use self::{
+    answer::Answer, browser::Browser, database::TestDatabase, folder::Folder, provider::Provider,
+};
 
 /// Our application at the demo provider.
 pub const CLIENT_ID: &str = "test-app";
 pub const CLIENT_SECRET: &str = "s3cret&grant_type=+ %/=";
 
 /// Every scope there is.
-pub const ALL_SCOPES: (&str, &str) =
-    ("MATRICA_SCOPES", "profile wallets nfts email socials.twitter socials.discord socials.telegram roles domains");
+pub const ALL_SCOPES: (&str, &str) = (
+    "MATRICA_SCOPES",
+    "profile wallets nfts email socials.twitter socials.discord socials.telegram roles domains",
+);
 /// The memory of people's data as it is without any setting.
 pub const WITH_CACHE: (&str, &str) = ("USER_DATA_CACHE", "");
 
 /// The app on a port of its own, with a database and a provider that nobody else uses.
 pub struct TestApp {
     pub url: String,
-    pub app: App,
+    pub engine: Engine,
     pub provider: Provider,
     pub database: Arc<TestDatabase>,
     pub settings: BTreeMap<String, String>,
@@ -70,7 +77,11 @@ impl TestApp {
         let provider = Provider::spawn(&[format!("{url}/auth/callback")]).await;
         let database = Arc::new(TestDatabase::create().await);
         let mut settings = settings(&url, &provider.url, &database.url);
-        settings.extend(overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        settings.extend(
+            overrides
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         Self::start(listener, url, provider, database, settings, change)
     }
 
@@ -83,8 +94,19 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut settings = self.settings.clone();
-        settings.extend(overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Self::start(listener, url, self.provider.clone(), self.database.clone(), settings, |_| {})
+        settings.extend(
+            overrides
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        Self::start(
+            listener,
+            url,
+            self.provider.clone(),
+            self.database.clone(),
+            settings,
+            |_| {},
+        )
     }
 
     fn start(
@@ -97,12 +119,24 @@ impl TestApp {
     ) -> Self {
         let mut parts = Parts::new(Config::from_source(Source::new(&settings)).unwrap()).unwrap();
         change(&mut parts);
-        let app = App::from(parts);
-        app.start_workers();
+        let engine = Engine::from(parts);
+        workers::start(&engine);
         let stop = CancellationToken::new();
-        let serving = server::serve(listener, router(app.clone()), app.tasks.clone(), stop.clone().cancelled_owned());
+        let serving = server::serve(
+            listener,
+            router(engine.clone()),
+            engine.tasks.clone(),
+            stop.clone().cancelled_owned(),
+        );
         tokio::spawn(serving);
-        Self { url, app, provider, database, settings, stop }
+        Self {
+            url,
+            engine,
+            provider,
+            database,
+            settings,
+            stop,
+        }
     }
 
     pub fn browser(&self) -> Browser {
@@ -112,37 +146,53 @@ impl TestApp {
     /// A browser in which somebody has signed in.
     pub async fn signed_in(&self, person: &str) -> Browser {
         let mut browser = self.browser();
-        browser.sign_in(&self.provider, person).await.assert_redirect("/account");
+        browser
+            .sign_in(&self.provider, person)
+            .await
+            .assert_redirect("/account");
         browser
     }
 
     /// One number from the database.
     pub async fn count(&self, query: &'static str) -> i64 {
-        sqlx::query_scalar(query).fetch_one(&self.database.pool).await.unwrap()
+        sqlx::query_scalar(query)
+            .fetch_one(&self.database.pool)
+            .await
+            .unwrap()
     }
 
     /// One text from the database.
     pub async fn text(&self, query: &'static str) -> String {
-        sqlx::query_scalar::<_, Option<String>>(query).fetch_one(&self.database.pool).await.unwrap().unwrap_or_default()
+        sqlx::query_scalar::<_, Option<String>>(query)
+            .fetch_one(&self.database.pool)
+            .await
+            .unwrap()
+            .unwrap_or_default()
     }
 
     /// Waits until the app hears what happens to sessions elsewhere.
     pub async fn listening(&self) {
-        let listeners =
-            "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+        let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
         while self.count(listeners).await == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
 
     /// A transaction of somebody else, for holding locks.
-    #[expect(clippy::disallowed_methods, reason = "a test that is dropped has failed anyway")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test that is dropped has failed anyway"
+    )]
     pub async fn transaction(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
         self.database.pool.begin().await.unwrap()
     }
 
     pub async fn sql(&self, statement: &'static str) -> u64 {
-        sqlx::query(statement).execute(&self.database.pool).await.unwrap().rows_affected()
+        sqlx::query(statement)
+            .execute(&self.database.pool)
+            .await
+            .unwrap()
+            .rows_affected()
     }
 }
 
@@ -154,14 +204,23 @@ pub fn settings(url: &str, provider: &str, database: &str) -> BTreeMap<String, S
             ("DATABASE_URL", database.to_owned()),
             ("MATRICA_CLIENT_ID", CLIENT_ID.to_owned()),
             ("MATRICA_CLIENT_SECRET", CLIENT_SECRET.to_owned()),
-            ("MATRICA_AUTHORIZATION_ENDPOINT", format!("{provider}/oauth2")),
+            (
+                "MATRICA_AUTHORIZATION_ENDPOINT",
+                format!("{provider}/oauth2"),
+            ),
             ("MATRICA_TOKEN_ENDPOINT", format!("{provider}/oauth2/token")),
-            ("MATRICA_REVOCATION_ENDPOINT", format!("{provider}/oauth2/token/revoke")),
+            (
+                "MATRICA_REVOCATION_ENDPOINT",
+                format!("{provider}/oauth2/token/revoke"),
+            ),
             ("MATRICA_USER_API", format!("{provider}/oauth2/v2/user")),
             ("MATRICA_USER_API_V1", format!("{provider}/oauth2/user")),
             // So that each page view asks the provider. Tests of the cache switch it on again.
             ("USER_DATA_CACHE", "off".to_owned()),
-            ("TOKEN_KEYS", Keyring::generate("test").expose_secret().to_owned()),
+            (
+                "TOKEN_KEYS",
+                Keyring::generate("test").expose_secret().to_owned(),
+            ),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     )

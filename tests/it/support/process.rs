@@ -26,12 +26,25 @@ impl Process {
     pub fn serve(settings: &BTreeMap<String, String>) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = command(settings);
-        command.arg("serve").env("LISTEN_ADDR", &address).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("serve")
+            .env("LISTEN_ADDR", &address)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         // Read all the time: a server whose log nobody reads would stand still.
-        let readers = vec![keep(child.stdout.take().unwrap(), &log), keep(child.stderr.take().unwrap(), &log)];
-        Self { url: format!("http://{address}"), address, child, log, readers }
+        let readers = vec![
+            keep(child.stdout.take().unwrap(), &log),
+            keep(child.stderr.take().unwrap(), &log),
+        ];
+        Self {
+            url: format!("http://{address}"),
+            address,
+            child,
+            log,
+            readers,
+        }
     }
 
     /// Starts it and waits for its first answer. Gives the time that took, too.
@@ -42,7 +55,10 @@ impl Process {
             if healthy(&process.address) {
                 return (process, started.elapsed());
             }
-            assert!(started.elapsed() < Duration::from_secs(20), "the server does not start");
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "the server does not start"
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -52,14 +68,19 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
     /// Waits for its end; gives its status and what it logged.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
-        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        self.readers
+            .drain(..)
+            .for_each(|reader| reader.join().unwrap());
         let log = self.log.lock().unwrap().clone();
         (status, log)
     }
@@ -86,18 +107,27 @@ fn keep(output: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> JoinHan
 /// The binary with these settings and nothing else from the environment.
 pub fn command(settings: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new(BINARY);
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(settings);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .envs(settings);
     command
 }
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn healthy(address: &str) -> bool {
     use std::io::Write;
-    let Ok(mut stream) = std::net::TcpStream::connect(address) else { return false };
+    let Ok(mut stream) = std::net::TcpStream::connect(address) else {
+        return false;
+    };
     let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut answer = String::new();
     stream.write_all(request.as_bytes()).is_ok()

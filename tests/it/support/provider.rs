@@ -1,6 +1,6 @@
 //! The demo provider on a port of its own, and its control door.
 
-use matrica_starter::demo_provider::{DemoClient, DemoProvider};
+use matrica_starter::dev::demo_provider::{DemoClient, DemoProvider};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -23,14 +23,20 @@ impl Provider {
             client_secret: client_secret.map(str::to_owned),
             redirect_uris: redirect_uris.to_vec(),
         };
-        let clients = vec![application(CLIENT_ID, Some(CLIENT_SECRET)), application("public-app", None)];
+        let clients = vec![
+            application(CLIENT_ID, Some(CLIENT_SECRET)),
+            application("public-app", None),
+        ];
         tokio::spawn(DemoProvider::new(clients).serve(listener, CancellationToken::new()));
         Self::at(&url)
     }
 
     /// One that runs already.
     pub fn at(url: &str) -> Self {
-        Self { url: url.to_owned(), client: browser::client() }
+        Self {
+            url: url.to_owned(),
+            client: browser::client(),
+        }
     }
 
     /// Chooses a person on the consent page; gives the address that the provider sends the browser to.
@@ -38,7 +44,10 @@ impl Provider {
         let page = self.client.get(authorization_url).send().await.unwrap();
         assert_eq!(page.status(), 200, "no consent page at {authorization_url}");
         let query = authorization_url.split_once('?').unwrap().1;
-        let consent = self.client.post(format!("{}/oauth2/consent?{query}", self.url)).form(&[("person", person)]);
+        let consent = self
+            .client
+            .post(format!("{}/oauth2/consent?{query}", self.url))
+            .form(&[("person", person)]);
         let answer = consent.send().await.unwrap();
         assert_eq!(answer.status(), 303);
         answer.headers()["location"].to_str().unwrap().to_owned()
@@ -51,12 +60,14 @@ impl Provider {
 
     /// Makes an endpoint misbehave.
     pub async fn fault(&self, endpoint: &str, fault: Value) {
-        self.control("PUT", &format!("faults/{endpoint}"), &fault).await;
+        self.control("PUT", &format!("faults/{endpoint}"), &fault)
+            .await;
     }
 
     /// Somebody withdraws their consent there.
     pub async fn withdraw(&self, person: &str) {
-        self.control("POST", &format!("revoke-person/{person}"), &json!(null)).await;
+        self.control("POST", &format!("revoke-person/{person}"), &json!(null))
+            .await;
     }
 
     pub async fn mend(&self) {
@@ -69,7 +80,12 @@ impl Provider {
     }
 
     pub async fn get(&self, what: &str) -> Value {
-        let answer = self.client.get(format!("{}/control/{what}", self.url)).send().await.unwrap();
+        let answer = self
+            .client
+            .get(format!("{}/control/{what}", self.url))
+            .send()
+            .await
+            .unwrap();
         serde_json::from_str(&super::Answer::read(answer).await.body).unwrap()
     }
 
@@ -80,6 +96,11 @@ impl Provider {
             request = request.json(body);
         }
         let answer = super::Answer::read(request.send().await.unwrap()).await;
-        assert!((200..300).contains(&answer.status), "{what}: {} {}", answer.status, answer.body);
+        assert!(
+            (200..300).contains(&answer.status),
+            "{what}: {} {}",
+            answer.status,
+            answer.body
+        );
     }
 }

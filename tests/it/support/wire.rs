@@ -40,8 +40,15 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let database = options.get_database().unwrap();
-        let url = format!("postgres://{}@127.0.0.1:{port}/{database}?sslmode=disable", options.get_username());
-        let wire = Self { url, round_trips: Arc::default(), state: watch::Sender::new(State::Whole) };
+        let url = format!(
+            "postgres://{}@127.0.0.1:{port}/{database}?sslmode=disable",
+            options.get_username()
+        );
+        let wire = Self {
+            url,
+            round_trips: Arc::default(),
+            state: watch::Sender::new(State::Whole),
+        };
         let (round_trips, state) = (wire.round_trips.clone(), wire.state.clone());
         tokio::spawn(async move {
             loop {
@@ -49,15 +56,30 @@ impl Wire {
                 if *state.borrow() == State::Cut {
                     continue;
                 }
-                let (options, round_trips, state) = (options.clone(), round_trips.clone(), state.clone());
+                let (options, round_trips, state) =
+                    (options.clone(), round_trips.clone(), state.clone());
                 tokio::spawn(async move {
-                    let socket = options.get_socket().map_or_else(|| options.get_host().into(), Clone::clone);
+                    let socket = options
+                        .get_socket()
+                        .map_or_else(|| options.get_host().into(), Clone::clone);
                     if socket.is_absolute() {
                         let path = socket.join(format!(".s.PGSQL.{}", options.get_port()));
-                        forward(app, UnixStream::connect(path).await.unwrap(), &round_trips, state).await;
+                        forward(
+                            app,
+                            UnixStream::connect(path).await.unwrap(),
+                            &round_trips,
+                            state,
+                        )
+                        .await;
                     } else {
                         let address = (options.get_host().to_owned(), options.get_port());
-                        forward(app, TcpStream::connect(address).await.unwrap(), &round_trips, state).await;
+                        forward(
+                            app,
+                            TcpStream::connect(address).await.unwrap(),
+                            &round_trips,
+                            state,
+                        )
+                        .await;
                     }
                 });
             }
@@ -82,7 +104,11 @@ impl Wire {
 
     /// Waits until an answer is kept back.
     pub async fn holds(&self) {
-        self.state.subscribe().wait_for(|state| *state == State::Holding).await.unwrap();
+        self.state
+            .subscribe()
+            .wait_for(|state| *state == State::Holding)
+            .await
+            .unwrap();
     }
 
     pub fn mend(&self) {

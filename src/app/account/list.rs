@@ -1,0 +1,252 @@
+//! A page of a list: one template for all lists, and the links between their pages.
+
+use askama::Template;
+use axum::response::Response;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    amount::grouped,
+    answer,
+    view::{Section, Tab, tabs},
+};
+use crate::{
+    app::page::Layout,
+    engine::{
+        matrica::{Page, Paging},
+        session::CurrentUser,
+        state::Engine,
+        user_data::{Cached, DataError},
+    },
+};
+
+/// Items on a page.
+const PAGE_SIZE: u32 = 20;
+/// Highest page number.
+const PAGE_MAX: u64 = 1_000_000;
+
+/// A list of the account pages.
+pub struct List {
+    pub path: &'static str,
+    pub title: &'static str,
+    /// The items, as they stand behind "your".
+    pub noun: &'static str,
+    /// Title and text for people who have none.
+    pub empty: (&'static str, &'static str),
+}
+
+/// One page of a list, as a person sees it. `R` is the template of the rows.
+#[derive(Template)]
+#[template(path = "app/account/list.html")]
+struct ListPage<'a, R: Template> {
+    layout: Layout,
+    tabs: Vec<Tab>,
+    list: &'a List,
+    /// The path of this page, for the forms that lead back to it.
+    here: String,
+    /// The filters as HTML. Empty for a list without filters.
+    filters: String,
+    /// A filter is on.
+    filtered: bool,
+    section: Section<Rows<R>>,
+}
+
+struct Rows<R> {
+    content: R,
+    is_empty: bool,
+    pager: Pager,
+}
+
+/// Where a page stands in its list.
+pub struct Extent {
+    skip: u64,
+    received: u64,
+    /// Items that could be read.
+    readable: usize,
+    total: Option<u64>,
+    has_next: bool,
+}
+
+impl<T> From<&Page<T>> for Extent {
+    fn from(page: &Page<T>) -> Self {
+        Self {
+            skip: page.skip,
+            received: page.received,
+            readable: page.items.len(),
+            total: page.total,
+            has_next: page.next().is_some(),
+        }
+    }
+}
+
+/// Which part of a list is shown.
+pub struct View<'a> {
+    pub number: PageNumber,
+    /// Query parameters that are kept in every link.
+    pub parameters: Vec<(&'static str, Option<&'a str>)>,
+    /// The filters as HTML.
+    pub filters: String,
+}
+
+impl View<'_> {
+    /// A page of a list without filters.
+    pub fn unfiltered(number: PageNumber) -> Self {
+        Self {
+            number,
+            parameters: Vec::new(),
+            filters: String::new(),
+        }
+    }
+}
+
+impl List {
+    /// Renders a page of this list. `rows` makes the rows of the items.
+    pub fn page<D, R: Template>(
+        &self,
+        (engine, user): (&Engine, &CurrentUser),
+        view: View<'_>,
+        cached: Result<Cached<D>, DataError>,
+        part: impl FnOnce(&D) -> (Extent, R),
+    ) -> Response {
+        let View {
+            number,
+            parameters,
+            filters,
+        } = view;
+        let section = Section::new(cached, self.noun, |data| {
+            let (extent, content) = part(data);
+            let pager = Pager::new(self.path, &parameters, number, &extent);
+            Rows {
+                rows,
+                is_empty: extent.readable == 0,
+                pager,
+            }
+        });
+        let page = ListPage {
+            layout: Layout::new(engine, Some(user)),
+            tabs: tabs(engine, self.path),
+            list: self,
+            here: address(self.path, &parameters, number.0),
+            filters,
+            filtered: parameters.iter().any(|(_, value)| value.is_some()),
+            section,
+        };
+        answer(&page, &page.section)
+    }
+}
+
+/// The number of a page. The first is 1.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PageNumber(u64);
+
+impl Default for PageNumber {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl TryFrom<String> for PageNumber {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        match text.parse() {
+            _ if text.is_empty() => Ok(Self::default()),
+            Ok(number @ 1..=PAGE_MAX) => Ok(Self(number)),
+            _ => Err("not the number of a page"),
+        }
+    }
+}
+
+impl PageNumber {
+    pub fn paging(self) -> Paging {
+        Paging {
+            skip: (self.0 - 1) * u64::from(PAGE_SIZE),
+            take: PAGE_SIZE,
+            sort: None,
+        }
+    }
+}
+
+/// `?page=` of a list without filters.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct ListQuery {
+    pub page: PageNumber,
+}
+
+/// The links below a list.
+struct Pager {
+    /// The items on this page, in words. Empty for an empty list.
+    summary: String,
+    /// This is not the first page.
+    later: bool,
+    first: Option<String>,
+    previous: Option<String>,
+    next: Option<String>,
+    last: Option<String>,
+}
+
+impl Pager {
+    /// For `page` of the list at `path`, with the filters that are on.
+    fn new(
+        path: &str,
+        filters: &[(&str, Option<&str>)],
+        PageNumber(number): PageNumber,
+        page: &Extent,
+    ) -> Self {
+        let link = |number: u64| address(path, filters, number);
+        let last = page
+            .total
+            .map(|total| total.div_ceil(u64::from(PAGE_SIZE)).clamp(1, PAGE_MAX));
+        let next = page.has_next && number < PAGE_MAX;
+        let end = page.skip + page.received;
+        let summary = match page.total {
+            _ if page.received == 0 => String::new(),
+            Some(total) => {
+                format!(
+                    "{} to {} of {}",
+                    thousands(page.skip + 1),
+                    thousands(end),
+                    thousands(total.max(end))
+                )
+            }
+            None => format!("{} to {}", thousands(page.skip + 1), thousands(end)),
+        };
+        // Beyond the end, the links lead back to where something is.
+        let behind_the_end = page.received == 0 && last.is_none();
+        let before = last.map_or(number - 1, |last| last.min(number - 1));
+        Self {
+            summary,
+            later: number > 1,
+            first: (number > 2 || behind_the_end && number > 1).then(|| link(1)),
+            previous: (number > 1 && !behind_the_end).then(|| link(before)),
+            next: next.then(|| link(number + 1)),
+            last: last.filter(|last| next && *last > number + 1).map(link),
+        }
+    }
+}
+
+/// The address of a page of a list.
+pub fn address(path: &str, filters: &[(&str, Option<&str>)], number: u64) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in filters {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    if number > 1 {
+        query.append_pair("page", &number.to_string());
+    }
+    let query = query.finish();
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{query}")
+    }
+}
+
+/// With a comma between thousands.
+pub fn thousands(number: u64) -> String {
+    grouped(&number.to_string())
+}

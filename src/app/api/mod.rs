@@ -1,0 +1,180 @@
+//! The JSON API for a single-page app on the same origin. No token ever reaches the browser.
+//!
+//! To delete it: this folder, its routes in `app/routes.rs`, `utoipa` in `Cargo.toml`, and `tests/it/app/api.rs`.
+
+mod description;
+mod parameters;
+mod types;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+pub use self::description::openapi;
+use self::{
+    description::{Failures, ListFailures},
+    parameters::{
+        BalanceFilters, DomainFilters, NftFilters, NoFilters, Parameters, PartOfList,
+        PartOfSortedList,
+    },
+    types::{Domain, Field, List, Me, Nft, TokenBalance, Wallet},
+};
+use crate::engine::{
+    error::Failure,
+    matrica::{
+        DiscordQuery, EmailQuery, Page, Paging, ProfileQuery, Resource, RolesQuery, TelegramQuery,
+        TwitterQuery, WalletsQuery,
+    },
+    session::CurrentUser,
+    state::Engine,
+    user_data::{Cached, DataError},
+};
+
+/// The description of every list answer.
+const PART: &str = "A part of the list";
+
+/// Who is signed in
+///
+/// Answers with 200 also when Matrica does not. Then the fields that would come from there say so, each for itself.
+#[utoipa::path(get, path = "/api/me", responses(
+    (status = 200, body = Me<'static>, description = "Each field with a status of its own"),
+    Failures,
+))]
+pub async fn me(State(engine): State<Engine>, user: CurrentUser) -> Response {
+    let reader = engine.reader(user.user_id);
+    let (scopes, profile, wallets, email, twitter, discord, telegram, roles) = tokio::join!(
+        reader.scopes(),
+        reader.get(ProfileQuery),
+        reader.get(WalletsQuery),
+        reader.get(EmailQuery),
+        reader.get(TwitterQuery),
+        reader.get(DiscordQuery),
+        reader.get(TelegramQuery),
+        reader.get(RolesQuery),
+    );
+    Json(Me {
+        user_id: user.user_id,
+        name: &user.display_name,
+        picture_url: user
+            .picture_url
+            .as_deref()
+            .filter(|_| engine.config.remote_images),
+        signed_in_at: user.signed_in_at,
+        session_ends_at: user.session_ends_at,
+        scopes: Field::new(scopes, |scopes| Some(scopes.scope.clone())),
+        profile: Field::new(profile, |profile| Some(profile.into())),
+        primary_wallets: Field::new(wallets, |wallets| {
+            let primary = wallets
+                .wallets
+                .iter()
+                .filter(|wallet| !wallet.primary_on.is_empty());
+            Some(primary.map(Wallet::from).collect())
+        }),
+        email: Field::new(email, Option::clone),
+        twitter: Field::new(twitter, |account| account.as_ref().map(Into::into)),
+        discord: Field::new(discord, |account| account.as_ref().map(Into::into)),
+        telegram: Field::new(telegram, |account| account.as_ref().map(Into::into)),
+        roles: Field::new(roles, |roles| Some(roles.iter().map(Into::into).collect())),
+    })
+    .into_response()
+}
+
+/// Linked wallets
+///
+/// In Matrica's order. At most the first 1,000, and `total` counts no more than these. The first one is *not* the primary
+/// one: `primary_on` says which is.
+#[utoipa::path(get, path = "/api/wallets", params(PartOfList), responses(
+    (status = 200, body = List<Wallet>, description = PART),
+    ListFailures,
+))]
+pub async fn wallets(
+    State(engine): State<Engine>,
+    user: CurrentUser,
+    Parameters(part, NoFilters {}): Parameters<PartOfList, NoFilters>,
+) -> Result<Response, Failure> {
+    let paging = Paging::from(part);
+    let cached = engine.reader(user.user_id).get(WalletsQuery).await;
+    let cached = cached.map_err(|error| error.into_failure(WalletsQuery::SCOPE))?;
+    let page = Page::of(&cached.data.wallets, paging.skip, paging.take);
+    let items = page
+        .items
+        .iter()
+        .map(|wallet| Wallet::from(*wallet))
+        .collect();
+    Ok(list(&page, items, &cached))
+}
+
+/// NFTs in the linked wallets
+///
+/// Only those that fit every filter which is set. An empty filter is none.
+#[utoipa::path(get, path = "/api/nfts", params(PartOfSortedList, NftFilters), responses(
+    (status = 200, body = List<Nft>, description = PART),
+    ListFailures,
+))]
+pub async fn nfts(
+    State(engine): State<Engine>,
+    user: CurrentUser,
+    Parameters(part, filters): Parameters<PartOfSortedList, NftFilters>,
+) -> Result<Response, Failure> {
+    page::<_, _, Nft>(&engine, &user, filters.query(part)).await
+}
+
+/// Token balances in the linked wallets
+///
+/// One for each token in each wallet, and only those that fit every filter which is set. An empty filter is none. Amounts
+/// are decimal numbers in strings: they are larger and finer than the numbers of most languages.
+#[utoipa::path(get, path = "/api/tokens", params(PartOfSortedList, BalanceFilters), responses(
+    (status = 200, body = List<TokenBalance>, description = PART),
+    ListFailures,
+))]
+pub async fn balances(
+    State(engine): State<Engine>,
+    user: CurrentUser,
+    Parameters(part, filters): Parameters<PartOfSortedList, BalanceFilters>,
+) -> Result<Response, Failure> {
+    page::<_, _, TokenBalance>(&engine, &user, filters.query(part)).await
+}
+
+/// Domain names in the linked wallets
+///
+/// Only those that fit every filter which is set. An empty filter is none.
+#[utoipa::path(get, path = "/api/domains", params(PartOfSortedList, DomainFilters), responses(
+    (status = 200, body = List<Domain>, description = PART),
+    ListFailures,
+))]
+pub async fn domains(
+    State(engine): State<Engine>,
+    user: CurrentUser,
+    Parameters(part, filters): Parameters<PartOfSortedList, DomainFilters>,
+) -> Result<Response, Failure> {
+    page::<_, _, Domain>(&engine, &user, filters.query(part)).await
+}
+
+/// A page of a list, with each item as the API shows it.
+async fn page<R, V, T>(engine: &Engine, user: &CurrentUser, query: R) -> Result<Response, Failure>
+where
+    R: Resource<Data = Page<V>>,
+    T: for<'a> From<&'a V> + Serialize,
+{
+    let cached = engine.reader(user.user_id).get(query).await;
+    let cached = cached.map_err(|error: DataError| error.into_failure(R::SCOPE))?;
+    let items: Vec<T> = cached.data.items.iter().map(Into::into).collect();
+    Ok(list(&cached.data, items, &cached))
+}
+
+fn list<V, T: Serialize, C>(page: &Page<V>, items: Vec<T>, cached: &Cached<C>) -> Response {
+    let (skip, total, next) = (page.skip, page.total, page.next());
+    let (age_seconds, stale) = (cached.age().as_secs(), cached.stale);
+    Json(List {
+        items,
+        skip,
+        total,
+        next,
+        age_seconds,
+        stale,
+    })
+    .into_response()
+}

@@ -1,0 +1,89 @@
+//! The page or problem that a failed request is answered with.
+
+use askama::Template;
+use axum::{
+    Json,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::{
+    page::{Layout, page, sign_in_page},
+    words::errors::{self, ErrorText, WayOn},
+};
+use crate::engine::http::{ErrorFormat, FailedRequest, failures::bare_page};
+
+/// Begins the `type` of every problem. It is a name, not an address.
+const PROBLEM_TYPE: &str = "urn:matrica-starter:problem:";
+
+#[derive(Template)]
+#[template(path = "app/error.html")]
+struct ErrorPage<'a> {
+    layout: Layout,
+    text: &'a ErrorText,
+    way_on: WayOn,
+    /// The path of this page, for the link or form that leads back to it.
+    here: &'a str,
+    reference: &'a str,
+    status: u16,
+}
+
+/// A failure for programs (RFC 9457).
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    /// Names this request in the log.
+    reference: &'a str,
+}
+
+/// Writes the body of a failed response.
+pub fn render(failed: &FailedRequest<'_>) -> Response {
+    let text = errors::text(failed.failure);
+    let status = failed.failure.status().as_u16();
+    let FailedRequest {
+        here, reference, ..
+    } = *failed;
+    match failed.format {
+        ErrorFormat::Problem => {
+            let kind = format!("{PROBLEM_TYPE}{}", failed.failure.slug());
+            problem(&Problem {
+                kind,
+                title: &text.title,
+                status,
+                detail: &text.text,
+                reference,
+            })
+        }
+        ErrorFormat::BarePage => bare_page(&text.title, &text.text, reference),
+        ErrorFormat::Page => {
+            // A link repeats a request only if that changes nothing.
+            let repeats = text.way_on == WayOn::TryAgain && !failed.is_safe;
+            let way_on = if repeats { WayOn::Home } else { text.way_on };
+            let layout = Layout::new(failed.engine, failed.user);
+            let error = ErrorPage {
+                layout,
+                text: &text,
+                way_on,
+                here,
+                reference,
+                status,
+            };
+            if way_on == WayOn::Connect {
+                sign_in_page(&error)
+            } else {
+                page(&error)
+            }
+        }
+    }
+}
+
+fn problem(problem: &Problem<'_>) -> Response {
+    let content_type = HeaderValue::from_static("application/problem+json");
+    let body = Json(problem).into_response().into_body();
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+}

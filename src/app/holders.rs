@@ -1,0 +1,34 @@
+//! An example of a page for holders: change the rule, or write more of them.
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+
+use super::page::{Layout, page};
+use crate::engine::{
+    gate::{Holds, Rule},
+    matrica::Requirement,
+    state::Engine,
+};
+
+/// Owns an NFT of this collection, which is one of the demo provider's.
+pub struct PaperOtter;
+
+impl Rule for PaperOtter {
+    const REQUIREMENT: Requirement = Requirement::NftOf {
+        collection_id: "363603bc-7a57-4e12-8d9e-b5511c5684d8",
+        collection: "Paper Otters",
+    };
+}
+
+#[derive(Template)]
+#[template(path = "app/holders.html")]
+struct HoldersPage {
+    layout: Layout,
+}
+
+/// `GET /holders`
+pub async fn holders(State(engine): State<Engine>, holder: Holds<PaperOtter>) -> Response {
+    page(&HoldersPage {
+        layout: Layout::new(&engine, Some(&holder.user)),
+    })
+}

@@ -1,0 +1,72 @@
+//! What every page has in common, and how a template becomes a response.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use time::{OffsetDateTime, macros::format_description};
+
+use super::assets;
+use crate::engine::{http::headers::SignInForm, session::CurrentUser, state::Engine};
+
+/// The frame around each page.
+pub struct Layout {
+    pub css: &'static str,
+    pub icon: &'static str,
+    /// The name of whoever is signed in.
+    pub person: Option<String>,
+    /// Signing in goes to a provider on this machine: the demo.
+    pub demo: bool,
+}
+
+impl Layout {
+    pub fn new(engine: &Engine, user: Option<&CurrentUser>) -> Self {
+        Self {
+            css: assets::css_path(),
+            icon: assets::icon_path(),
+            person: user.map(|user| user.display_name.clone()),
+            demo: engine.config.matrica.authorization_endpoint.scheme() == "http",
+        }
+    }
+}
+
+/// Renders a page.
+pub fn page(template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => {
+            let html_type = HeaderValue::from_static("text/html; charset=utf-8");
+            ([(header::CONTENT_TYPE, html_type)], html).into_response()
+        }
+        Err(error) => {
+            tracing::error!(event = "template_failed", %error, "a page could not be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Renders a page that holds the form which starts a login, so that its policy lets the form leave for the provider.
+pub fn sign_in_page(template: &impl Template) -> Response {
+    let mut response = page(template);
+    response.extensions_mut().insert(SignInForm);
+    response
+}
+
+/// An instant in words, to the minute.
+pub fn date(instant: OffsetDateTime) -> String {
+    let format =
+        format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+    instant.format(format).unwrap_or_default()
+}
+
+/// A duration in its largest whole unit.
+pub fn duration(timeout: Duration) -> String {
+    match timeout.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}

@@ -1,0 +1,60 @@
+//! Query parameters: typed, and refused by name.
+
+use std::borrow::Cow;
+
+use serde::{
+    Deserialize,
+    de::{
+        DeserializeOwned,
+        value::{Error, MapDeserializer},
+    },
+};
+use url::form_urlencoded;
+
+use crate::engine::{error::Failure, matrica::is_plain};
+
+/// Longest value of a filter, in characters.
+const FILTER_MAX: usize = 200;
+
+/// Reads a query string. [`Failure::InvalidParameter`] names the parameter that is wrong or given twice.
+pub fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Failure> {
+    let pairs = MapDeserializer::<_, Error>::new(pairs(query));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let path = error.path().to_string();
+        // serde reports a duplicate without a path.
+        let name = if path == "." {
+            first_duplicate(query)
+        } else {
+            Some(path.into())
+        };
+        Failure::invalid_parameter(&name.unwrap_or_default())
+    })
+}
+
+/// The pairs of a query string, decoded.
+pub fn pairs(query: &str) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(query.as_bytes())
+}
+
+fn first_duplicate(query: &str) -> Option<Cow<'_, str>> {
+    let names: Vec<_> = pairs(query).map(|(name, _)| name).collect();
+    let duplicate = |(index, name): (usize, &Cow<'_, str>)| names[..index].contains(name);
+    let index = names.iter().enumerate().position(duplicate)?;
+    names.into_iter().nth(index)
+}
+
+/// A filter. Empty, as a form sends it, is none.
+#[derive(Clone, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Filter(pub Option<String>);
+
+impl TryFrom<String> for Filter {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        if text.chars().count() > FILTER_MAX || !is_plain(&text) {
+            return Err("too long, or with characters that cannot be seen");
+        }
+        Ok(Self(Some(text).filter(|text| !text.is_empty())))
+    }
+}

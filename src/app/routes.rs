@@ -1,0 +1,91 @@
+//! The route table. A route refuses everybody who is not signed in unless its line says otherwise.
+
+use axum::{
+    Router,
+    http::{Method, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+
+use super::{
+    account, api, assets, error_page, holders, home, settings,
+    sign_in::{callback, page, sign_out},
+};
+use crate::engine::{
+    http::{self, Access, Route, health},
+    sign_in::CALLBACK_PATH,
+    state::Engine,
+};
+
+/// Where people go after signing in, if the page they came from names no place.
+pub const AFTER_SIGN_IN: &str = "/account";
+
+/// Every route of the app.
+pub fn table() -> Vec<Route> {
+    use Access::{Plain, Public, SignedIn};
+    let route = Route::new;
+    vec![
+        route("/", Public, get(home::home)),
+        route("/login", Public, get(page::sign_in_page)),
+        route("/auth/login", Public, post(page::start)),
+        // axum answers HEAD with the handler of GET. A link checker must not use up a code.
+        route(
+            CALLBACK_PATH,
+            Public,
+            get(callback::callback).head(only_get),
+        ),
+        route("/auth/logout", Public, post(sign_out::sign_out)),
+        route("/account", SignedIn, get(account::account)),
+        route("/account/wallets", SignedIn, get(account::wallets::wallets)),
+        route("/account/nfts", SignedIn, get(account::nfts::nfts)),
+        route(
+            "/account/tokens",
+            SignedIn,
+            get(account::balances::balances),
+        ),
+        route("/account/domains", SignedIn, get(account::domains::domains)),
+        route("/account/refresh", SignedIn, post(account::refresh)),
+        route("/holders", SignedIn, get(holders::holders)),
+        route("/settings", SignedIn, get(settings::settings)),
+        route(
+            "/settings/sessions/{id}/end",
+            SignedIn,
+            post(settings::end_session),
+        ),
+        route(
+            "/settings/sessions/end-others",
+            SignedIn,
+            post(settings::end_others),
+        ),
+        route(
+            "/settings/sessions/end-all",
+            SignedIn,
+            post(settings::end_all),
+        ),
+        route("/settings/export", SignedIn, get(settings::export)),
+        route("/settings/disconnect", SignedIn, post(settings::disconnect)),
+        route("/settings/delete", SignedIn, post(settings::delete)),
+        route("/api/me", SignedIn, get(api::me)),
+        route("/api/wallets", SignedIn, get(api::wallets)),
+        route("/api/nfts", SignedIn, get(api::nfts)),
+        route("/api/tokens", SignedIn, get(api::balances)),
+        route("/api/domains", SignedIn, get(api::domains)),
+        route("/api/openapi.json", Plain, get(api::openapi)),
+        route("/assets/{name}", Plain, get(assets::asset)),
+        route("/healthz", Plain, get(health::healthz)),
+        route("/readyz", Plain, get(health::readyz)),
+    ]
+}
+
+/// The app as one service.
+pub fn router(engine: Engine) -> Router {
+    http::router(engine, table(), error_page::render)
+}
+
+async fn only_get() -> Response {
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        [(header::ALLOW, Method::GET.as_str())],
+    )
+        .into_response()
+}

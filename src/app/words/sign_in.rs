@@ -1,0 +1,112 @@
+//! What people read on the sign-in page when a sign-in did not succeed.
+
+use crate::engine::sign_in::SignInNotice;
+
+/// A notice at the top of the sign-in page.
+pub struct Notice {
+    pub title: &'static str,
+    /// What happened.
+    pub text: &'static str,
+    /// Whether anything was changed.
+    pub changed: &'static str,
+    /// What to do next.
+    pub next: &'static str,
+    pub reference: Option<String>,
+    /// Offers to sign out, because another sign-in would be refused as well.
+    pub offers_sign_out: bool,
+}
+
+const NOTHING: &str = "Nothing was changed.";
+const AGAIN: &str = "Use the button below to try again.";
+const LATER: &str = "It is safe to try again, at best in a minute.";
+const TELL_US: &str = "Please try again later, or tell us the reference below.";
+
+/// The title and text of the answer to a callback that no provider causes.
+pub const BAD_CALLBACK: (&str, &str) = (
+    "This sign-in link cannot be used",
+    "It is incomplete or was altered on the way. Nothing was changed.",
+);
+
+/// The notice in words. `signed_in`: whether a person is signed in at the moment.
+pub fn notice(notice: SignInNotice, signed_in: bool, reference: Option<String>) -> Notice {
+    let offers_sign_out = notice == SignInNotice::OtherAccount && signed_in;
+    let [title, text, mut changed, mut next] = match notice {
+        SignInNotice::Expired => [
+            "That sign-in is over",
+            "Its link was used before, is too old, or was started in another browser.",
+            NOTHING,
+            "Start again with the button below. If this keeps happening, allow cookies for this site.",
+        ],
+        SignInNotice::Cancelled => [
+            "You cancelled the sign-in",
+            "You did not allow access, so nobody was signed in.",
+            NOTHING,
+            AGAIN,
+        ],
+        SignInNotice::ProviderError => [
+            "Matrica could not finish the sign-in",
+            "It reported an error of its own.",
+            NOTHING,
+            AGAIN,
+        ],
+        SignInNotice::Provider => [
+            "Matrica did not answer",
+            "It could not be reached, took too long, or its answer made no sense.",
+            NOTHING,
+            LATER,
+        ],
+        SignInNotice::Misconfigured => [
+            "Signing in is not set up correctly",
+            "Matrica does not accept this app at the moment. That is our mistake, not yours, and it is in our log.",
+            NOTHING,
+            TELL_US,
+        ],
+        SignInNotice::ProfileMissing => [
+            "Your profile was not shared",
+            "Without it we cannot recognise you, so nobody was signed in.",
+            NOTHING,
+            "Sign in again and allow access to your profile.",
+        ],
+        SignInNotice::NoUserId => [
+            "Matrica did not say who you are",
+            "Its answer had no user id in it. We never guess one from a name, an e-mail address or a wallet.",
+            NOTHING,
+            TELL_US,
+        ],
+        SignInNotice::OtherAccount => [
+            "You came back as somebody else",
+            "The Matrica account that you signed in with is not the one you use here.",
+            "You are signed in as before. The two accounts were not mixed.",
+            "To switch, sign out first. Then sign in again with the other account.",
+        ],
+        SignInNotice::Disabled => [
+            "This account is locked",
+            "The operator of this site has locked it.",
+            NOTHING,
+            "Please contact the operator and mention the reference below.",
+        ],
+        SignInNotice::Busy => [
+            "Temporarily unavailable",
+            "Something on our side does not work right now, so the sign-in could not be finished.",
+            NOTHING,
+            LATER,
+        ],
+        SignInNotice::Confirm => [
+            "Please sign in once more",
+            "This step needs a sign-in that is less than 10 minutes old, so that nobody else can take it on your screen.",
+            NOTHING,
+            "Sign in with the button below, then do it again.",
+        ],
+    };
+    if notice == SignInNotice::OtherAccount && !signed_in {
+        (changed, next) = (NOTHING, AGAIN);
+    }
+    Notice {
+        title,
+        text,
+        changed,
+        next,
+        reference,
+        offers_sign_out,
+    }
+}

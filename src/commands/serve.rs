@@ -1,0 +1,98 @@
+//! `serve`: the production server. Errors are sentences for the terminal.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+
+use super::{block_on, log_warnings};
+use crate::{
+    app::routes::router,
+    engine::{
+        config::{self, Config, Source},
+        db::schema::{self, Schema},
+        http::{log, server},
+        state::Engine,
+        workers,
+    },
+};
+
+/// How long `serve` waits at its start for a database that does not answer yet.
+const DATABASE_WAIT: Duration = Duration::from_secs(10);
+/// Longest that closing the database connections may take at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// `serve --check`: says what is wrong, or that nothing is.
+pub fn check() -> anyhow::Result<()> {
+    let variables = Source::environment();
+    let source = Source::new(&variables);
+    // A misspelt name is the reason for the missing one, so warnings come with mistakes too.
+    for warning in config::warnings(&source) {
+        eprintln!("warning: {warning}");
+    }
+    let config = Config::from_source(source)?;
+    println!(
+        "The configuration is complete. Register this redirect URI at Matrica, exactly:\n  {}",
+        config.redirect_uri()
+    );
+    Ok(())
+}
+
+/// `serve`
+pub fn serve() -> anyhow::Result<()> {
+    let variables = Source::environment();
+    let config = Config::from_source(Source::new(&variables))?;
+    log::init(config.log_format);
+    log_warnings(&config);
+    block_on(async {
+        let stop = server::stop_signal()?;
+        let listen_addr = config.listen_addr;
+        let engine = Engine::new(config)
+            .context("no certificate authorities are installed (package ca-certificates)")?;
+        require_current_schema(&engine).await?;
+        let listener = TcpListener::bind(listen_addr)
+            .await
+            .with_context(|| format!("cannot listen on {listen_addr} (LISTEN_ADDR)"))?;
+        tracing::info!(event = "listening", %listen_addr, public_url = engine.config.public_url.origin, "listening");
+        serve_until(stop, engine, listener).await;
+        Ok(())
+    })
+}
+
+/// Serves until `stop` completes, then closes what is left.
+pub(crate) async fn serve_until(
+    stop: impl Future<Output = ()>,
+    engine: Engine,
+    listener: TcpListener,
+) {
+    let (tasks, db) = (engine.tasks.clone(), engine.db.clone());
+    workers::start(&engine);
+    server::serve(listener, router(engine), tasks, stop).await;
+    // Work that outlived the deadline may still hold a connection.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, db.close()).await;
+}
+
+/// A server on another schema would fail request by request; it does not start instead.
+async fn require_current_schema(engine: &Engine) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + DATABASE_WAIT;
+    let schema = loop {
+        match schema::check(&engine.db).await {
+            Ok(schema) => break schema,
+            Err(error) if tokio::time::Instant::now() >= deadline => {
+                return Err(error).context("DATABASE_URL leads to no database that answers");
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    };
+    match schema {
+        Schema::Current => Ok(()),
+        Schema::Behind(missing) => {
+            bail!("the database lacks {missing} migration(s): run `matrica-starter migrate` first")
+        }
+        Schema::Different(version) => {
+            bail!(
+                "migration {version} was applied with another text: this binary does not belong to this database"
+            )
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! NFTs by index: each is made when it is asked for, so that somebody can have any number of them.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
+
+use serde_json::{Value, json};
+
+use super::generate::{address, uuid};
+
+const COLLECTIONS: [&str; 8] = [
+    "Paper Otters",
+    "Night Ferries",
+    "Kelp Choir",
+    "Tin Comets",
+    "Loud Ferns",
+    "Clay Radios",
+    "Moss Atlas",
+    "Ink Tides",
+];
+/// Known once, because a filter compares them with every item and a hash is slow in a debug build.
+static COLLECTION_IDS: LazyLock<[String; 8]> = LazyLock::new(|| COLLECTIONS.map(uuid));
+
+/// `count` NFTs spread over `wallets` and the collections; image, collection or network is missing here and there.
+pub(super) struct Nfts {
+    pub(super) owner: &'static str,
+    pub(super) wallets: Arc<[Value]>,
+    pub(super) count: usize,
+}
+
+impl Nfts {
+    pub(super) fn make(&self, index: usize) -> Value {
+        let (id, collection, network) = (
+            self.id(index),
+            COLLECTIONS[index % COLLECTIONS.len()],
+            self.network(index),
+        );
+        json!({
+            "id": id,
+            "name": format!("{collection} #{}", 1_000 + index * 37 % 9_000),
+            "image": (index % 11 != 3).then(|| format!("https://example.com/nft/{id}.png")),
+            "status": "HODLED",
+            "networkSymbol": shown_network(index, network),
+            "isCompressed": network == "SOL" && index % 2 == 1,
+            "inscriptionNumber": (network == "BTC").then_some(60_000_000 + index),
+            "ownerId": self.wallet(index)["id"],
+            "collection": collection_id(index).map(|id| json!({ "id": id, "name": collection })),
+        })
+    }
+
+    /// The text at a JSON pointer that lists are filtered by, told from the index without making the NFT.
+    pub(super) fn text(&self, index: usize, pointer: &str) -> Cow<'_, str> {
+        match pointer {
+            "/id" => self.id(index).into(),
+            "/networkSymbol" => shown_network(index, self.network(index))
+                .unwrap_or_default()
+                .into(),
+            "/collection/id" => collection_id(index).unwrap_or_default().into(),
+            _ => "".into(),
+        }
+    }
+
+    fn id(&self, index: usize) -> String {
+        address(self.network(index), &format!("{} nft {index}", self.owner))
+    }
+
+    fn network(&self, index: usize) -> &str {
+        self.wallet(index)["networkSymbol"]
+            .as_str()
+            .unwrap_or_default()
+    }
+
+    fn wallet(&self, index: usize) -> &Value {
+        &self.wallets[index * 7 % self.wallets.len()]
+    }
+}
+
+fn shown_network(index: usize, network: &str) -> Option<&str> {
+    (index % 17 != 7).then_some(network)
+}
+
+fn collection_id(index: usize) -> Option<&'static str> {
+    (index % 13 != 5).then(|| COLLECTION_IDS[index % COLLECTIONS.len()].as_str())
+}

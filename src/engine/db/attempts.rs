@@ -1,0 +1,84 @@
+//! `login_attempts`: burning an attempt, its outcome, and what a second callback learns of it.
+
+use super::{Db, Error};
+
+/// Outcome of an attempt that ended with a session.
+pub const SIGNED_IN: &str = "signed_in";
+
+/// Whether this callback was the first with its attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Burn {
+    Won,
+    Lost,
+}
+
+/// What is known of a burnt attempt.
+pub struct Burnt {
+    pub outcome: Option<String>,
+    /// Seconds since it was burnt.
+    pub age: f64,
+}
+
+/// How long each step took, in milliseconds; none for a step that was not reached.
+#[derive(Clone, Copy, Default)]
+pub struct Timings {
+    pub exchange_ms: Option<i32>,
+    pub profile_ms: Option<i32>,
+}
+
+/// Uses the attempt up, once and for all. Committed, and so visible to every replica, when this returns; it need not
+/// be on disk, because a code outlives a database crash by seconds only, so this commit does not wait for the disk.
+pub async fn burn(
+    db: &Db,
+    state_hash: &[u8; 32],
+    reference: &str,
+    outcome: Option<&str>,
+) -> Result<Burn, Error> {
+    let inserted = sqlx::query!(
+        "insert into login_attempts (state_hash, reference, outcome)
+         select $1, $2, $3 from (select set_config('synchronous_commit', 'off', true)) as no_disk_wait
+         on conflict do nothing",
+        state_hash,
+        reference,
+        outcome,
+    )
+    .execute(db)
+    .await?;
+    Ok(if inserted.rows_affected() == 1 {
+        Burn::Won
+    } else {
+        Burn::Lost
+    })
+}
+
+/// Writes how a failed attempt ended. A successful one is written together with its session, in `logins`.
+pub async fn finish(
+    db: &Db,
+    state_hash: &[u8; 32],
+    outcome: &str,
+    timings: Timings,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "update login_attempts set outcome = $2, exchange_ms = $3, profile_ms = $4
+         where state_hash = $1 and outcome is null",
+        state_hash,
+        outcome,
+        timings.exchange_ms,
+        timings.profile_ms,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A burnt attempt; none if it never was.
+pub async fn find(db: &Db, state_hash: &[u8; 32]) -> Result<Option<Burnt>, Error> {
+    let row = sqlx::query_as!(
+        Burnt,
+        r#"select outcome, extract(epoch from now() - burnt_at)::float8 as "age!" from login_attempts where state_hash = $1"#,
+        state_hash,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row)
+}

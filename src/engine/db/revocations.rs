@@ -1,0 +1,78 @@
+//! `revocations`: tokens that wait to be revoked at the provider. A row is claimed for a while by whoever works on it.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{
+    Db, Error,
+    grants::{FIRST_GENERATION, SealedGrant},
+};
+
+/// A claimed row. The tokens are sealed as they were in `grants`.
+pub struct Revocation {
+    pub grant_id: Uuid,
+    pub user_id: Uuid,
+    pub generation: i64,
+    pub access_token: Vec<u8>,
+    pub refresh_token: Option<Vec<u8>>,
+    /// Tries, this one included.
+    pub attempts: i32,
+    /// Seconds since it was put here.
+    pub age: f64,
+}
+
+/// Puts tokens here that were never stored as a grant.
+pub async fn insert(db: &Db, grant: &SealedGrant) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into revocations (grant_id, user_id, generation, access_token, refresh_token) values ($1, $2, $3, $4, $5)
+         on conflict do nothing",
+        grant.id,
+        grant.user_id,
+        FIRST_GENERATION,
+        grant.access_token,
+        grant.refresh_token,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Claims up to `limit` rows that are due; nobody else gets them before `claim` is over.
+pub async fn claim(db: &Db, limit: i64, claim: Duration) -> Result<Vec<Revocation>, Error> {
+    let claimed = sqlx::query_as!(
+        Revocation,
+        r#"with due as materialized (
+               select grant_id from revocations where due_at <= now() order by due_at limit $1 for update skip locked
+           )
+           update revocations set attempts = attempts + 1, due_at = now() + make_interval(secs => $2)
+           from due where revocations.grant_id = due.grant_id
+           returning revocations.grant_id, user_id, generation, access_token, refresh_token, attempts,
+                     extract(epoch from now() - created_at)::float8 as "age!""#,
+        limit,
+        claim.as_secs_f64(),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(claimed)
+}
+
+/// Removes a row: revoked, or given up.
+pub async fn delete(db: &Db, grant_id: Uuid) -> Result<(), Error> {
+    sqlx::query!("delete from revocations where grant_id = $1", grant_id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Tries again after `pause`.
+pub async fn postpone(db: &Db, grant_id: Uuid, pause: Duration) -> Result<(), Error> {
+    sqlx::query!(
+        "update revocations set due_at = now() + make_interval(secs => $2) where grant_id = $1",
+        grant_id,
+        pause.as_secs_f64(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! `sessions`: found only while they count, on the database's clock.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Db, Error};
+use crate::engine::config::SessionLifetime;
+
+/// SHA-256 of a session id: the key of a session in the table, in caches and in notifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct SessionHash([u8; 32]);
+
+impl SessionHash {
+    pub fn new(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads 64 hexadecimal digits, the payload of a notification.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?;
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+/// A live session and the person it belongs to.
+#[derive(Clone)]
+pub struct StoredSession {
+    pub public_id: Uuid,
+    pub user_id: Uuid,
+    pub display_name: String,
+    pub picture_url: Option<String>,
+    pub created_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
+    pub data: Value,
+    /// Seconds until it ends if nobody uses it.
+    pub remaining: f64,
+    /// Whether `last_seen_at` is old enough to be written again.
+    pub unseen: bool,
+}
+
+/// Most sessions of one person; a login ends the oldest beyond it.
+pub const SESSIONS_MAX: i64 = 20;
+/// `last_seen_at` is written again after this part of the idle timeout, so that most page views write nothing.
+const SEEN_PER_IDLE_TIMEOUT: f64 = 10.0;
+
+/// A session that is neither over, idle for too long, nor of somebody locked out.
+pub async fn find(
+    db: &Db,
+    hash: SessionHash,
+    lifetime: SessionLifetime,
+) -> Result<Option<StoredSession>, Error> {
+    let idle = lifetime.idle.as_secs_f64();
+    let session = sqlx::query_as!(
+        StoredSession,
+        r#"select public_id, user_id, display_name, picture_url, sessions.created_at, expires_at, data,
+                  extract(epoch from least(expires_at, last_seen_at + make_interval(secs => $2)) - now())::float8
+                      as "remaining!",
+                  last_seen_at < now() - make_interval(secs => $3) as "unseen!"
+           from sessions join users on users.id = user_id
+           where id_hash = $1 and now() < expires_at and last_seen_at > now() - make_interval(secs => $2)
+             and disabled_at is null"#,
+        hash.as_bytes(),
+        idle,
+        idle / SEEN_PER_IDLE_TIMEOUT,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(session)
+}
+
+/// Whether the session is there and was made less than `age` ago.
+pub async fn is_younger(db: &Db, hash: SessionHash, age: Duration) -> Result<bool, Error> {
+    let young = sqlx::query_scalar!(
+        r#"select exists (
+               select from sessions where id_hash = $1 and created_at > now() - make_interval(secs => $2)
+           ) as "young!""#,
+        hash.as_bytes(),
+        age.as_secs_f64(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(young)
+}
+
+/// Notes that the session is in use. Of many at once, one writes.
+pub async fn touch(db: &Db, hash: SessionHash, lifetime: SessionLifetime) -> Result<(), Error> {
+    sqlx::query!(
+        "update sessions set last_seen_at = now()
+         where id_hash = $1 and last_seen_at < now() - make_interval(secs => $2)",
+        hash.as_bytes(),
+        lifetime.idle.as_secs_f64() / SEEN_PER_IDLE_TIMEOUT,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A session as its owner sees it.
+pub struct ListedSession {
+    pub public_id: Uuid,
+    pub device: String,
+    pub created_at: OffsetDateTime,
+    pub last_seen_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
+}
+
+/// Somebody's live sessions, the last used first.
+pub async fn list(
+    db: &Db,
+    user_id: Uuid,
+    lifetime: SessionLifetime,
+) -> Result<Vec<ListedSession>, Error> {
+    let sessions = sqlx::query_as!(
+        ListedSession,
+        "select public_id, device, created_at, last_seen_at, expires_at from sessions
+         where user_id = $1 and now() < expires_at and last_seen_at > now() - make_interval(secs => $2)
+         order by last_seen_at desc, created_at desc limit $3",
+        user_id,
+        lifetime.idle.as_secs_f64(),
+        SESSIONS_MAX,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(sessions)
+}
+
+/// Replaces an application's own values. Only an update: a session that was ended meanwhile must not come back.
+pub async fn save(db: &Db, hash: SessionHash, data: Value) -> Result<(), Error> {
+    sqlx::query!(
+        "update sessions set data = $2 where id_hash = $1",
+        hash.as_bytes(),
+        data
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes one session; not being there is fine.
+pub async fn delete(db: &Db, hash: SessionHash) -> Result<(), Error> {
+    sqlx::query!("delete from sessions where id_hash = $1", hash.as_bytes())
+        .execute(db)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! `Failure`: the only error that becomes a response. People see the words of the app, never the source of an error.
+
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use strum::IntoStaticStr;
+
+use crate::engine::{db, matrica::Requirement};
+
+/// Seconds of `Retry-After` when the database or the provider cannot answer.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// A request that ends without what it asked for.
+///
+/// The variant decides the status. Its name in kebab case is the slug: the end of the `type` of a problem (RFC 9457),
+/// which never changes. The failure travels as an extension of its response, so that `http::failures` can write the body.
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Failure {
+    /// The page needs a sign-in. `Some(url)`: redirect a browser there. `None`: answer 401.
+    SignInRequired(Option<String>),
+    /// The page needs a sign-in of the last minutes. Redirects to this URL.
+    FreshSignInRequired(String),
+    /// A request that changes something did not come from our own pages.
+    CrossSiteRequest,
+    NotFound,
+    MethodNotAllowed,
+    /// The body is larger than any form of ours.
+    TooLarge,
+    /// The body is not a form.
+    UnsupportedFormat,
+    BadRequest,
+    /// A query parameter, by its name, is unknown, given twice, or has an impossible value.
+    InvalidParameter(String),
+    /// The app does not ask for this scope.
+    #[strum(serialize = "scope-required")]
+    NotAsked(&'static str),
+    /// The person does not share this scope.
+    #[strum(serialize = "scope-required")]
+    NotShared(&'static str),
+    /// There is no grant any more. Signing in again makes a new one.
+    #[strum(serialize = "reconnect-required")]
+    Reconnect,
+    /// The person does not own what the page requires.
+    NotHeld(Requirement),
+    /// The database cannot answer. Nothing was changed and nobody was signed out.
+    Unavailable,
+    /// The circuit breaker of the token endpoint is open, so nobody is sent to the provider.
+    #[strum(serialize = "provider-unavailable")]
+    ProviderDown,
+    /// The user API does not answer, and no earlier answer will do.
+    #[strum(serialize = "provider-unavailable")]
+    DataUnavailable,
+    /// Signed out in this browser, but the database could not end the session. Holds the removal of the cookie.
+    LogoutUnconfirmed(HeaderValue),
+    /// The answer was not ready in time.
+    Timeout,
+    /// A mistake of ours. The text is for the log.
+    Internal(&'static str),
+}
+
+/// Longest name of a parameter that is repeated to people, in bytes.
+const PARAMETER_NAME_MAX: usize = 32;
+
+impl Failure {
+    /// Names the parameter only if it looks like one, so that nobody can put words on the error page.
+    pub fn invalid_parameter(name: &str) -> Self {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_name = (1..=PARAMETER_NAME_MAX).contains(&name.len()) && name.bytes().all(legal);
+        Self::InvalidParameter(if is_name { name } else { "query" }.to_owned())
+    }
+
+    /// The end of the problem's `type`.
+    pub fn slug(&self) -> &'static str {
+        self.into()
+    }
+
+    /// The failure behind a status that a library chose.
+    pub fn from_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::SignInRequired(None),
+            StatusCode::FORBIDDEN => Self::CrossSiteRequest,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedFormat,
+            StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            StatusCode::GATEWAY_TIMEOUT => Self::Timeout,
+            _ if status.is_server_error() => Self::Internal("a library failed"),
+            _ => Self::BadRequest,
+        }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::SignInRequired(Some(_)) | Self::FreshSignInRequired(_) => StatusCode::SEE_OTHER,
+            Self::SignInRequired(None) => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BadRequest | Self::InvalidParameter(_) => StatusCode::BAD_REQUEST,
+            Self::CrossSiteRequest
+            | Self::NotAsked(_)
+            | Self::NotShared(_)
+            | Self::Reconnect
+            | Self::NotHeld(_) => StatusCode::FORBIDDEN,
+            Self::Unavailable
+            | Self::ProviderDown
+            | Self::DataUnavailable
+            | Self::LogoutUnconfirmed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<db::Error> for Failure {
+    fn from(_: db::Error) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl IntoResponse for Failure {
+    /// Status and headers. `http::failures` writes the body, the same way for every failure.
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = match &self {
+            Self::SignInRequired(Some(url)) | Self::FreshSignInRequired(url) => {
+                return Redirect::to(url).into_response();
+            }
+            Self::LogoutUnconfirmed(removal) => {
+                (status, [(header::SET_COOKIE, removal.clone())]).into_response()
+            }
+            Self::Internal(what) => {
+                tracing::error!(
+                    event = "internal_error",
+                    what,
+                    "a request failed through our own fault"
+                );
+                status.into_response()
+            }
+            _ => status.into_response(),
+        };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Whether a URL belongs to the JSON API, which never answers with a page or a redirect.
+pub fn is_api(uri: &Uri) -> bool {
+    uri.path().starts_with("/api/")
+}
+
+/// Whether a browser loads this as a page. Modern browsers say so. Others do when they accept HTML.
+pub fn is_navigation(headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-mode") {
+        Some(mode) => mode == "navigate",
+        None => accepts_html(headers),
+    }
+}
+
+/// Whether the client can show a page.
+pub fn accepts_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}

@@ -1,0 +1,125 @@
+//! The holding gate: a handler that takes `Holds<Rule>` runs only for people who own what the rule requires.
+
+use std::{collections::HashSet, marker::PhantomData, time::Duration};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use futures_util::{StreamExt as _, pin_mut};
+
+use crate::engine::{
+    error::Failure,
+    matrica::{
+        ApiError, NftQuery, Paging, ROLES_MAX, Requirement, Resource, RolesQuery, UserApi, paging,
+    },
+    oauth::Token,
+    session::CurrentUser,
+    state::Engine,
+    user_data::{DataError, Reader},
+};
+
+/// Budget for looking through a person's NFTs.
+const WALK_BUDGET: Duration = Duration::from_secs(10);
+
+/// A condition that a handler names in its type.
+pub trait Rule: Send + Sync {
+    const REQUIREMENT: Requirement;
+}
+
+/// Proof that the user satisfies `R`, from data at most one minute old.
+///
+/// Rejects with a redirect to the sign-in page, with 403 if the requirement is not met, and with 503 if Matrica cannot be
+/// asked (fails closed).
+pub struct Holds<R> {
+    pub user: CurrentUser,
+    rule: PhantomData<R>,
+}
+
+impl<R: Rule> FromRequestParts<Engine> for Holds<R> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, engine: &Engine) -> Result<Self, Failure> {
+        let user =
+            <CurrentUser as FromRequestParts<Engine>>::from_request_parts(parts, engine).await?;
+        let requirement = R::REQUIREMENT;
+        let held = is_held(&engine.reader(user.user_id), requirement).await;
+        if held.map_err(|error| error.into_failure(requirement.scope()))? {
+            Ok(Self {
+                user,
+                rule: PhantomData,
+            })
+        } else {
+            Err(Failure::NotHeld(requirement))
+        }
+    }
+}
+
+async fn is_held(reader: &Reader<'_>, requirement: Requirement) -> Result<bool, DataError> {
+    match requirement {
+        Requirement::NftOf { collection_id, .. } => {
+            let held = reader.get(HoldsNftOf(collection_id.to_owned())).await?;
+            Ok(*held.current()?)
+        }
+        Requirement::DiscordRole {
+            role_id, guild_id, ..
+        } => {
+            let roles = reader.get(RolesQuery).await?.current()?;
+            let held = roles
+                .iter()
+                .any(|role| role.id == role_id && role.guild_id.as_deref() == Some(guild_id));
+            // There may be more roles than are read.
+            if !held && roles.len() >= ROLES_MAX {
+                Err(DataError::Unavailable)
+            } else {
+                Ok(held)
+            }
+        }
+    }
+}
+
+/// Whether one of the person's NFTs belongs to this collection, by Matrica's id of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct HoldsNftOf(String);
+
+impl Resource for HoldsNftOf {
+    type Data = bool;
+    const SCOPE: &'static str = NftQuery::SCOPE;
+
+    async fn fetch(self, api: &UserApi, token: &Token) -> Result<bool, ApiError> {
+        let walk = find_nft_of(&self.0, api, token);
+        tokio::time::timeout(WALK_BUDGET, walk)
+            .await
+            .unwrap_or(Err(ApiError::Unavailable))
+    }
+}
+
+/// Does not trust the provider's filter: checks every NFT. Answers `false` only if the whole list was read and parsed.
+async fn find_nft_of(collection_id: &str, api: &UserApi, token: &Token) -> Result<bool, ApiError> {
+    let filter = NftQuery::of_collection(collection_id.to_owned());
+    let first = filter.paging.clone();
+    let pages = paging::pages(first, |paging: Paging| {
+        let query = NftQuery {
+            paging,
+            ..filter.clone()
+        };
+        async move { query.page(api, token).await }
+    });
+    pin_mut!(pages);
+    let (mut seen, mut complete) = (HashSet::new(), true);
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(ApiError::without_user_input)?;
+        if page.items.iter().any(|nft| nft.is_of(collection_id)) {
+            return Ok(true);
+        }
+        // A provider without paging sends the same items again, and the others never.
+        let new = page
+            .items
+            .into_iter()
+            .map(|nft| seen.insert(nft.id))
+            .collect::<Vec<_>>();
+        complete &= page.complete && (new.is_empty() || new.contains(&true));
+    }
+    if complete {
+        Ok(false)
+    } else {
+        Err(ApiError::Unreadable(200))
+    }
+}

@@ -1,0 +1,22 @@
+//! The engine: sign-in, token vault, sessions, user data and the server around them. Updated as a whole, never edited.
+
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod endings;
+pub mod error;
+pub mod extract;
+pub mod gate;
+pub mod http;
+pub mod matrica;
+pub mod oauth;
+pub mod random;
+pub mod seal;
+pub mod session;
+pub mod sign_in;
+pub mod single_flight;
+pub mod state;
+pub mod tasks;
+pub mod user_data;
+pub mod vault;
+pub mod workers;

@@ -1,0 +1,126 @@
+//! Signed-in browsers. The only room that touches tower-sessions and the session cookie.
+
+pub mod cache;
+pub mod cookies;
+pub mod device;
+mod live;
+mod store;
+
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::SameSite, session::Id};
+use uuid::Uuid;
+
+pub use self::live::LiveSessions;
+use self::{cookies::CookieNames, store::PostgresStore};
+use crate::engine::{
+    config::SessionLifetime,
+    db::{
+        self,
+        sessions::{SessionHash, StoredSession},
+    },
+    random,
+};
+
+/// A session id: 128 random bits. The database stores only its hash.
+#[derive(Clone, Copy)]
+pub struct SessionId(Id);
+
+impl SessionId {
+    pub fn generate() -> Self {
+        Self(Id(i128::from_be_bytes(random::bytes())))
+    }
+
+    pub fn hash(self) -> SessionHash {
+        hash(&self.0)
+    }
+
+    /// The value of the session cookie. Also the form in which the login attempt carries the id.
+    pub(super) fn expose(self) -> String {
+        self.0.to_string()
+    }
+
+    /// Reads what `expose` wrote.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+}
+
+fn hash(id: &Id) -> SessionHash {
+    SessionHash::new(Sha256::digest(id.0.to_be_bytes()).into())
+}
+
+/// The person behind a request, and their session.
+///
+/// As an extractor it rejects everybody who is not signed in. `Option<CurrentUser>` lets them through as `None`. In both,
+/// a database that cannot answer is an error.
+#[derive(Clone)]
+pub struct CurrentUser {
+    pub user_id: Uuid,
+    /// The public id of this session, for the list in the settings. It opens nothing.
+    pub session: Uuid,
+    pub session_hash: SessionHash,
+    /// As of the last sign-in.
+    pub display_name: String,
+    /// As of the last sign-in.
+    pub picture_url: Option<String>,
+    pub signed_in_at: OffsetDateTime,
+    /// The end by age. An idle timeout or a sign-out ends the session sooner.
+    pub session_ends_at: OffsetDateTime,
+}
+
+impl CurrentUser {
+    fn new(session_hash: SessionHash, stored: &StoredSession) -> Self {
+        Self {
+            user_id: stored.user_id,
+            session: stored.public_id,
+            session_hash,
+            display_name: stored.display_name.clone(),
+            picture_url: stored.picture_url.clone(),
+            signed_in_at: stored.created_at,
+            session_ends_at: stored.expires_at,
+        }
+    }
+}
+
+/// The person whom the session cookie of a request belongs to. `None` without a cookie or with a dead session.
+pub(super) async fn current_user(
+    session: &Session,
+    sessions: &LiveSessions,
+) -> Result<Option<CurrentUser>, db::Error> {
+    let Some(id) = session.id() else {
+        return Ok(None);
+    };
+    let hash = hash(&id);
+    Ok(sessions
+        .find(hash)
+        .await?
+        .map(|stored| CurrentUser::new(hash, &stored)))
+}
+
+/// The session that the cookie names. Whether it is alive is not checked.
+#[derive(Clone, Copy)]
+pub struct SessionCookie(pub Option<SessionHash>);
+
+impl SessionCookie {
+    pub(super) fn of(session: Option<&Session>) -> Self {
+        Self(session.and_then(Session::id).map(|id| hash(&id)))
+    }
+}
+
+/// The layer that reads the cookie. It is lazy: a request whose handler does not ask for the session costs no query.
+pub fn layer(
+    sessions: &LiveSessions,
+    names: &CookieNames,
+    lifetime: SessionLifetime,
+) -> SessionManagerLayer<PostgresStore> {
+    let absolute = time::Duration::try_from(lifetime.absolute).unwrap_or(time::Duration::MAX);
+    SessionManagerLayer::new(PostgresStore::new(sessions.clone()))
+        .with_name(names.session.clone())
+        .with_secure(names.secure)
+        .with_http_only(true)
+        // The callback arrives through a redirect from the provider. Browsers keep Strict cookies back there.
+        .with_same_site(SameSite::Lax)
+        .with_path("/")
+        .with_expiry(Expiry::OnInactivity(absolute))
+}

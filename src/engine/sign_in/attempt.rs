@@ -1,0 +1,191 @@
+//! The login attempt in its cookie. The cookie proves that this browser started the login.
+
+use axum::http::{HeaderMap, HeaderValue};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use data_encoding::HEXLOWER;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::ReturnTo;
+use crate::engine::{
+    oauth::{CodeVerifier, State},
+    session::{SessionId, cookies},
+    state::Engine,
+};
+
+/// How long a person may take at the provider.
+const LIFETIME: Duration = Duration::minutes(10);
+/// How far the clocks of two replicas may differ.
+const CLOCK_SKEW: Duration = Duration::minutes(1);
+/// Attempts of one browser at a time, one per tab. A new one drops the oldest.
+const ATTEMPTS_MAX: usize = 5;
+
+/// A login that has started and not come back yet.
+#[derive(Clone)]
+pub struct Attempt {
+    pub state: State,
+    pub code_verifier: CodeVerifier,
+    pub return_to: ReturnTo,
+    pub issued_at: OffsetDateTime,
+    /// The person who was signed in at the start.
+    pub user_id: Option<Uuid>,
+    /// The id of the session that the login becomes. Every repetition of the callback gets this one.
+    pub session: SessionId,
+}
+
+/// Why a callback has no attempt to continue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum AttemptError {
+    /// No cookie for this `state`: another browser, a second callback, or cookies are off.
+    Missing,
+    /// The cookie does not open: altered, moved to another name, or sealed by a retired key.
+    Unreadable,
+    /// The cookie holds another `state`.
+    StateMismatch,
+    Expired,
+}
+
+/// Seals attempts into cookies and opens them again.
+pub struct AttemptCookies<'a> {
+    engine: &'a Engine,
+    redirect_uri: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    state: String,
+    verifier: String,
+    return_to: String,
+    issued_at: i64,
+    user_id: Option<Uuid>,
+    session: String,
+}
+
+impl<'a> AttemptCookies<'a> {
+    pub fn new(engine: &'a Engine) -> Self {
+        Self {
+            engine,
+            redirect_uri: engine.config.redirect_uri(),
+        }
+    }
+
+    /// The `Set-Cookie` lines that start an attempt: the new cookie, and removals for those that it drops.
+    pub fn start(
+        &self,
+        attempt: &Attempt,
+        headers: &HeaderMap,
+        now: OffsetDateTime,
+    ) -> Vec<HeaderValue> {
+        let names = &self.engine.cookie_names;
+        let issued_at = |name: &str, value: &str| {
+            self.unseal(name, value)
+                .filter(|old| !is_over(old, now))
+                .map(|old| old.issued_at)
+        };
+        let mut pending: Vec<(Option<OffsetDateTime>, &str)> =
+            cookies::read(headers, &names.attempt_prefix)
+                .map(|(name, value)| (issued_at(name, value), name))
+                .collect();
+        // Unreadable and expired ones sort first, then the oldest.
+        pending.sort_unstable();
+        let surplus = (pending.len() + 1).saturating_sub(ATTEMPTS_MAX);
+        let dead = pending
+            .iter()
+            .filter(|(issued_at, _)| issued_at.is_none())
+            .count();
+        let dropped = &pending[..surplus.max(dead)];
+        let mut lines: Vec<_> = dropped.iter().map(|(_, name)| names.remove(name)).collect();
+        lines.push(names.set(&self.name(&attempt.state), &self.seal(attempt), LIFETIME));
+        lines
+    }
+
+    /// The attempt that this browser started with this `state`.
+    pub fn open(
+        &self,
+        state: &State,
+        headers: &HeaderMap,
+        now: OffsetDateTime,
+    ) -> Result<Attempt, AttemptError> {
+        let name = self.name(state);
+        let (_, value) = cookies::read(headers, &name)
+            .find(|(found, _)| *found == name)
+            .ok_or(AttemptError::Missing)?;
+        let attempt = self.unseal(&name, value).ok_or(AttemptError::Unreadable)?;
+        if !attempt.state.matches(state) {
+            return Err(AttemptError::StateMismatch);
+        }
+        if is_over(&attempt, now) {
+            Err(AttemptError::Expired)
+        } else {
+            Ok(attempt)
+        }
+    }
+
+    /// Removes the cookie of a used attempt.
+    pub fn remove(&self, state: &State) -> HeaderValue {
+        self.engine.cookie_names.remove(&self.name(state))
+    }
+
+    /// One cookie per attempt, so that tabs do not overwrite each other.
+    fn name(&self, state: &State) -> String {
+        format!(
+            "{}{}",
+            self.engine.cookie_names.attempt_prefix,
+            HEXLOWER.encode(&state.hash()[..4])
+        )
+    }
+
+    /// The associated data of the seal. A cookie opens only under its own name and for this application.
+    fn context<'b>(&'b self, name: &'b str) -> [&'b [u8]; 3] {
+        let client_id = &self.engine.config.matrica.client_id;
+        [
+            name.as_bytes(),
+            client_id.as_bytes(),
+            self.redirect_uri.as_bytes(),
+        ]
+    }
+
+    fn seal(&self, attempt: &Attempt) -> String {
+        let wire = Wire {
+            state: attempt.state.expose().to_owned(),
+            verifier: attempt.code_verifier.expose().to_owned(),
+            return_to: attempt.return_to.to_string(),
+            issued_at: attempt.issued_at.unix_timestamp(),
+            user_id: attempt.user_id,
+            session: attempt.session.expose(),
+        };
+        let plain = serde_json::to_vec(&wire).unwrap_or_default();
+        let context = self.name(&attempt.state);
+        URL_SAFE_NO_PAD.encode(
+            self.engine
+                .attempt_sealer
+                .seal(&self.context(&context), &plain),
+        )
+    }
+
+    fn unseal(&self, name: &str, value: &str) -> Option<Attempt> {
+        let envelope = URL_SAFE_NO_PAD.decode(value).ok()?;
+        let plain = self
+            .engine
+            .attempt_sealer
+            .open(&self.context(name), &envelope)
+            .ok()?;
+        let wire: Wire = serde_json::from_slice(plain.expose_secret()).ok()?;
+        Some(Attempt {
+            state: State::parse(&wire.state)?,
+            code_verifier: CodeVerifier::from_sealed(wire.verifier),
+            // Checked again, because the rule may have changed since it was sealed.
+            return_to: ReturnTo::parse(&wire.return_to),
+            issued_at: OffsetDateTime::from_unix_timestamp(wire.issued_at).ok()?,
+            user_id: wire.user_id,
+            session: SessionId::parse(&wire.session)?,
+        })
+    }
+}
+
+fn is_over(attempt: &Attempt, now: OffsetDateTime) -> bool {
+    let age = now - attempt.issued_at;
+    age > LIFETIME || age < -CLOCK_SKEW
+}

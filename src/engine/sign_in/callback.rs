@@ -1,0 +1,180 @@
+//! The `redirect_uri`: every check on the request, and the answer.
+
+use std::time::Instant;
+
+use axum::{
+    extract::{OptionalFromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::{
+    Refusal, ReturnTo, Visitor,
+    attempt::{Attempt, AttemptCookies},
+    exchange, sign_in_url,
+};
+use crate::engine::{
+    clock,
+    oauth::{CallbackParameters, Outcome},
+    session::{CurrentUser, device},
+    state::Engine,
+};
+
+/// The path of the `redirect_uri`. The URL of a request to it may hold an authorization code.
+pub const CALLBACK_PATH: &str = "/auth/callback";
+
+/// A refused callback, with what the answer needs.
+pub struct Refused {
+    pub refusal: Refusal,
+    /// Names this attempt, or this request if there is no attempt, in the log and on the page.
+    pub reference: String,
+    return_to: Option<ReturnTo>,
+    /// Removes the cookie of the used attempt.
+    removal: Option<HeaderValue>,
+}
+
+impl Refused {
+    fn new(refusal: Refusal, reference: &str) -> Self {
+        Self {
+            refusal,
+            reference: reference.to_owned(),
+            return_to: None,
+            removal: None,
+        }
+    }
+
+    /// A redirect to the sign-in page with its notice. `page` is the answer to a request that no provider causes.
+    pub fn into_response(self, page: impl FnOnce(&str) -> Response) -> Response {
+        let mut response = match self.refusal.notice() {
+            Some(notice) => {
+                let return_to = self.return_to.as_ref();
+                let url = sign_in_url(Some(notice), Some(&self.reference), return_to);
+                Redirect::to(&url).into_response()
+            }
+            None => (StatusCode::BAD_REQUEST, page(&self.reference)).into_response(),
+        };
+        if let Some(removal) = self.removal {
+            response.headers_mut().append(header::SET_COOKIE, removal);
+        }
+        response
+    }
+}
+
+/// Answers a callback. `Ok` is a redirect to `return_to` with the session cookie, or 204 for a prefetch.
+///
+/// `request_id` is the reference of a callback without an attempt. A browser that goes away cuts nothing short.
+pub async fn complete(
+    engine: &Engine,
+    request_id: &str,
+    request: Request,
+) -> Result<Response, Refused> {
+    let arrived = Instant::now();
+    let (mut parts, _) = request.into_parts();
+    if is_speculative(&parts.headers) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let accepted = accept(
+        engine,
+        &parts.headers,
+        parts.uri.query().unwrap_or_default(),
+    );
+    // Only now, because it may cost a query.
+    let user = match &accepted {
+        Ok(_) | Err(Refusal::NoAttempt) => {
+            <CurrentUser as OptionalFromRequestParts<Engine>>::from_request_parts(
+                &mut parts, engine,
+            )
+            .await
+            .map_err(|_| Refusal::Unavailable)
+        }
+        Err(_) => Ok(None),
+    };
+    let (attempt, outcome, current) = match (accepted, user) {
+        (Ok((attempt, outcome)), Ok(current)) => (attempt, outcome, current),
+        // A reload or "back" after the login has succeeded.
+        (Err(Refusal::NoAttempt), Ok(Some(_))) => return Ok(Redirect::to("/").into_response()),
+        (Ok(_), Err(refusal)) | (Err(refusal), _) => {
+            tracing::warn!(
+                event = "login_failed",
+                reason = refusal.name(),
+                "callback refused"
+            );
+            return Err(Refused::new(refusal, request_id));
+        }
+    };
+    let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
+    let visitor = Visitor {
+        current,
+        device: device(&parts.headers),
+        arrived,
+    };
+    let completion = exchange::run_to_completion(engine, attempt, outcome, visitor).await;
+    let removal = completion
+        .consumed
+        .then(|| AttemptCookies::new(engine).remove(&state));
+    match completion.result {
+        Ok(session) => {
+            let mut response = Redirect::to(return_to.as_str()).into_response();
+            let absolute = engine.config.session.absolute;
+            let cookie = session.map(|session| engine.cookie_names.session(session, absolute));
+            for line in cookie.into_iter().chain(removal) {
+                response.headers_mut().append(header::SET_COOKIE, line);
+            }
+            Ok(response)
+        }
+        Err(refusal) => {
+            let reference = completion.reference;
+            Err(Refused {
+                refusal,
+                reference,
+                return_to: Some(return_to),
+                removal,
+            })
+        }
+    }
+}
+
+/// Every check that costs neither the database nor the provider anything.
+fn accept(
+    engine: &Engine,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<(Attempt, Outcome), Refusal> {
+    if !is_top_level(headers) {
+        return Err(Refusal::NotANavigation);
+    }
+    let parameters = CallbackParameters::parse(query)?;
+    let state = match (parameters.state, &parameters.outcome) {
+        (Some(state), _) => state,
+        (None, Outcome::Denied) => return Err(Refusal::DeniedWithoutState),
+        (None, _) => return Err(Refusal::MissingState),
+    };
+    let attempt = AttemptCookies::new(engine).open(&state, headers, clock::now())?;
+    Ok((attempt, parameters.outcome))
+}
+
+fn device(headers: &HeaderMap) -> String {
+    let user_agent = headers
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok());
+    device::describe(user_agent.unwrap_or_default())
+}
+
+/// Whether a browser loads the page ahead of a click. That must not use up an attempt.
+///
+/// A browser may send several of these headers with different values, so each is looked at.
+fn is_speculative(headers: &HeaderMap) -> bool {
+    ["sec-purpose", "purpose", "x-moz"]
+        .iter()
+        .flat_map(|name| headers.get_all(*name))
+        .any(|value| {
+            let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+            value.contains("prefetch") || value.contains("prerender")
+        })
+}
+
+/// Whether the whole window navigates. A frame or an image that loads the callback is an attack.
+fn is_top_level(headers: &HeaderMap) -> bool {
+    let is = |name: &str, expected: &str| headers.get(name).is_none_or(|value| value == expected);
+    is("sec-fetch-dest", "document") && is("sec-fetch-mode", "navigate")
+}

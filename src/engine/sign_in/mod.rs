@@ -1,0 +1,87 @@
+//! The sign-in flow: `begin` sends a browser to the provider, `complete` takes it back in.
+
+pub mod attempt;
+mod callback;
+mod exchange;
+mod refusal;
+mod return_to;
+
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use url::form_urlencoded;
+
+use self::attempt::{Attempt, AttemptCookies};
+pub use self::{
+    callback::{CALLBACK_PATH, Refused, complete},
+    exchange::Visitor,
+    refusal::{Refusal, SignInNotice},
+    return_to::ReturnTo,
+};
+use crate::engine::{
+    clock,
+    error::Failure,
+    oauth::{CodeVerifier, State},
+    session::{CurrentUser, SessionId},
+    state::Engine,
+};
+
+/// Starts a login: a redirect to the authorization endpoint, and the cookie that remembers the attempt.
+///
+/// Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker of the token endpoint is
+/// open, because nobody should fetch a code that cannot be exchanged.
+pub fn begin(
+    engine: &Engine,
+    return_to: ReturnTo,
+    current: Option<&CurrentUser>,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    if engine.oauth.is_down() {
+        return Err(Failure::ProviderDown);
+    }
+    let attempt = Attempt {
+        state: State::generate(),
+        code_verifier: CodeVerifier::generate(),
+        return_to,
+        issued_at: clock::now(),
+        user_id: current.map(|user| user.user_id),
+        session: SessionId::generate(),
+    };
+    let url = engine
+        .oauth
+        .authorization_url(&attempt.state, &attempt.code_verifier);
+    let location = HeaderValue::from_str(url.as_str());
+    let location = location.map_err(|_| Failure::Internal("the authorization URL"))?;
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
+    for cookie in AttemptCookies::new(engine).start(&attempt, headers, attempt.issued_at) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    tracing::info!(
+        event = "login_started",
+        reference = attempt.state.reference(),
+        "login started"
+    );
+    Ok(response)
+}
+
+/// The URL of the sign-in page: `/login?e=…&ref=…&return_to=…`.
+pub fn sign_in_url(
+    notice: Option<SignInNotice>,
+    reference: Option<&str>,
+    return_to: Option<&ReturnTo>,
+) -> String {
+    let path = "/login?";
+    let mut query = form_urlencoded::Serializer::for_suffix(path.to_owned(), path.len());
+    let pairs = [
+        ("e", notice.map(SignInNotice::slug)),
+        ("ref", reference),
+        ("return_to", return_to.map(ReturnTo::as_str)),
+    ];
+    query.extend_pairs(
+        pairs
+            .iter()
+            .filter_map(|(name, value)| Some((name, (*value)?))),
+    );
+    query.finish()
+}

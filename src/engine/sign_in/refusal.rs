@@ -1,0 +1,181 @@
+//! Every way in which a sign-in can be refused, and the notice that people read about it.
+
+use strum::{EnumIter, EnumString, IntoStaticStr};
+
+use super::attempt::AttemptError;
+use crate::engine::{
+    db,
+    matrica::ApiError,
+    oauth::{CallbackError, TokenError},
+};
+
+/// A refused sign-in. The name in snake case stands in logs and in `login_attempts.outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Refusal {
+    /// A callback parameter is given twice.
+    DuplicateParameter,
+    /// The callback has both a code and an error.
+    CodeAndError,
+    /// A callback parameter holds characters outside RFC 6749 appendix A, or is too long.
+    MalformedParameter,
+    /// A frame, an image or a script loads the callback.
+    NotANavigation,
+    /// The callback has neither a code nor an error.
+    MissingCode,
+    /// The callback has no `state` of the shape that we send.
+    MissingState,
+    /// This browser has no attempt for the `state`.
+    NoAttempt,
+    /// The cookie of the attempt does not open.
+    UnreadableAttempt,
+    /// The cookie of the attempt holds another `state`.
+    StateMismatch,
+    /// The attempt is older than 10 minutes.
+    AttemptExpired,
+    /// The attempt was used before.
+    AlreadyUsed,
+    /// The person declined.
+    Denied,
+    /// The person declined, and the provider did not send `state` back.
+    DeniedWithoutState,
+    /// The provider reports an error of its own.
+    ProviderError,
+    /// The provider does not accept the code.
+    CodeRefused,
+    /// The provider does not accept this application.
+    Misconfigured,
+    /// The provider cannot be reached, or does not answer in time.
+    ProviderUnavailable,
+    /// The provider's answer cannot be read.
+    ProviderUnreadable,
+    /// The scope `profile` was not granted.
+    ProfileNotGranted,
+    /// The profile has no user id.
+    NoUserId,
+    /// Another person is signed in here, or was when the attempt started.
+    SwitchedAccount,
+    /// An operator has locked the account.
+    Disabled,
+    /// The database does not answer, or a task of ours panicked.
+    Unavailable,
+}
+
+/// A notice on the sign-in page. The name in kebab case is the value of `?e=`.
+///
+/// Expired, used, foreign and altered attempts share one notice, so that an attacker learns nothing from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum SignInNotice {
+    Expired,
+    Cancelled,
+    ProviderError,
+    Provider,
+    Misconfigured,
+    ProfileMissing,
+    NoUserId,
+    OtherAccount,
+    Disabled,
+    Busy,
+    /// An action needs a fresh sign-in. Nothing was refused.
+    Confirm,
+}
+
+impl Refusal {
+    /// The name in logs and in `login_attempts.outcome`. `parse` reads it.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The notice on the sign-in page. `None` for a request that no provider causes: it is answered with 400 on the spot.
+    pub fn notice(self) -> Option<SignInNotice> {
+        Some(match self {
+            Self::DuplicateParameter
+            | Self::CodeAndError
+            | Self::MalformedParameter
+            | Self::NotANavigation
+            | Self::MissingCode => return None,
+            Self::MissingState
+            | Self::NoAttempt
+            | Self::UnreadableAttempt
+            | Self::StateMismatch
+            | Self::AttemptExpired
+            | Self::AlreadyUsed
+            | Self::CodeRefused => SignInNotice::Expired,
+            Self::Denied | Self::DeniedWithoutState => SignInNotice::Cancelled,
+            Self::ProviderError => SignInNotice::ProviderError,
+            Self::Misconfigured => SignInNotice::Misconfigured,
+            Self::ProviderUnavailable | Self::ProviderUnreadable => SignInNotice::Provider,
+            Self::ProfileNotGranted => SignInNotice::ProfileMissing,
+            Self::NoUserId => SignInNotice::NoUserId,
+            Self::SwitchedAccount => SignInNotice::OtherAccount,
+            Self::Disabled => SignInNotice::Disabled,
+            Self::Unavailable => SignInNotice::Busy,
+        })
+    }
+}
+
+impl SignInNotice {
+    /// The value of `?e=`.
+    pub fn slug(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl From<db::Error> for Refusal {
+    fn from(_: db::Error) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl From<CallbackError> for Refusal {
+    fn from(error: CallbackError) -> Self {
+        match error {
+            CallbackError::Duplicate => Self::DuplicateParameter,
+            CallbackError::CodeAndError => Self::CodeAndError,
+            CallbackError::CodeMissing => Self::MissingCode,
+            CallbackError::Malformed => Self::MalformedParameter,
+        }
+    }
+}
+
+impl From<AttemptError> for Refusal {
+    fn from(error: AttemptError) -> Self {
+        match error {
+            AttemptError::Missing => Self::NoAttempt,
+            AttemptError::Unreadable => Self::UnreadableAttempt,
+            AttemptError::StateMismatch => Self::StateMismatch,
+            AttemptError::Expired => Self::AttemptExpired,
+        }
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        tracing::warn!(event = "exchange_failed", %error, "the code exchange failed");
+        match error {
+            TokenError::InvalidGrant => Self::CodeRefused,
+            TokenError::Misconfigured { .. } => Self::Misconfigured,
+            TokenError::NotSent
+            | TokenError::NotAdmitted(_)
+            | TokenError::Lost
+            | TokenError::Unavailable { .. } => Self::ProviderUnavailable,
+            TokenError::Unexpected { .. } | TokenError::Unreadable(_) => Self::ProviderUnreadable,
+        }
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        tracing::warn!(event = "profile_failed", %error, "the profile could not be read");
+        match error {
+            ApiError::Unavailable => Self::ProviderUnavailable,
+            ApiError::Unauthorized
+            | ApiError::Rejected
+            | ApiError::Unreadable(_)
+            | ApiError::Endless => Self::ProviderUnreadable,
+            ApiError::Forbidden => Self::ProfileNotGranted,
+            ApiError::NoUserId => Self::NoUserId,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `Engine`: the long-lived parts that handlers share.
+
+use std::{ops::Deref, sync::Arc};
+
+use uuid::Uuid;
+
+use crate::engine::{
+    config::Config,
+    db::{self, Db},
+    matrica::UserApi,
+    oauth::OAuthClient,
+    seal::{Purpose, Sealer},
+    session::{LiveSessions, cookies::CookieNames},
+    tasks::Tasks,
+    user_data::{Reader, UserData, cache::UserDataCache},
+    vault::Vault,
+};
+
+/// The state of every handler, behind one pointer: each layer clones it for each request.
+#[derive(Clone)]
+pub struct Engine(Arc<Parts>);
+
+/// The parts of the engine.
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub db: Db,
+    pub oauth: OAuthClient,
+    pub user_api: UserApi,
+    pub user_data: UserData,
+    pub vault: Vault,
+    pub sessions: LiveSessions,
+    pub cookie_names: Arc<CookieNames>,
+    /// Seals login attempts into their cookies.
+    pub attempt_sealer: Sealer,
+    pub tasks: Tasks,
+}
+
+impl Deref for Engine {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for Engine {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Engine {
+    /// Talks to nothing yet. Fails only without any certificate authority.
+    pub fn new(config: Config) -> Result<Self, reqwest::Error> {
+        Parts::new(config).map(Self::from)
+    }
+
+    /// Reads the data of one person, for the length of a request.
+    pub fn reader(&self, user_id: Uuid) -> Reader<'_> {
+        self.user_data.reader(user_id)
+    }
+}
+
+impl Parts {
+    /// What follows from the configuration. Tests replace single parts before they make an [`Engine`].
+    pub fn new(config: Config) -> Result<Self, reqwest::Error> {
+        let config = Arc::new(config);
+        let db = db::pool(&config.database);
+        let tasks = Tasks::default();
+        let oauth = OAuthClient::new(config.matrica.clone(), config.redirect_uri())?;
+        let sealer = config.token_keys.sealer(Purpose::Tokens);
+        let vault = Vault::new(db.clone(), sealer, oauth.clone(), tasks.clone());
+        let user_api = UserApi::new(&config.matrica, config.remote_images)?;
+        let user_data = UserData {
+            cache: UserDataCache::default(),
+            vault: vault.clone(),
+            api: user_api.clone(),
+            scopes: config.matrica.scopes.clone().into(),
+            tracker: tasks.tracker.clone(),
+        };
+        Ok(Self {
+            oauth,
+            user_api,
+            user_data,
+            vault,
+            sessions: LiveSessions::new(db.clone(), config.session),
+            cookie_names: Arc::new(CookieNames::new(config.public_url.secure)),
+            attempt_sealer: config.token_keys.sealer(Purpose::LoginAttempt),
+            tasks,
+            config,
+            db,
+        })
+    }
+}

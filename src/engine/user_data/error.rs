@@ -1,0 +1,62 @@
+//! Why there is no data, told apart by what it means for the page.
+
+use crate::engine::{error::Failure, matrica::ApiError, vault::VaultError};
+
+/// Why a resource could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataError {
+    /// There is no grant any more. Signing in again makes a new one.
+    Reconnect,
+    /// The scope is not among `MATRICA_SCOPES`.
+    NotAsked,
+    /// The person did not grant the scope.
+    NotShared,
+    /// The provider does not take the filter or its value.
+    Rejected,
+    /// The provider does not answer, or a refresh is not possible at the moment.
+    Unavailable,
+    /// The database does not answer.
+    Database,
+}
+
+impl DataError {
+    /// The failure of a request that cannot do without this data.
+    pub fn into_failure(self, scope: &'static str) -> Failure {
+        match self {
+            Self::Reconnect => Failure::Reconnect,
+            Self::NotAsked => Failure::NotAsked(scope),
+            Self::NotShared => Failure::NotShared(scope),
+            Self::Rejected => Failure::InvalidParameter("query".to_owned()),
+            Self::Unavailable => Failure::DataUnavailable,
+            Self::Database => Failure::Unavailable,
+        }
+    }
+}
+
+impl From<VaultError> for DataError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::NoGrant | VaultError::Unopenable(_) => Self::Reconnect,
+            VaultError::Unavailable => Self::Unavailable,
+            VaultError::Database(_) => Self::Database,
+        }
+    }
+}
+
+impl From<ApiError> for DataError {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Forbidden => Self::NotShared,
+            ApiError::Rejected => Self::Rejected,
+            // Only a refresh can say whether a grant has ended, so `Unauthorized` is no `Reconnect`.
+            ApiError::Unauthorized
+            | ApiError::Unavailable
+            | ApiError::Unreadable(_)
+            | ApiError::NoUserId
+            | ApiError::Endless => {
+                tracing::warn!(event = "user_api_failed", %error, "the user API gave no data");
+                Self::Unavailable
+            }
+        }
+    }
+}

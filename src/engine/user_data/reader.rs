@@ -1,0 +1,188 @@
+//! `Reader`: from the cache while fresh, otherwise with a live token, once for all callers at the same time.
+
+use std::{
+    hash::Hash,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::{Cached, DataError, UserData, answers::CachedResource, cache::UserEntry};
+use crate::engine::{
+    matrica::{ApiError, Resource},
+    vault::{AccessToken, GrantScopes},
+};
+
+/// Longest wait of a caller. The call itself goes on within its own limits.
+const WAIT: Duration = Duration::from_secs(12);
+/// Longest wait for a permit while other calls for the same person are in flight.
+const PERMIT_WAIT: Duration = Duration::from_secs(5);
+
+/// The access token of one request. Resources that are read side by side share it.
+type Access = Arc<OnceCell<Result<AccessToken, DataError>>>;
+
+/// Cache key of the granted scopes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct ScopesKey;
+
+/// Reads one person's data, for the length of a request.
+pub struct Reader<'a> {
+    data: &'a UserData,
+    user_id: Uuid,
+    entry: Arc<UserEntry>,
+    access: Access,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(data: &'a UserData, user_id: Uuid) -> Self {
+        Self {
+            data,
+            user_id,
+            entry: data.cache.entry(user_id),
+            access: Access::default(),
+        }
+    }
+
+    /// A resource of the user API, at most a minute old. While Matrica does not answer, the last answer of the past hour
+    /// with `stale` set.
+    ///
+    /// A 401 costs one refresh and one more call, never a loop.
+    pub async fn get<R: Resource>(&self, resource: R) -> Result<Cached<R::Data>, DataError> {
+        let cached = self.entry.resource::<R, R::Data>();
+        if let Some(known) = self.fresh(&cached, &resource) {
+            return Ok(known);
+        }
+        self.refuse_unshared(R::SCOPE)?;
+        let (data, entry, access) = (self.data.clone(), self.entry.clone(), self.access.clone());
+        let fetch = fetch(data, self.user_id, entry, access, resource.clone());
+        Box::pin(self.load(cached, resource, fetch)).await
+    }
+
+    /// The granted scopes, from the database. [`DataError::Reconnect`] without a grant.
+    pub async fn scopes(&self) -> Result<Cached<GrantScopes>, DataError> {
+        let cached = self.entry.resource::<ScopesKey, GrantScopes>();
+        if let Some(known) = self.fresh(&cached, &ScopesKey) {
+            return Ok(known);
+        }
+        let (vault, user_id) = (self.data.vault.clone(), self.user_id);
+        let find = async move {
+            let scopes = vault
+                .scopes(user_id)
+                .await
+                .map_err(|_| DataError::Database)?;
+            scopes.ok_or(DataError::Reconnect)
+        };
+        Box::pin(self.load(cached, ScopesKey, find)).await
+    }
+
+    /// Refuses a scope that the app does not ask for, or that the cached grant does not have.
+    fn refuse_unshared(&self, scope: &str) -> Result<(), DataError> {
+        let has = |scopes: &[String]| scopes.iter().any(|known| known == scope);
+        if !has(&self.data.scopes) {
+            return Err(DataError::NotAsked);
+        }
+        let granted = self.fresh(&self.entry.resource::<ScopesKey, GrantScopes>(), &ScopesKey);
+        let refused = granted.is_some_and(|granted| !has(&granted.data.scope));
+        if refused {
+            Err(DataError::NotShared)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn fresh<Q: Clone + Eq + Hash, V>(
+        &self,
+        cached: &CachedResource<Q, V>,
+        query: &Q,
+    ) -> Option<Cached<V>> {
+        let fresh = self.data.cache.fresh();
+        cached
+            .get(query)
+            .filter(|answer| self.entry.is_fresh(answer.asked_at, fresh))
+    }
+
+    /// Runs `find` once for all callers at the same time, or returns the last good answer.
+    async fn load<Q, V>(
+        &self,
+        cached: Arc<CachedResource<Q, V>>,
+        query: Q,
+        find: impl Future<Output = Result<V, DataError>> + Send + 'static,
+    ) -> Result<Cached<V>, DataError>
+    where
+        Q: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Serialize + Send + Sync + 'static,
+    {
+        let (cache, user_id) = (self.data.cache.clone(), self.user_id);
+        let (entry, resource, key) = (self.entry.clone(), cached.clone(), query.clone());
+        let flight = async move {
+            // The previous flight may have ended just now.
+            let known = resource.get(&key);
+            if let Some(answer) =
+                known.filter(|answer| entry.is_fresh(answer.asked_at, cache.fresh()))
+            {
+                return Ok(answer);
+            }
+            let asked_at = Instant::now();
+            let result = find.await.map(|data| Cached::new(data, asked_at));
+            match &result {
+                Ok(answer) => entry.resize(resource.keep(key, answer.clone(), cache.kept())),
+                // No longer shared, so no longer shown.
+                Err(DataError::NotShared) => entry.resize(resource.clear()),
+                Err(DataError::Reconnect) => cache.forget(user_id),
+                Err(_) => {}
+            }
+            cache.weigh(user_id, &entry);
+            result
+        };
+        // After "Refresh now", do not join a call that started earlier.
+        let key = (query.clone(), *self.entry.stale_before());
+        let mut result = cached.in_flight.join(key, &self.data.tracker, flight);
+        let received = tokio::time::timeout(WAIT, result.wait_for(Option::is_some)).await;
+        // `None` after the wait, or when the task panicked.
+        let result = received
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|result| result.clone());
+        match result.unwrap_or(Err(DataError::Unavailable)) {
+            Err(error @ (DataError::Unavailable | DataError::Database)) => {
+                let last_good = cached
+                    .get(&query)
+                    .filter(|answer| answer.age() < self.data.cache.kept());
+                last_good
+                    .map(|answer| Cached {
+                        stale: true,
+                        ..answer
+                    })
+                    .ok_or(error)
+            }
+            result => result,
+        }
+    }
+}
+
+/// One call with a live token, and one more with a new token after a 401.
+async fn fetch<R: Resource>(
+    data: UserData,
+    user_id: Uuid,
+    entry: Arc<UserEntry>,
+    access: Access,
+    resource: R,
+) -> Result<R::Data, DataError> {
+    let permit = tokio::time::timeout(PERMIT_WAIT, entry.permits.acquire()).await;
+    let _permit = permit.map_err(|_| DataError::Unavailable)?;
+    let token = async { Ok(data.vault.access_token(user_id).await?) };
+    let access = access.get_or_init(|| token).await.clone()?;
+    if !access.scope.iter().any(|granted| granted == R::SCOPE) {
+        return Err(DataError::NotShared);
+    }
+    match resource.clone().fetch(&data.api, &access.token).await {
+        Err(ApiError::Unauthorized) => {
+            let renewed = data.vault.renew(&access).await?;
+            Ok(resource.fetch(&data.api, &renewed.token).await?)
+        }
+        result => Ok(result?),
+    }
+}

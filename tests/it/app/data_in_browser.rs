@@ -1,0 +1,217 @@
+//! The pages about somebody's data in a real browser: every demo person, every width and scheme, every state.
+
+use serde_json::json;
+use thirtyfour::Key;
+
+use crate::{
+    app::browser::{become_person, look_at},
+    support::{ALL_SCOPES, TestApp, WITH_CACHE, chromium::Chromium},
+};
+
+const PAGES: [(&str, &str); 5] = [
+    ("account", "/account"),
+    ("wallets", "/account/wallets"),
+    ("nfts", "/account/nfts"),
+    ("tokens", "/account/tokens"),
+    ("domains", "/account/domains"),
+];
+const PEOPLE: [&str; 6] = ["ada", "collector", "empty", "newcomer", "whale", "mallory"];
+
+/// What the console says beside what it must say about answers that are failures.
+async fn complaints(chromium: &Chromium) -> Vec<String> {
+    let complaints = chromium.complaints().await.into_iter();
+    complaints
+        .filter(|text| !text.contains("responded with a status of"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_about_data_fits_everybody_by_day_and_by_night() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let chromium = Chromium::start().await;
+    for person in PEOPLE {
+        become_person(&chromium, &app, person).await;
+        for (name, path) in PAGES {
+            chromium.goto(format!("{}{path}", app.url)).await.unwrap();
+            look_at(&chromium, &format!("{name}-{person}")).await;
+            assert!(
+                !chromium.has(".notice-alert, .unavailable").await,
+                "{person} at {path}: something is missing"
+            );
+        }
+    }
+    assert_eq!(complaints(&chromium).await, [""; 0], "in the console");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_of_a_page_about_data_is_fit_to_be_seen() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let chromium = Chromium::start().await;
+    let visit = async |name: &str, path: &str| {
+        chromium.goto(format!("{}{path}", app.url)).await.unwrap();
+        look_at(&chromium, name).await;
+    };
+    become_person(&chromium, &app, "ada").await;
+    chromium
+        .goto(format!("{}/account/nfts", app.url))
+        .await
+        .unwrap();
+    chromium
+        .evaluate("document.querySelectorAll('details').forEach(line => line.open = true)")
+        .await;
+    look_at(&chromium, "nfts-ada-opened").await;
+    chromium
+        .goto(format!("{}/account/tokens", app.url))
+        .await
+        .unwrap();
+    chromium
+        .evaluate("document.querySelector('.amount[tabindex]').focus()")
+        .await;
+    look_at(&chromium, "tokens-ada-exact").await;
+    visit(
+        "nfts-filtered",
+        "/account/nfts?collection=363603bc-7a57-4e12-8d9e-b5511c5684d8",
+    )
+    .await;
+    visit("nfts-nothing-fits", "/account/nfts?network=XRP").await;
+    visit("nfts-behind-the-end", "/account/nfts?page=7").await;
+    visit("nfts-bad-page", "/account/nfts?page=x").await;
+    visit("holders", "/holders").await;
+
+    for endpoint in [
+        "profile", "wallets", "email", "twitter", "discord", "telegram", "roles", "nfts", "tokens",
+    ] {
+        app.provider.fault(endpoint, json!({ "status": 500 })).await;
+    }
+    app.engine.user_data.cache.forget_all();
+    visit("account-provider-down", "/account").await;
+    visit("nfts-provider-down", "/account/nfts").await;
+    visit("holders-provider-down", "/holders").await;
+    app.provider.mend().await;
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    visit("nfts-mended", "/account/nfts").await;
+    app.provider.fault("nfts", json!({ "status": 503 })).await;
+    chromium.press("Refresh now").await;
+    chromium.see(".notice-alert").await;
+    look_at(&chromium, "nfts-stale").await;
+    app.provider.mend().await;
+
+    become_person(&chromium, &app, "newcomer").await;
+    visit("holders-not-held", "/holders").await;
+    app.sql("delete from grants").await;
+    app.engine.user_data.cache.forget_all();
+    visit("nfts-disconnected", "/account/nfts").await;
+    visit("account-disconnected-all-scopes", "/account").await;
+    app.provider
+        .set(json!({ "granted_scope": "profile" }))
+        .await;
+    become_person(&chromium, &app, "ada").await;
+    visit("account-nothing-shared", "/account").await;
+    visit("nfts-not-shared", "/account/nfts").await;
+    visit("holders-not-shared", "/holders").await;
+    assert_eq!(complaints(&chromium).await, [""; 0], "in the console");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyboard_alone_reaches_everything_on_the_pages_about_data() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let chromium = Chromium::start().await;
+    for person in PEOPLE {
+        become_person(&chromium, &app, person).await;
+        for width in [360, 1280] {
+            chromium.look(width, "light").await;
+            for (name, path) in PAGES
+                .into_iter()
+                .chain([("holders", "/holders"), ("home", "/")])
+            {
+                chromium.goto(format!("{}{path}", app.url)).await.unwrap();
+                assert_eq!(
+                    chromium.obstacles().await,
+                    [""; 0],
+                    "{name} of {person} at {width} px"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyboard_alone_leafs_filters_and_opens_without_javascript() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let chromium = Chromium::without_javascript().await;
+    become_person(&chromium, &app, "collector").await;
+    let address = async || {
+        chromium
+            .current_url()
+            .await
+            .unwrap()
+            .query()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    chromium
+        .goto(format!("{}/account/nfts", app.url))
+        .await
+        .unwrap();
+    chromium.tab_to("#network").await;
+    chromium
+        .action_chain()
+        .send_keys("B")
+        .perform()
+        .await
+        .unwrap();
+    chromium.tab_to(".filters button").await;
+    chromium.key(Key::Enter).await;
+    chromium.see(".filters .clear").await;
+    assert_eq!(address().await, "collection=&network=BTC");
+    assert!(!chromium.has(".gallery .dot-sol").await && chromium.has(".gallery .dot-btc").await);
+    chromium.tab_to(".nft:first-child summary").await;
+    chromium.key(Key::Enter).await;
+    chromium
+        .see(".nft:first-child details[open] .address")
+        .await;
+
+    chromium
+        .goto(format!("{}/account/wallets?page=2", app.url))
+        .await
+        .unwrap();
+    // Behind the ten wallets of this page.
+    chromium.tab_to(".pager a[rel=prev]").await;
+    chromium.key(Key::Enter).await;
+    chromium.see(".pager a[rel=next]").await;
+    assert_eq!(address().await, "");
+
+    let before = app.provider.calls("wallets").await;
+    chromium.tab_to(".freshness button").await;
+    chromium.key(Key::Enter).await;
+    for _ in 0..100 {
+        if app.provider.calls("wallets").await > before {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("refreshing asks for nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_on_an_address_selects_all_of_it() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let chromium = Chromium::start().await;
+    become_person(&chromium, &app, "ada").await;
+    for (path, line) in [
+        ("/account/wallets", ".wallets summary"),
+        ("/account/nfts", ".nft summary"),
+        ("/account/tokens", ".rows summary"),
+    ] {
+        chromium.goto(format!("{}{path}", app.url)).await.unwrap();
+        chromium.see(line).await.click().await.unwrap();
+        let address = chromium.see("details[open] .address code").await;
+        address.click().await.unwrap();
+        let selected = chromium.evaluate("getSelection().toString()").await;
+        assert_eq!(
+            selected.as_str().unwrap(),
+            address.text().await.unwrap(),
+            "{path}"
+        );
+    }
+}

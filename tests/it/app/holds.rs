@@ -1,0 +1,370 @@
+//! The holding gate: it opens to holders, tells the others what is missing, and never opens in doubt.
+
+use matrica_starter::{
+    app::{error_page, routes::table},
+    engine::{
+        gate::{Holds, Rule},
+        http::{self, Access, Route, server},
+        matrica::Requirement,
+    },
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{ALL_SCOPES, TestApp, WITH_CACHE};
+
+struct Captain;
+
+impl Rule for Captain {
+    const REQUIREMENT: Requirement = Requirement::DiscordRole {
+        role_id: "cap-1",
+        guild_id: "801234567890123456",
+        role: "Captain of the Night Ferries",
+    };
+}
+
+async fn bridge(_: Holds<Captain>) -> &'static str {
+    "on the bridge"
+}
+
+/// The app with one more route, which demands a role.
+async fn with_bridge(app: &TestApp) -> String {
+    let mut routes = table();
+    routes.push(Route::new(
+        "/bridge",
+        Access::SignedIn,
+        axum::routing::get(bridge),
+    ));
+    routes.push(Route::new(
+        "/api/bridge",
+        Access::SignedIn,
+        axum::routing::get(bridge),
+    ));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = http::router(app.engine.clone(), routes, error_page::render);
+    tokio::spawn(server::serve(
+        listener,
+        service,
+        app.engine.tasks.clone(),
+        CancellationToken::new().cancelled_owned(),
+    ));
+    url
+}
+
+fn nft_of(collection: &str) -> Value {
+    json!([{ "id": "mint", "name": "One", "collection": { "id": collection, "name": "Paper Otters" } }])
+}
+
+const OTTERS: &str = "363603bc-7a57-4e12-8d9e-b5511c5684d8";
+
+#[tokio::test]
+async fn holders_get_in_and_others_read_what_is_missing() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    app.signed_in("ada")
+        .await
+        .get("/holders")
+        .await
+        .assert_status(200)
+        .assert_contains("You are in");
+    app.signed_in("whale")
+        .await
+        .get("/holders")
+        .await
+        .assert_status(200);
+    for person in ["newcomer", "empty"] {
+        let page = app
+            .signed_in(person)
+            .await
+            .get("/holders")
+            .await
+            .assert_status(403);
+        let words = [
+            "This page is for holders of Paper Otters",
+            "link its wallet",
+            "Check again",
+            "Sign out",
+        ];
+        assert!(
+            words.iter().all(|words| page.body.contains(words)),
+            "{person}: {}",
+            page.body
+        );
+        assert!(!page.body.contains("You are in"));
+    }
+    assert!(
+        app.browser()
+            .get("/holders")
+            .await
+            .location()
+            .starts_with("/login?return_to=%2Fholders")
+    );
+}
+
+#[tokio::test]
+async fn who_gets_one_is_let_in_after_checking_again_and_who_loses_it_within_a_minute() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("newcomer").await;
+    browser.get("/holders").await.assert_status(403);
+    app.provider
+        .fault(
+            "nfts",
+            json!({ "status": 200, "body": nft_of(OTTERS).to_string() }),
+        )
+        .await;
+    browser.get("/holders").await.assert_status(403);
+    browser
+        .post("/account/refresh", &[("return_to", "/holders")])
+        .await
+        .assert_redirect("/holders");
+    browser.get("/holders").await.assert_status(200);
+    app.provider.mend().await;
+    browser.get("/holders").await.assert_status(200);
+    browser.post("/account/refresh", &[]).await;
+    browser.get("/holders").await.assert_status(403);
+}
+
+#[tokio::test]
+async fn only_the_id_of_the_collection_opens() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let mut browser = app.signed_in("newcomer").await;
+    for (body, status) in [
+        (nft_of(OTTERS), 200),
+        (json!({ "nfts": nft_of(OTTERS) }), 200),
+        // Somebody else's collection of the same name.
+        (nft_of("another-collection"), 403),
+        (
+            json!([{ "id": OTTERS, "name": "Paper Otters", "collection": null }]),
+            403,
+        ),
+        (
+            json!([{ "id": "mint", "collection": { "id": null, "name": OTTERS } }]),
+            403,
+        ),
+        (json!([{ "id": "mint", "collection": OTTERS }]), 403),
+        (json!([]), 403),
+        (json!(null), 403),
+        // Not an answer is not a no.
+        (json!({ "error": "oops" }), 503),
+        (json!("yes"), 503),
+        (json!(true), 503),
+    ] {
+        app.provider
+            .fault("nfts", json!({ "status": 200, "body": body.to_string() }))
+            .await;
+        let page = browser.get("/holders").await;
+        assert_eq!(page.status, status, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_know_the_filter_opens_no_door_and_closes_none() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    app.provider
+        .set(json!({ "filters": false, "largest_take": 30 }))
+        .await;
+    app.signed_in("ada")
+        .await
+        .get("/holders")
+        .await
+        .assert_status(200);
+    // Somebody else's collections only.
+    let list = |count: &str| {
+        let nft = |number: u32| json!({ "id": format!("mint-{number}"), "collection": { "id": "other", "name": "x" } });
+        let page: Vec<Value> = (0..100).map(nft).collect();
+        json!({ "status": 200, "body": json!(page).to_string(), "headers": { "pagination-count": count } })
+    };
+    let mut browser = app.signed_in("newcomer").await;
+    let calls = app.provider.calls("nfts").await;
+    app.provider.fault("nfts", list("100")).await;
+    browser.get("/holders").await.assert_status(403);
+    assert_eq!(app.provider.calls("nfts").await - calls, 1);
+    // There should be more, but the same comes again: what the others are, nobody knows.
+    app.provider.fault("nfts", list("250")).await;
+    browser.get("/holders").await.assert_status(503);
+    assert_eq!(app.provider.calls("nfts").await - calls, 1 + 3);
+    // A list that does not end is no answer either.
+    app.provider.fault("nfts", list("999999")).await;
+    browser.get("/holders").await.assert_status(503);
+    assert!(app.provider.calls("nfts").await - calls <= 1 + 3 + 50);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_taken_for_a_no() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let mut browser = app.signed_in("newcomer").await;
+    let entry =
+        json!([{ "id": "mint", "name": "fine" }, { "id": null, "collection": { "id": OTTERS } }]);
+    app.provider
+        .fault("nfts", json!({ "status": 200, "body": entry.to_string() }))
+        .await;
+    browser.get("/holders").await.assert_status(503);
+    // The filter is ours, so its refusal is not the visitor's mistake.
+    app.provider.fault("nfts", json!({ "status": 400 })).await;
+    browser
+        .get("/holders")
+        .await
+        .assert_status(503)
+        .assert_contains("Matrica does not answer");
+    let url = with_bridge(&app).await;
+    let roles: Vec<Value> = (0..501)
+        .map(|number| json!({ "id": number, "guildId": "801234567890123456" }))
+        .collect();
+    app.provider
+        .fault(
+            "roles",
+            json!({ "status": 200, "body": json!(roles).to_string() }),
+        )
+        .await;
+    browser
+        .get(&format!("{url}/bridge"))
+        .await
+        .assert_status(503);
+}
+
+#[tokio::test]
+async fn looking_through_a_long_list_on_a_slow_provider_ends() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("newcomer").await;
+    let list: Vec<Value> = (0..100)
+        .map(|number| json!({ "id": format!("mint-{number}") }))
+        .collect();
+    let headers = json!({ "pagination-count": "4000" });
+    let fault = json!({ "status": 200, "body": json!(list).to_string(), "delay_ms": 400, "headers": headers });
+    app.provider.fault("nfts", fault).await;
+    let started = std::time::Instant::now();
+    browser.get("/holders").await.assert_status(503);
+    assert!(started.elapsed() < std::time::Duration::from_secs(12));
+    tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+    let calls = app.provider.calls("nfts").await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(
+        app.provider.calls("nfts").await,
+        calls,
+        "it goes on behind the answer's back"
+    );
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_ask_for_nfts_says_so() {
+    let app = TestApp::with(&[("MATRICA_SCOPES", "profile wallets")]).await;
+    let mut browser = app.signed_in("ada").await;
+    let page = browser
+        .get("/holders")
+        .await
+        .assert_status(403)
+        .assert_contains("This app does not ask for your NFTs");
+    assert!(!page.body.contains("Sign in again"), "which would not help");
+    assert!(!browser.get("/").await.body.contains("/holders"));
+    browser
+        .get("/account/nfts")
+        .await
+        .assert_status(200)
+        .assert_contains("This app does not ask for your NFTs");
+}
+
+#[tokio::test]
+async fn while_matrica_does_not_answer_nobody_passes_and_nobody_is_told_no() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let (mut holder, mut other) = (app.signed_in("ada").await, app.signed_in("newcomer").await);
+    holder.get("/holders").await.assert_status(200);
+    other.get("/holders").await.assert_status(403);
+    app.provider.fault("nfts", json!({ "status": 500 })).await;
+    for browser in [&mut holder, &mut other] {
+        // Within the minute the answer counts.
+        assert!([200, 403].contains(&browser.get("/holders").await.status));
+        browser.post("/account/refresh", &[]).await;
+        // The last good answer is good enough to be shown, but decides nothing.
+        let page = browser.get("/holders").await.assert_status(503);
+        assert_eq!(page.header("retry-after"), "5");
+        page.assert_contains("Matrica does not answer")
+            .assert_contains("Try again");
+    }
+}
+
+#[tokio::test]
+async fn a_role_counts_by_its_id_in_its_community() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let url = with_bridge(&app).await;
+    let mut browser = app.signed_in("ada").await;
+    for (role, status) in [
+        (
+            json!({ "id": "cap-1", "name": "x", "guildId": "801234567890123456" }),
+            200,
+        ),
+        (
+            json!({ "id": "cap-1", "name": "x", "guildId": "another" }),
+            403,
+        ),
+        (json!({ "id": "cap-1", "name": "x" }), 403),
+        (
+            json!({ "id": "other", "name": "Captain of the Night Ferries", "guildId": "801234567890123456" }),
+            403,
+        ),
+    ] {
+        let body = json!({ "roles": [role] }).to_string();
+        app.provider
+            .fault("roles", json!({ "status": 200, "body": body }))
+            .await;
+        let page = browser.get(&format!("{url}/bridge")).await;
+        assert_eq!(page.status, status, "{role}: {}", page.body);
+    }
+    let missing = "This page is for people with the role Captain of the Night Ferries";
+    browser
+        .get(&format!("{url}/bridge"))
+        .await
+        .assert_contains(missing);
+}
+
+#[tokio::test]
+async fn programs_get_a_problem_that_says_why() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let url = with_bridge(&app).await;
+    let problem = async |browser: &mut crate::support::Browser, status: u16, kind: &str| {
+        let answer = browser
+            .send(browser.request(Method::GET, &format!("{url}/api/bridge")))
+            .await;
+        let answer = answer.assert_status(status);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(
+            problem["type"],
+            format!("urn:matrica-starter:problem:{kind}")
+        );
+    };
+    problem(&mut app.browser(), 401, "sign-in-required").await;
+    let mut browser = app.signed_in("ada").await;
+    problem(&mut browser, 403, "not-held").await;
+    app.provider.fault("roles", json!({ "status": 503 })).await;
+    problem(&mut browser, 503, "provider-unavailable").await;
+    app.provider.fault("roles", json!({ "status": 403 })).await;
+    problem(&mut browser, 403, "scope-required").await;
+    app.sql("delete from grants").await;
+    problem(&mut browser, 403, "reconnect-required").await;
+}
+
+#[tokio::test]
+async fn who_does_not_share_what_is_needed_can_share_it_and_comes_back() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    app.provider
+        .set(json!({ "granted_scope": "profile wallets" }))
+        .await;
+    let mut browser = app.signed_in("ada").await;
+    let page = browser
+        .get("/holders")
+        .await
+        .assert_status(403)
+        .assert_contains("You did not share your NFTs");
+    assert!(
+        page.body.contains(r#"name="return_to" value="/holders""#),
+        "{}",
+        page.body
+    );
+    assert!(
+        page.header("content-security-policy")
+            .contains(&format!("form-action 'self' https: {}", app.provider.url))
+    );
+    assert_eq!(app.provider.calls("nfts").await, 0);
+}

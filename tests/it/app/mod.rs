@@ -1,0 +1,9 @@
+//! The app: pages, API, words. Yours, like `src/app`.
+
+mod api;
+mod browser;
+mod data_in_browser;
+mod data_large;
+mod data_parts;
+mod holds;
+mod pages;

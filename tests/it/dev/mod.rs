@@ -1,0 +1,5 @@
+//! The `dev` command, the demo provider and the private Postgres.
+
+mod demo_provider;
+mod dev_command;
+mod private_postgres;

@@ -1,0 +1,256 @@
+//! A provider that hangs or fails takes down only what needs it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use crate::support::{Browser, TestApp};
+
+/// Failures in a row after which nothing more is sent, and how long the pause is.
+const FAILURES: u64 = 10;
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// A server that takes requests and never answers; it counts how many wait at once.
+async fn black_hole() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let most = Arc::new(AtomicUsize::new(0));
+    let (counted, waiting) = (most.clone(), Arc::new(AtomicUsize::new(0)));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (counted, waiting) = (counted.clone(), waiting.clone());
+            tokio::spawn(async move {
+                counted.fetch_max(waiting.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let mut request = [0; 4096];
+                while matches!(stream.read(&mut request).await, Ok(1..)) {}
+                waiting.fetch_sub(1, Ordering::SeqCst);
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    (url, most)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_api_that_hangs_stops_no_page_that_does_without_it() {
+    let app = TestApp::spawn().await;
+    let browser = app.signed_in("ada").await;
+    let (url, most) = black_hole().await;
+    let replica = app.replica_with(&[("MATRICA_USER_API", &url)]).await;
+    let account = format!("{}/account", replica.url);
+    let pages: Vec<_> = (0..400)
+        .map(|_| {
+            let (mut tab, account) = (browser.clone(), account.clone());
+            tokio::spawn(async move {
+                tab.get(&account)
+                    .await
+                    .assert_status(200)
+                    .assert_contains("cannot be shown right now");
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let mut slowest = Duration::ZERO;
+    for page in ["/", "/login", "/settings", "/healthz", "/readyz"] {
+        for _ in 0..10 {
+            let started = Instant::now();
+            let answer = browser.clone().get(&format!("{}{page}", replica.url)).await;
+            assert!(
+                matches!(answer.status, 200 | 303),
+                "{page}: {}",
+                answer.status
+            );
+            slowest = slowest.max(started.elapsed());
+        }
+    }
+    assert!(
+        slowest < Duration::from_millis(500),
+        "a page that needs no provider took {slowest:?}"
+    );
+    for page in pages {
+        page.await.unwrap();
+    }
+    let most = most.load(Ordering::SeqCst);
+    assert!((1..=128).contains(&most), "{most} calls at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_endpoint_that_hangs_stops_nobody_whose_token_is_fresh() {
+    let app = TestApp::spawn().await;
+    let fresh = app.signed_in("ada").await;
+    let mut crowd = Vec::new();
+    for number in 0..80 {
+        crowd.push(app.signed_in(&format!("crowd-{number}")).await);
+    }
+    app.sql("update grants set access_expires_at = now() where user_id in (select id from users where display_name like 'Crowd%')").await;
+    let (url, most) = black_hole().await;
+    let replica = app.replica_with(&[("MATRICA_TOKEN_ENDPOINT", &url)]).await;
+    let account = format!("{}/account", replica.url);
+    let pages: Vec<_> = crowd
+        .into_iter()
+        .map(|mut browser: Browser| {
+            let account = account.clone();
+            tokio::spawn(async move {
+                browser
+                    .get(&account)
+                    .await
+                    .assert_status(200)
+                    .assert_contains("cannot be shown right now");
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..10 {
+        let started = Instant::now();
+        fresh
+            .clone()
+            .get(&account)
+            .await
+            .assert_contains("Primary on SOL");
+        assert!(
+            started.elapsed() < Duration::from_millis(500),
+            "took {:?}",
+            started.elapsed()
+        );
+    }
+    for page in pages {
+        page.await.unwrap();
+    }
+    let most = most.load(Ordering::SeqCst);
+    assert!((1..=64).contains(&most), "{most} calls at once");
+    assert_eq!(
+        app.count("select count(*) from grants").await,
+        81,
+        "nobody lost anything"
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_a_provider_that_keeps_failing_and_one_try_finds_out_that_it_is_back() {
+    let app = TestApp::spawn().await;
+    app.provider.fault("token", json!({ "status": 503 })).await;
+    for number in 0..FAILURES {
+        app.browser()
+            .sign_in(&app.provider, "ada")
+            .await
+            .assert_refused("provider");
+        assert_eq!(app.provider.calls("token").await, number + 1);
+    }
+    let opened = Instant::now();
+    let down = app
+        .browser()
+        .post("/auth/login", &[])
+        .await
+        .assert_status(503);
+    down.assert_contains("Matrica does not answer")
+        .assert_contains("href=\"/login\"");
+    let down = app.browser().post("/auth/login", &[]).await;
+    assert!(down.header("retry-after").parse::<u64>().unwrap() > 0 && down.cookies("").is_empty());
+    app.browser().get("/login").await.assert_status(200);
+    // Refreshes, reading and signing out are other doors.
+    app.provider.mend().await;
+    tokio::time::sleep(PAUSE.saturating_sub(opened.elapsed()) + Duration::from_millis(100)).await;
+    app.browser()
+        .sign_in(&app.provider, "ada")
+        .await
+        .assert_redirect("/account");
+    app.browser()
+        .sign_in(&app.provider, "ada")
+        .await
+        .assert_redirect("/account");
+}
+
+#[tokio::test]
+async fn codes_that_somebody_makes_up_keep_nobody_from_signing_in() {
+    let app = TestApp::spawn().await;
+    for body in [
+        r#"{"error":"invalid_grant"}"#,
+        r#"{"error":"invalid_request"}"#,
+    ] {
+        app.provider
+            .fault("token", json!({ "status": 400, "body": body }))
+            .await;
+        for _ in 0..FAILURES + 2 {
+            let answer = app.browser().sign_in(&app.provider, "ada").await;
+            assert_eq!(answer.status, 303);
+        }
+    }
+    app.provider.mend().await;
+    app.browser()
+        .sign_in(&app.provider, "ada")
+        .await
+        .assert_redirect("/account");
+}
+
+#[tokio::test]
+async fn a_thousand_people_lose_nothing_while_the_provider_refuses_the_application() {
+    let app = TestApp::spawn().await;
+    let template = app.browser();
+    let mut people = Vec::new();
+    for first in (0..1_000).step_by(50) {
+        let batch = (first..first + 50).map(|number| {
+            let (mut browser, provider) = (template.clone(), app.provider.clone());
+            async move {
+                browser
+                    .sign_in(&provider, &format!("crowd-{number}"))
+                    .await
+                    .assert_redirect("/account");
+                browser
+            }
+        });
+        people.extend(futures_util::future::join_all(batch).await);
+    }
+    app.sql("update grants set access_expires_at = now()").await;
+    let tokens = "select md5(string_agg(access_token::text || refresh_token::text || generation, '' order by id)) from grants";
+    let before = app.text(tokens).await;
+    app.provider
+        .fault(
+            "refresh",
+            json!({ "status": 401, "body": r#"{"error":"invalid_client"}"# }),
+        )
+        .await;
+    let started = Instant::now();
+    for batch in people.chunks_mut(50) {
+        let pages = batch.iter_mut().map(|browser| browser.get("/account"));
+        for page in futures_util::future::join_all(pages).await {
+            page.assert_status(200)
+                .assert_contains("cannot be shown right now");
+        }
+    }
+    // One batch may be under way when the breaker opens, and each pause ends with one try.
+    let tries = FAILURES + 50 + started.elapsed().as_secs() / PAUSE.as_secs();
+    let calls = app.provider.calls("refresh").await;
+    assert!((FAILURES..=tries).contains(&calls), "{calls} requests");
+    assert_eq!(app.count("select count(*) from grants").await, 1_000);
+    assert_eq!(app.text(tokens).await, before, "a grant was changed");
+    assert_eq!(app.count("select count(*) from sessions").await, 1_000);
+    // Reading and signing in go through other doors.
+    app.signed_in("ada")
+        .await
+        .get("/account")
+        .await
+        .assert_contains("Primary on SOL");
+    app.provider.mend().await;
+    app.sql("update grants set retry_at = null").await;
+    tokio::time::sleep(PAUSE + Duration::from_millis(100)).await;
+    for browser in &mut people[..20] {
+        browser.get("/account").await.assert_contains("1 wallet ");
+    }
+    let logout = people[0]
+        .request(Method::POST, "/auth/logout")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(logout.status(), 303);
+}

@@ -1,0 +1,143 @@
+//! What a login costs the database.
+
+use std::time::{Duration, Instant};
+
+use matrica_starter::engine::seal::{Keyring, Purpose};
+
+use crate::support::{TestApp, wire::Wire};
+
+/// Round trips of one login, the connection pool's own included.
+const LOGIN_ROUND_TRIPS: u64 = 5;
+
+#[tokio::test]
+async fn a_login_costs_at_most_five_database_round_trips_and_starting_one_none() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    // One connection, so that its statements are prepared after the first login.
+    let app = first
+        .replica_with(&[
+            ("DATABASE_URL", &wire.url),
+            ("DATABASE_MAX_CONNECTIONS", "1"),
+        ])
+        .await;
+    // The worker that revokes tokens looks once at its queue, and not again within this test.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for (person, number) in [("ada", 0), ("ada", 1), ("collector", 2), ("ada", 3)] {
+        let mut browser = first.browser();
+        let before_start = wire.round_trips();
+        let to_provider = browser.start("/account").await;
+        assert_eq!(
+            wire.round_trips(),
+            before_start,
+            "starting a login asks the database nothing"
+        );
+        let callback = first.provider.consent(&to_provider, person).await;
+        let before = wire.round_trips();
+        browser
+            .get(&callback.replace(&first.url, &app.url))
+            .await
+            .assert_redirect("/account");
+        // The pool looks at a connection after its use, behind the answer's back.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let cost = wire.round_trips() - before;
+        assert!(
+            number == 0 || cost <= LOGIN_ROUND_TRIPS,
+            "login {number} took {cost} round trips"
+        );
+        assert!(cost >= 3, "the wire counts: {cost}");
+    }
+}
+
+#[tokio::test]
+async fn burning_an_attempt_does_not_wait_for_the_disk_and_storing_the_login_does() {
+    let app = TestApp::spawn().await;
+    app.sql("create table commits (what text, synchronous_commit text)")
+        .await;
+    for statement in [
+        "create function note() returns trigger language plpgsql as $$ begin
+             insert into commits values (tg_table_name || ' ' || tg_op, current_setting('synchronous_commit')); return null; end $$",
+        "create trigger note after insert or update on login_attempts for each row execute function note()",
+        "create trigger note after insert on sessions for each row execute function note()",
+        "create trigger note after insert on grants for each row execute function note()",
+        // The test cluster's own setting is off.
+        "do $$ begin execute format('alter database %I set synchronous_commit = on', current_database()); end $$",
+    ] {
+        app.sql(statement).await;
+    }
+    let replica = app.replica().await;
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    browser
+        .get(&callback.replace(&app.url, &replica.url))
+        .await
+        .assert_redirect("/account");
+    let commits = app
+        .text(
+            "select string_agg(what || ' ' || synchronous_commit, ', ' order by what) from commits",
+        )
+        .await;
+    assert_eq!(
+        commits,
+        "grants INSERT on, login_attempts INSERT off, login_attempts UPDATE on, sessions INSERT on"
+    );
+}
+
+#[tokio::test]
+async fn a_fresh_access_token_costs_one_database_round_trip() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first
+        .replica_with(&[
+            ("DATABASE_URL", &wire.url),
+            ("DATABASE_MAX_CONNECTIONS", "1"),
+        ])
+        .await;
+    first.signed_in("ada").await;
+    let user_id = sqlx::query_scalar("select id from users")
+        .fetch_one(&first.database.pool)
+        .await
+        .unwrap();
+    for number in 0..4 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let before = wire.round_trips();
+        app.engine.vault.access_token(user_id).await.unwrap();
+        let cost = wire.round_trips() - before;
+        // The first one opens the connection and prepares the statement.
+        assert!(number == 0 || cost == 1, "{cost} round trips");
+    }
+}
+
+/// Longest that sealing or opening one token may take, on average: as built for production, and as built for tests, which
+/// is tens of times slower.
+const SEAL: Duration = Duration::from_micros(if cfg!(debug_assertions) { 2_000 } else { 20 });
+
+#[test]
+fn sealing_or_opening_a_token_takes_microseconds() {
+    let sealer = Keyring::parse(&Keyring::generate("k1"))
+        .unwrap()
+        .sealer(Purpose::Tokens);
+    let context: [&[u8]; 5] = [b"grants", b"access_token", &[1; 16], &[2; 16], &[0; 8]];
+    // As long as a token of the demo provider, and as a long JWT.
+    for length in [43, 1_000] {
+        let token = vec![b'x'; length];
+        let envelope = sealer.seal(&context, &token);
+        let per_call = |work: &dyn Fn()| {
+            let started = Instant::now();
+            (0..20).for_each(|_| work());
+            started.elapsed() / 20
+        };
+        let seal = (0..200)
+            .map(|_| per_call(&|| drop(sealer.seal(&context, &token))))
+            .min()
+            .unwrap();
+        let open = (0..200)
+            .map(|_| per_call(&|| drop(sealer.open(&context, &envelope).unwrap())))
+            .min()
+            .unwrap();
+        println!("{length} bytes: sealing takes {seal:?}, opening {open:?}");
+        assert!(
+            seal < SEAL && open < SEAL,
+            "{length} bytes: {seal:?}, {open:?}"
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! Many at once, on several replicas: one outcome.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Browser, TestApp, process::Process};
+
+/// Two real processes on one database, and a browser whose attempt either of them can continue.
+async fn two_processes(app: &TestApp) -> [Process; 2] {
+    let settings = app.settings.clone();
+    tokio::task::spawn_blocking(move || {
+        [
+            Process::serve_ready(&settings).0,
+            Process::serve_ready(&settings).0,
+        ]
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_identical_callbacks_on_two_processes_make_one_token_request() {
+    let app = TestApp::spawn().await;
+    let processes = two_processes(&app).await;
+    for latency in [0, 300] {
+        app.provider
+            .fault("token", json!({ "delay_ms": latency }))
+            .await;
+        let before = app.provider.calls("token").await;
+        let mut browser = app.browser();
+        let callback = browser.start_and_consent(&app.provider, "ada").await;
+        let answers = (0..50).map(|number| {
+            let mut twin = browser.clone();
+            let target = callback.replace(&app.url, &processes[number % 2].url);
+            tokio::spawn(async move { (twin.get(&target).await, twin.session().cloned()) })
+        });
+        let mut sessions = Vec::new();
+        for answer in answers.collect::<Vec<_>>() {
+            let (answer, session) = answer.await.unwrap();
+            answer.assert_redirect("/account");
+            sessions.extend(session);
+        }
+        assert_eq!(
+            app.provider.calls("token").await - before,
+            1,
+            "latency {latency}"
+        );
+        assert_eq!(
+            sessions.len(),
+            1,
+            "one of the fifty gets the session, the others touch no cookie"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_identical_callbacks_of_a_failing_login_end_at_the_same_page() {
+    let app = TestApp::spawn().await;
+    let processes = two_processes(&app).await;
+    app.provider
+        .fault("token", json!({ "status": 503, "delay_ms": 200 }))
+        .await;
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    let answers = (0..50).map(|number| {
+        let mut twin = browser.clone();
+        let target = callback.replace(&app.url, &processes[number % 2].url);
+        tokio::spawn(async move { twin.get(&target).await.location().to_owned() })
+    });
+    let mut locations = std::collections::HashSet::new();
+    for answer in answers.collect::<Vec<_>>() {
+        locations.insert(answer.await.unwrap());
+    }
+    assert_eq!(locations.len(), 1, "{locations:?}");
+    assert!(
+        locations
+            .iter()
+            .all(|location| location.starts_with("/login?e=provider&ref="))
+    );
+    assert_eq!(app.provider.calls("token").await, 1);
+}
+
+#[tokio::test]
+async fn a_browser_that_goes_away_during_the_exchange_still_ends_with_grant_and_session() {
+    let app = TestApp::spawn().await;
+    app.provider
+        .fault("token", json!({ "delay_ms": 800 }))
+        .await;
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    let request = browser
+        .request(reqwest::Method::GET, &callback)
+        .timeout(Duration::from_millis(150));
+    assert!(request.send().await.unwrap_err().is_timeout());
+    let started = Instant::now();
+    while app
+        .count("select count(*) from sessions join grants using (user_id)")
+        .await
+        == 0
+    {
+        assert!(
+            started.elapsed() < Duration::from_secs(3),
+            "nothing was stored"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        app.text("select outcome from login_attempts").await,
+        "signed_in"
+    );
+    assert_eq!(app.count("select count(*) from pg_stat_activity where state like 'idle in transaction%' and datname = current_database()").await, 0);
+}
+
+#[tokio::test]
+async fn a_login_starts_on_one_replica_and_ends_on_another() {
+    let app = TestApp::spawn().await;
+    let replica = app.replica().await;
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    browser
+        .get(&callback.replace(&app.url, &replica.url))
+        .await
+        .assert_redirect("/account");
+    browser.get("/account").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn twenty_first_logins_of_one_person_make_one_user_and_one_grant() {
+    let app = TestApp::spawn().await;
+    let replica = app.replica().await;
+    let mut ready = Vec::new();
+    for number in 0..20 {
+        let mut browser = app.browser();
+        let callback = browser.start_and_consent(&app.provider, "ada").await;
+        let url = if number % 2 == 0 {
+            &app.url
+        } else {
+            &replica.url
+        };
+        ready.push((browser, callback.replace(&app.url, url)));
+    }
+    let logins = ready.into_iter().map(|(mut browser, callback)| {
+        tokio::spawn(async move { browser.get(&callback).await.assert_redirect("/account") })
+    });
+    for login in logins.collect::<Vec<_>>() {
+        login.await.unwrap();
+    }
+    assert_eq!(app.count("select count(*) from users").await, 1);
+    assert_eq!(app.count("select count(*) from grants").await, 1);
+    assert_eq!(app.count("select count(*) from sessions").await, 20);
+    let mut browser: Browser = app.signed_in("ada").await;
+    browser
+        .get("/account")
+        .await
+        .assert_status(200)
+        .assert_contains("Primary on SOL");
+}
+
+#[tokio::test]
+async fn two_tabs_that_finish_together_both_succeed() {
+    let app = TestApp::spawn().await;
+    app.provider
+        .fault("token", json!({ "delay_ms": 100 }))
+        .await;
+    let mut browser = app.browser();
+    let first = browser.start_and_consent(&app.provider, "ada").await;
+    let second = browser.start_and_consent(&app.provider, "ada").await;
+    let (mut left, mut right) = (browser.clone(), browser.clone());
+    let (left, right) = tokio::join!(left.get(&first), right.get(&second));
+    left.assert_redirect("/account");
+    right.assert_redirect("/account");
+    assert_eq!(app.count("select count(*) from grants").await, 1);
+}
+
+#[tokio::test]
+async fn clients_that_hang_up_at_random_leave_no_transaction_open() {
+    let app = TestApp::spawn().await;
+    let browser = app.signed_in("ada").await;
+    for round in 0..200u64 {
+        let request = browser
+            .request(reqwest::Method::GET, "/account")
+            .timeout(Duration::from_micros(200 + round * 37));
+        let _ = request.send().await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(app.count("select count(*) from pg_stat_activity where state like 'idle in transaction%' and datname = current_database()").await, 0);
+    browser.clone().get("/account").await.assert_status(200);
+}

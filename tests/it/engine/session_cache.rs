@@ -1,0 +1,331 @@
+//! The cache of sessions: no query for a page view, and nobody gets in with a session that is over.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::routing::get;
+use matrica_starter::{
+    app::{error_page, routes::table},
+    engine::http::{self, Access, Route},
+};
+use reqwest::Method;
+use tokio::sync::Notify;
+
+use crate::support::{Answer, Browser, TestApp, process::Process, wire::Wire};
+
+/// How long after its end a session may be let in elsewhere: told by the database, and without being told.
+const TOLD: Duration = Duration::from_secs(1);
+const UNTOLD: Duration = Duration::from_secs(5);
+
+async fn is_let_in(browser: &Browser, url: &str) -> bool {
+    browser.clone().get(&format!("{url}/settings")).await.status == 200
+}
+
+#[tokio::test]
+async fn a_signed_in_page_view_asks_the_database_nothing() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first.replica_with(&[("DATABASE_URL", &wire.url)]).await;
+    let mut browser = first.signed_in("ada").await;
+    let home = format!("{}/", app.url);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    browser.get(&home).await.assert_contains("Hello");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = wire.round_trips();
+    for _ in 0..50 {
+        browser.get(&home).await.assert_contains("Hello");
+    }
+    assert_eq!(wire.round_trips() - before, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_on_one_process_ends_on_the_other_within_a_second() {
+    let app = TestApp::spawn().await;
+    let settings = app.settings.clone();
+    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
+        .await
+        .unwrap();
+    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+    while app.count(listeners).await < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for (way, form) in [
+        ("/auth/logout", &[][..]),
+        ("/settings/sessions/end-all", &[]),
+        ("/settings/delete", &[]),
+    ] {
+        let mut browser = app.signed_in("ada").await;
+        let stolen = browser.clone();
+        assert!(is_let_in(&stolen, &process.url).await, "known there now");
+        browser.post(way, form).await.assert_status(303);
+        let ended = Instant::now();
+        assert!(
+            !is_let_in(&stolen, &app.url).await,
+            "{way}: let in where it ended"
+        );
+        while is_let_in(&stolen, &process.url).await {
+            assert!(ended.elapsed() < TOLD, "{way}: still let in elsewhere");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_notifications_a_session_ends_elsewhere_within_five_seconds() {
+    let app = TestApp::spawn().await;
+    let settings = app.settings.clone();
+    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
+        .await
+        .unwrap();
+    // As behind a PgBouncer, or on a connection that died without a word.
+    for statement in [
+        "drop trigger session_ended on sessions",
+        "drop trigger session_changed on sessions",
+    ] {
+        app.sql(statement).await;
+    }
+    let mut browser = app.signed_in("ada").await;
+    let stolen = browser.clone();
+    assert!(is_let_in(&stolen, &process.url).await && is_let_in(&stolen, &app.url).await);
+    browser.post("/auth/logout", &[]).await.assert_redirect("/");
+    let ended = Instant::now();
+    assert!(!is_let_in(&stolen, &app.url).await, "let in where it ended");
+    assert!(
+        is_let_in(&stolen, &process.url).await,
+        "nobody told it, so the cache is still used: otherwise this proves nothing"
+    );
+    while is_let_in(&stolen, &process.url).await {
+        assert!(
+            ended.elapsed() < UNTOLD + Duration::from_millis(200),
+            "still let in"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!is_let_in(&stolen, &app.url).await);
+}
+
+#[tokio::test]
+async fn a_listener_that_is_cut_off_listens_again_and_forgets_what_it_may_have_missed() {
+    let app = TestApp::spawn().await;
+    app.listening().await;
+    let browser = app.signed_in("ada").await;
+    assert!(is_let_in(&browser, &app.url).await);
+    // While nobody listens, the session ends.
+    app.sql("alter table sessions disable trigger all").await;
+    app.sql("delete from sessions").await;
+    assert!(
+        is_let_in(&browser, &app.url).await,
+        "the cache was not told"
+    );
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+    app.sql(cut).await;
+    let started = Instant::now();
+    while is_let_in(&browser, &app.url).await {
+        assert!(
+            started.elapsed() < Duration::from_secs(3),
+            "the cache was not emptied"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app.listening().await;
+}
+
+#[tokio::test]
+async fn a_query_under_way_during_signing_out_does_not_bring_the_session_into_the_cache() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first
+        .replica_with(&[
+            ("DATABASE_URL", &wire.url),
+            ("DATABASE_MAX_CONNECTIONS", "2"),
+        ])
+        .await;
+    let browser = first.signed_in("ada").await;
+    // Both connections have asked for a session before, so that asking again is one question.
+    let strangers = (0..20).map(|number| {
+        let mut stranger = browser.clone();
+        stranger
+            .cookies
+            .insert("sid".to_owned(), format!("{number:021}A"));
+        let url = app.url.clone();
+        async move { is_let_in(&stranger, &url).await }
+    });
+    assert!(
+        !futures_util::future::join_all(strangers)
+            .await
+            .contains(&true)
+    );
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    // The database says that the session lives; before that is heard, it ends.
+    wire.hold_next_answer();
+    let (stolen, url) = (browser.clone(), app.url.clone());
+    let slow = tokio::spawn(async move { is_let_in(&stolen, &url).await });
+    wire.holds().await;
+    let logout = browser
+        .clone()
+        .post(&format!("{}/auth/logout", app.url), &[])
+        .await;
+    logout.assert_redirect("/");
+    wire.mend();
+    assert!(!slow.await.unwrap(), "let in although it had ended");
+    assert!(
+        !is_let_in(&browser, &app.url).await,
+        "a late answer let the session in again"
+    );
+}
+
+/// Pages as an integrator might add them, behind all our layers: they write into the session.
+struct Extended {
+    url: String,
+    /// The page `/slow` has read the session, and may go on to write.
+    arrived: Arc<Notify>,
+    go_on: Arc<Notify>,
+}
+
+async fn extended(app: &TestApp) -> Extended {
+    let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (has_arrived, may_go_on) = (arrived.clone(), go_on.clone());
+    let slow = get(move |session: tower_sessions::Session| async move {
+        let known = session.get::<i64>("visits").await.unwrap();
+        has_arrived.notify_one();
+        may_go_on.notified().await;
+        session
+            .insert("visits", known.unwrap_or_default() + 1)
+            .await
+            .unwrap();
+        "written"
+    });
+    let failing = get(|session: tower_sessions::Session| async move {
+        session.insert("visits", 99).await.unwrap();
+        axum::http::StatusCode::BAD_GATEWAY
+    });
+    let mut routes = table();
+    routes.push(Route::new("/slow", Access::Public, slow));
+    routes.push(Route::new("/failing", Access::Public, failing));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = http::router(app.engine.clone(), routes, error_page::render);
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    Extended {
+        url,
+        arrived,
+        go_on,
+    }
+}
+
+impl Extended {
+    fn visit(&self, browser: &Browser) -> tokio::task::JoinHandle<Answer> {
+        let request = browser.request(Method::GET, &format!("{}/slow", self.url));
+        tokio::spawn(async move { Answer::read(request.send().await.unwrap()).await })
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_writes_after_signing_out_does_not_bring_the_session_back() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.signed_in("ada").await;
+    let extended = extended(&app).await;
+    // First as it should be: what is written is there, for the next request too.
+    for visits in 1..=2 {
+        extended.go_on.notify_one();
+        extended.visit(&browser).await.unwrap().assert_status(200);
+        extended.arrived.notified().await;
+        assert_eq!(
+            app.text("select data::text from sessions").await,
+            format!("{{\"visits\": {visits}}}")
+        );
+    }
+    let slow = extended.visit(&browser);
+    extended.arrived.notified().await;
+    browser
+        .clone()
+        .post("/auth/logout", &[])
+        .await
+        .assert_redirect("/");
+    extended.go_on.notify_one();
+    slow.await.unwrap();
+    assert_eq!(
+        app.count("select count(*) from sessions").await,
+        0,
+        "the session came back"
+    );
+    assert!(!is_let_in(&browser, &app.url).await);
+    // Nobody anonymous gets a row, whatever a page writes.
+    browser.cookies.clear();
+    extended.go_on.notify_one();
+    let anonymous = extended.visit(&browser).await.unwrap();
+    assert!(anonymous.cookies("").is_empty());
+    assert_eq!(app.count("select count(*) from sessions").await, 0);
+}
+
+#[tokio::test]
+async fn what_a_failing_page_wrote_is_not_kept_so_nothing_may_depend_on_it() {
+    let app = TestApp::spawn().await;
+    let browser = app.signed_in("ada").await;
+    let extended = extended(&app).await;
+    let failed = browser
+        .clone()
+        .get(&format!("{}/failing", extended.url))
+        .await
+        .assert_status(502);
+    failed.assert_contains("<h1>");
+    assert_eq!(app.text("select data::text from sessions").await, "{}");
+    // A login's own one-time value does not live in the session: `provider_faults` shows that it is used up all the same.
+    assert!(is_let_in(&browser, &app.url).await);
+}
+
+#[tokio::test]
+async fn a_failure_inside_the_session_layer_is_a_page_with_every_header() {
+    let app = TestApp::spawn().await;
+    let browser = app.signed_in("ada").await;
+    let extended = extended(&app).await;
+    assert!(is_let_in(&browser, &extended.url).await);
+    for statement in [
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$",
+        "create trigger refuse before update of data on sessions for each row execute function refuse()",
+    ] {
+        app.sql(statement).await;
+    }
+    extended.go_on.notify_one();
+    let answer = extended.visit(&browser).await.unwrap().assert_status(500);
+    for header in [
+        "content-security-policy",
+        "x-content-type-options",
+        "x-frame-options",
+        "referrer-policy",
+        "x-request-id",
+    ] {
+        assert!(!answer.header(header).is_empty(), "{header} is missing");
+    }
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert!(answer.cookies("").is_empty(), "a failure signs nobody out");
+    answer.assert_contains("Something went wrong on our side");
+    assert!(is_let_in(&browser, &extended.url).await);
+}
+
+#[tokio::test]
+async fn values_that_this_version_cannot_read_sign_nobody_out_and_break_no_page() {
+    for data in [
+        "'[]'",
+        "'\"text\"'",
+        "'{\"signed_in\": 7}'",
+        "'null'",
+        "'{\"version\": 99}'",
+    ] {
+        let app = TestApp::spawn().await;
+        let mut browser = app.signed_in("ada").await;
+        let statement = format!("update sessions set data = {data}");
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&app.database.pool)
+            .await
+            .unwrap();
+        browser
+            .get("/account")
+            .await
+            .assert_status(200)
+            .assert_contains("Ada Lindqvist");
+    }
+}

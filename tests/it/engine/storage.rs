@@ -1,0 +1,250 @@
+//! What lies in Postgres is of no use without the key, nor anywhere else than where it was put.
+
+use std::process::Command;
+
+use matrica_starter::engine::{
+    seal::{Keyring, OpenError, Purpose},
+    vault::VaultError,
+};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use crate::support::TestApp;
+
+/// The tokens that the provider gave out, so that their absence can be looked for.
+async fn sign_in_with_known_tokens(app: &TestApp) {
+    let tokens =
+        json!({ "access_token": "canary-access-token", "refresh_token": "canary-refresh-token" });
+    app.provider.set(json!({ "token_overrides": tokens })).await;
+    app.provider
+        .fault(
+            "profile",
+            json!({ "status": 200, "body": r#"{"profile":{"id":"ada","name":"Ada"}}"# }),
+        )
+        .await;
+    app.signed_in("ada").await;
+}
+
+#[tokio::test]
+async fn a_dump_of_the_database_holds_no_token_and_no_session_id() {
+    let app = TestApp::spawn().await;
+    sign_in_with_known_tokens(&app).await;
+    let browser = app.signed_in("ada").await;
+    let dump = Command::new("pg_dump")
+        .arg(&app.database.url)
+        .output()
+        .unwrap();
+    assert!(
+        dump.status.success(),
+        "{}",
+        String::from_utf8_lossy(&dump.stderr)
+    );
+    let dump = String::from_utf8_lossy(&dump.stdout).to_lowercase();
+    assert!(dump.contains("insert") || dump.contains("copy public.grants"));
+    for secret in [
+        "canary-access-token",
+        "canary-refresh-token",
+        browser.session().unwrap(),
+    ] {
+        let hex = secret
+            .bytes()
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        assert!(
+            !dump.contains(&secret.to_lowercase()) && !dump.contains(&hex),
+            "{secret} lies in the database"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_key_opens_what_was_stored_and_no_other_key_does() {
+    let app = TestApp::spawn().await;
+    sign_in_with_known_tokens(&app).await;
+    let user_id = sqlx::query_scalar("select id from users")
+        .fetch_one(&app.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        app.engine
+            .vault
+            .access_token(user_id)
+            .await
+            .unwrap()
+            .token
+            .expose(),
+        "canary-access-token"
+    );
+    for id in ["test", "other"] {
+        let sealer = Keyring::parse(&Keyring::generate(id))
+            .unwrap()
+            .sealer(Purpose::Tokens);
+        let vault = matrica_starter::engine::vault::Vault::new(
+            app.engine.db.clone(),
+            sealer,
+            app.engine.oauth.clone(),
+            app.engine.tasks.clone(),
+        );
+        let error = vault.access_token(user_id).await.unwrap_err();
+        let expected = if id == "test" {
+            OpenError::Refused
+        } else {
+            OpenError::UnknownKey
+        };
+        assert!(
+            matches!(error, VaultError::Unopenable(error) if error == expected),
+            "{id}: {error}"
+        );
+    }
+    assert_eq!(
+        app.count("select count(*) from grants").await,
+        1,
+        "what does not open is never deleted"
+    );
+}
+
+#[tokio::test]
+async fn a_token_moved_to_another_row_user_column_or_generation_does_not_open() {
+    let app = TestApp::spawn().await;
+    let moves = [
+        "update grants set access_token = (select access_token from grants g where g.user_id <> grants.user_id)",
+        "update grants set access_token = refresh_token",
+        "update grants set generation = generation + 1",
+        "update grants set id = gen_random_uuid()",
+        "update grants set access_token = substring(access_token from 1 for 20)",
+        "update grants set access_token = 'plain text'::bytea",
+        "update grants set access_token = ''::bytea",
+    ];
+    for statement in moves {
+        app.signed_in("ada").await;
+        app.signed_in("collector").await;
+        app.sql(statement).await;
+        let people: Vec<uuid::Uuid> = sqlx::query_scalar("select user_id from grants")
+            .fetch_all(&app.database.pool)
+            .await
+            .unwrap();
+        assert_eq!(people.len(), 2);
+        for user_id in people {
+            let opened = app.engine.vault.access_token(user_id).await;
+            assert!(
+                matches!(opened, Err(VaultError::Unopenable(_))),
+                "opened after: {statement}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn somebody_whose_tokens_do_not_open_sees_their_account_and_a_way_to_reconnect() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.signed_in("ada").await;
+    app.sql("update grants set access_token = '\\x00'::bytea")
+        .await;
+    let account = browser
+        .get("/account")
+        .await
+        .assert_status(200)
+        .assert_contains("Sign in again");
+    assert!(!account.body.contains("Primary on"));
+    browser
+        .sign_in(&app.provider, "ada")
+        .await
+        .assert_redirect("/account");
+    browser
+        .get("/account")
+        .await
+        .assert_contains("Primary on SOL");
+}
+
+#[tokio::test]
+async fn a_new_login_replaces_the_grant_as_a_whole() {
+    let app = TestApp::spawn().await;
+    app.signed_in("ada").await;
+    let before = app
+        .text(
+            "select encode(access_token, 'hex') || encode(refresh_token, 'hex') || id from grants",
+        )
+        .await;
+    app.provider
+        .set(json!({ "refresh_token_absent": true }))
+        .await;
+    app.signed_in("ada").await;
+    assert_eq!(
+        app.count("select count(*) from grants where refresh_token is null")
+            .await,
+        1
+    );
+    let after = app
+        .text("select encode(access_token, 'hex') || id from grants")
+        .await;
+    assert!(!before.starts_with(&after[..64]));
+}
+
+#[tokio::test]
+async fn equal_tokens_never_look_equal() {
+    let app = TestApp::spawn().await;
+    sign_in_with_known_tokens(&app).await;
+    let first = app
+        .text("select encode(access_token, 'hex') from grants")
+        .await;
+    sign_in_with_known_tokens(&app).await;
+    assert_ne!(
+        first,
+        app.text("select encode(access_token, 'hex') from grants")
+            .await
+    );
+}
+
+#[test]
+fn junk_never_opens_and_never_panics() {
+    let tokens = Keyring::parse(&Keyring::generate("k1"))
+        .unwrap()
+        .sealer(Purpose::Tokens);
+    let sealed = tokens.seal(&[b"here"], b"secret");
+    assert_eq!(
+        tokens.open(&[b"here"], &sealed).unwrap().expose_secret(),
+        b"secret"
+    );
+    assert_eq!(
+        tokens.open(&[b"there"], &sealed).unwrap_err(),
+        OpenError::Refused
+    );
+    assert_eq!(
+        tokens.open(&[b"he", b"re"], &sealed).unwrap_err(),
+        OpenError::Refused
+    );
+    for length in 0..sealed.len() {
+        assert!(
+            tokens.open(&[b"here"], &sealed[..length]).is_err(),
+            "opened after {length} bytes"
+        );
+    }
+    for position in 0..sealed.len() {
+        let mut altered = sealed.clone();
+        altered[position] ^= 1;
+        assert!(
+            tokens.open(&[b"here"], &altered).is_err(),
+            "opened with byte {position} altered"
+        );
+    }
+    for _ in 0..10_000 {
+        let junk: [u8; 90] = matrica_starter::engine::random::bytes();
+        assert!(
+            tokens
+                .open(&[b"here"], &junk[..usize::from(junk[0] % 90)])
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn a_purpose_has_its_own_key() {
+    let keyring = Keyring::parse(&Keyring::generate("k1")).unwrap();
+    let sealed = keyring.sealer(Purpose::Tokens).seal(&[b"x"], b"secret");
+    assert_eq!(
+        keyring
+            .sealer(Purpose::LoginAttempt)
+            .open(&[b"x"], &sealed)
+            .unwrap_err(),
+        OpenError::Refused
+    );
+}

@@ -1,0 +1,474 @@
+//! What people were shown is kept in memory: for a minute, by person, and never longer than they are here.
+
+use std::time::{Duration, Instant};
+
+use matrica_starter::engine::user_data::cache::UserDataCache;
+use serde_json::{Value, json};
+
+use crate::support::{ALL_SCOPES, Browser, TestApp, WITH_CACHE, wire::Wire};
+
+/// What the API says, which must be an answer and no refusal.
+async fn api(browser: &mut Browser, path: &str) -> Value {
+    serde_json::from_str(&browser.get(path).await.assert_status(200).body).unwrap()
+}
+
+async fn refresh(browser: &mut Browser) {
+    browser
+        .post("/account/refresh", &[("return_to", "/account/nfts?page=2")])
+        .await
+        .assert_redirect("/account/nfts?page=2");
+}
+
+#[tokio::test]
+async fn a_second_look_asks_nobody_until_somebody_wants_newer_data() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("ada").await;
+    for _ in 0..3 {
+        browser
+            .get("/account")
+            .await
+            .assert_contains("From Matrica, just now");
+        browser
+            .get("/account/nfts")
+            .await
+            .assert_contains("Paper Otters #1000");
+        api(&mut browser, "/api/wallets").await;
+        api(&mut browser, "/api/me").await;
+    }
+    for endpoint in [
+        "wallets", "email", "twitter", "discord", "telegram", "roles", "nfts",
+    ] {
+        assert_eq!(app.provider.calls(endpoint).await, 1, "{endpoint}");
+    }
+    refresh(&mut browser).await;
+    assert_eq!(
+        app.provider.calls("nfts").await,
+        1,
+        "pressing the button alone asks for nothing"
+    );
+    for _ in 0..3 {
+        browser.get("/account/nfts").await.assert_status(200);
+    }
+    assert_eq!(
+        (
+            app.provider.calls("nfts").await,
+            app.provider.calls("wallets").await
+        ),
+        (2, 1)
+    );
+}
+
+#[tokio::test]
+async fn an_answer_is_fresh_for_its_time_and_the_last_good_one_is_shown_for_its_time() {
+    let cache = UserDataCache::new(Duration::from_millis(600), Duration::from_secs(3));
+    let app = TestApp::with_changes(&[ALL_SCOPES], |parts| parts.user_data.cache = cache).await;
+    let mut browser = app.signed_in("ada").await;
+    browser.get("/account/nfts").await.assert_status(200);
+    app.provider.fault("nfts", json!({ "status": 500 })).await;
+    browser
+        .get("/account/nfts")
+        .await
+        .assert_contains("From Matrica, just now");
+    assert_eq!(app.provider.calls("nfts").await, 1);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let stale = browser.get("/account/nfts").await.assert_status(200);
+    assert!(
+        stale.body.contains("Matrica does not answer right now")
+            && stale.body.contains("Paper Otters #1000")
+    );
+    assert_eq!(api(&mut browser, "/api/nfts").await["stale"], true);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    browser
+        .get("/account/nfts")
+        .await
+        .assert_contains("Your NFTs cannot be shown right now");
+    app.provider.mend().await;
+    let healed = browser
+        .get("/account/nfts")
+        .await
+        .assert_contains("From Matrica, just now");
+    assert!(!healed.body.contains("does not answer"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_want_the_same_at_once_cost_one_call() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let browser = app.signed_in("ada").await;
+    for endpoint in ["nfts", "wallets"] {
+        app.provider
+            .fault(endpoint, json!({ "delay_ms": 300 }))
+            .await;
+    }
+    let looks: Vec<_> = (0..40)
+        .map(|number| {
+            let mut tab = browser.clone();
+            tokio::spawn(async move {
+                let path = [
+                    "/account/nfts",
+                    "/api/nfts?take=20",
+                    "/account/wallets",
+                    "/api/wallets",
+                ][number % 4];
+                tab.get(path).await.assert_status(200);
+            })
+        })
+        .collect();
+    for look in looks {
+        look.await.unwrap();
+    }
+    assert_eq!(
+        (
+            app.provider.calls("nfts").await,
+            app.provider.calls("wallets").await
+        ),
+        (1, 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_goes_on_for_the_others_when_the_first_one_leaves() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let browser = app.signed_in("ada").await;
+    app.provider
+        .fault("wallets", json!({ "delay_ms": 600 }))
+        .await;
+    let mut first = browser.clone();
+    let leaving = tokio::spawn(async move { first.get("/account/wallets").await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut second = browser.clone();
+    let staying = tokio::spawn(async move { second.get("/account/wallets").await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    leaving.abort();
+    staying
+        .await
+        .unwrap()
+        .assert_status(200)
+        .assert_contains("5 wallets");
+    assert_eq!(app.provider.calls("wallets").await, 1);
+}
+
+#[tokio::test]
+async fn nobody_sees_what_belongs_to_somebody_else() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let (mut ada, mut collector) = (app.signed_in("ada").await, app.signed_in("collector").await);
+    for _ in 0..5 {
+        ada.get("/account").await.assert_contains("ada@example.com");
+        let page = collector
+            .get("/account")
+            .await
+            .assert_contains("joaquin@example.com");
+        assert!(!page.body.contains("ada@example.com"));
+        assert_eq!(api(&mut ada, "/api/nfts").await["total"], 12);
+        assert_eq!(api(&mut collector, "/api/nfts").await["total"], 480);
+    }
+}
+
+#[tokio::test]
+async fn whoever_leaves_takes_their_data_along() {
+    for way_out in [
+        "/auth/logout",
+        "/settings/disconnect",
+        "/settings/sessions/end-all",
+        "/settings/delete",
+    ] {
+        let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE, ("KEEP_GRANTS", "true")]).await;
+        let (mut first, mut second) = (app.signed_in("ada").await, app.signed_in("ada").await);
+        second
+            .get("/account/wallets")
+            .await
+            .assert_contains("5 wallets");
+        first.post(way_out, &[]).await.assert_status(303);
+        // Gone also as a last good answer.
+        app.provider
+            .fault("wallets", json!({ "status": 500 }))
+            .await;
+        let page = second.get("/account/wallets").await;
+        assert!(!page.body.contains("5 wallets"), "{way_out}: {}", page.body);
+        let mut again = if way_out == "/settings/disconnect" {
+            second
+        } else {
+            app.signed_in("ada").await
+        };
+        let page = again.get("/account/wallets").await.assert_status(200);
+        assert!(!page.body.contains("5 wallets"), "{way_out}: {}", page.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_after_somebody_has_left_is_not_kept() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("ada").await;
+    app.provider
+        .fault("wallets", json!({ "delay_ms": 500, "times": 1 }))
+        .await;
+    let mut tab = browser.clone();
+    let look = tokio::spawn(async move { tab.get("/account/wallets").await });
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    browser
+        .post("/settings/disconnect", &[])
+        .await
+        .assert_status(303);
+    look.await.unwrap().assert_contains("5 wallets");
+    browser
+        .get("/account/wallets")
+        .await
+        .assert_contains("Sign in again to see your wallets");
+}
+
+#[tokio::test]
+async fn what_is_not_shared_any_more_is_not_shown_any_more() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("ada").await;
+    browser
+        .get("/account/wallets")
+        .await
+        .assert_contains("5 wallets");
+    // Signing in again with less.
+    app.provider
+        .set(json!({ "granted_scope": "profile nfts" }))
+        .await;
+    browser
+        .sign_in(&app.provider, "ada")
+        .await
+        .assert_redirect("/account");
+    browser
+        .get("/account/wallets")
+        .await
+        .assert_contains("You did not share your wallets");
+    browser
+        .get("/account/nfts")
+        .await
+        .assert_contains("Paper Otters #1000");
+    // Or the provider says so while there is a good answer.
+    app.provider.fault("nfts", json!({ "status": 403 })).await;
+    refresh(&mut browser).await;
+    for _ in 0..2 {
+        let page = browser
+            .get("/account/nfts")
+            .await
+            .assert_contains("You did not share your NFTs");
+        assert!(!page.body.contains("Paper Otters #1000"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_servers_forget_too() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE, ("KEEP_GRANTS", "true")]).await;
+    let replica = app.replica().await;
+    let mut browser = app.signed_in("ada").await;
+    let elsewhere = |path: &str| format!("{}{path}", replica.url);
+    for (change, words) in [
+        ("disconnect", "Sign in again to see your wallets"),
+        ("share less", "You did not share your wallets"),
+    ] {
+        app.provider.set(json!({ "granted_scope": null })).await;
+        browser
+            .sign_in(&app.provider, "ada")
+            .await
+            .assert_redirect("/account");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        browser
+            .get(&elsewhere("/account/wallets"))
+            .await
+            .assert_contains("5 wallets");
+        if change == "disconnect" {
+            browser
+                .post("/settings/disconnect", &[])
+                .await
+                .assert_status(303);
+        } else {
+            app.provider
+                .set(json!({ "granted_scope": "profile" }))
+                .await;
+            browser
+                .sign_in(&app.provider, "ada")
+                .await
+                .assert_redirect("/account");
+        }
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while !browser
+            .get(&elsewhere("/account/wallets"))
+            .await
+            .body
+            .contains(words)
+        {
+            assert!(Instant::now() < deadline, "{change} is not told");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_does_not_take_the_whole_way_to_matrica() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let browser = app.signed_in("collector").await;
+    app.provider.fault("nfts", json!({ "delay_ms": 400 })).await;
+    let started = Instant::now();
+    let pages: Vec<_> = (1..=24)
+        .map(|page| {
+            let mut tab = browser.clone();
+            tokio::spawn(async move {
+                tab.get(&format!("/account/nfts?page={page}"))
+                    .await
+                    .assert_status(200)
+            })
+        })
+        .collect();
+    for page in pages {
+        page.await.unwrap();
+    }
+    assert!(
+        started.elapsed() > Duration::from_millis(1_150),
+        "24 pages at 8 a time take 3 rounds"
+    );
+    assert_eq!(app.provider.calls("nfts").await, 24);
+}
+
+#[tokio::test]
+async fn a_cached_answer_of_the_api_costs_the_database_nothing() {
+    let first = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first.replica_with(&[("DATABASE_URL", &wire.url)]).await;
+    // Whoever begins to listen forgets everything once.
+    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+    while first.count(listeners).await < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut browser = first.signed_in("ada").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let paths = [
+        "/api/wallets",
+        "/api/nfts",
+        "/api/me",
+        "/account",
+        "/holders",
+    ]
+    .map(|path| format!("{}{path}", app.url));
+    for path in &paths {
+        browser.get(path).await.assert_status(200);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let before = wire.round_trips();
+    // Well within the seconds for which a session is kept.
+    for _ in 0..3 {
+        for path in &paths {
+            browser.get(path).await.assert_status(200);
+        }
+    }
+    assert_eq!(wire.round_trips(), before);
+}
+
+#[tokio::test]
+async fn asking_anew_leads_nowhere_else_and_takes_somebody_who_is_signed_in() {
+    let app = TestApp::with(&[WITH_CACHE]).await;
+    let mut browser = app.signed_in("ada").await;
+    browser
+        .post("/account/refresh", &[])
+        .await
+        .assert_redirect("/account");
+    browser
+        .post("/account/refresh", &[("return_to", "//evil.test")])
+        .await
+        .assert_redirect("/");
+    assert!(
+        app.browser()
+            .post("/account/refresh", &[])
+            .await
+            .location()
+            .starts_with("/login")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_wants_newer_data_does_not_get_an_older_answer_that_is_on_its_way() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("ada").await;
+    app.provider
+        .fault(
+            "wallets",
+            json!({ "delay_ms": 500, "status": 200, "body": "[]", "times": 1 }),
+        )
+        .await;
+    let mut tab = browser.clone();
+    let older = tokio::spawn(async move { tab.get("/account/wallets").await });
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    refresh(&mut browser).await;
+    browser
+        .get("/account/wallets")
+        .await
+        .assert_contains("5 wallets");
+    older.await.unwrap().assert_contains("No wallets yet");
+    // Nor is the newer one replaced by the older one, which came later.
+    browser
+        .get("/account/wallets")
+        .await
+        .assert_contains("5 wallets");
+}
+
+#[tokio::test]
+async fn what_somebody_asks_for_keeps_nobody_from_signing_in() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let mut eve = app.signed_in("collector").await;
+    app.provider.fault("nfts", json!({ "status": 500 })).await;
+    for skip in 0..12 {
+        eve.get(&format!("/api/nfts?skip={skip}"))
+            .await
+            .assert_status(503);
+    }
+    let mut ada = app.signed_in("ada").await;
+    ada.get("/account").await.assert_contains("5 wallets");
+    // Nor does what Matrica cannot answer about somebody's account.
+    for endpoint in [
+        "wallets", "email", "twitter", "discord", "telegram", "roles",
+    ] {
+        app.provider.fault(endpoint, json!({ "status": 404 })).await;
+    }
+    for _ in 0..3 {
+        eve.get("/account").await.assert_status(200);
+    }
+    app.signed_in("newcomer").await;
+}
+
+#[tokio::test]
+async fn a_refusal_where_nothing_was_asked_for_is_an_outage_and_the_last_good_answer_stays() {
+    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let mut browser = app.signed_in("ada").await;
+    browser
+        .get("/account/wallets")
+        .await
+        .assert_contains("5 wallets");
+    app.provider
+        .fault("wallets", json!({ "status": 400 }))
+        .await;
+    refresh(&mut browser).await;
+    let page = browser
+        .get("/account/wallets")
+        .await
+        .assert_contains("5 wallets");
+    page.assert_contains("Matrica does not answer right now");
+}
+
+#[tokio::test]
+async fn without_the_database_nobody_blames_matrica() {
+    let first = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first.replica_with(&[("DATABASE_URL", &wire.url)]).await;
+    let mut browser = first.signed_in("ada").await;
+    browser
+        .get(&format!("{}/", app.url))
+        .await
+        .assert_contains("Ada Lindqvist");
+    wire.cut();
+    let problem = browser
+        .get(&format!("{}/api/wallets", app.url))
+        .await
+        .assert_status(503);
+    assert!(
+        problem
+            .body
+            .contains("urn:matrica-starter:problem:unavailable"),
+        "{}",
+        problem.body
+    );
+    wire.mend();
+}
