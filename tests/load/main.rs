@@ -3,12 +3,7 @@
     clippy::unwrap_used,
     reason = "in a test a failed unwrap is a failed test"
 )]
-#![allow(
-    clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    missing_debug_implementations,
-    unreachable_pub
-)]
+#![allow(clippy::missing_panics_doc, clippy::too_many_lines)]
 
 #[path = "../it/support/mod.rs"]
 #[allow(

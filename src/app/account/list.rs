@@ -117,7 +117,7 @@ impl List {
             let (extent, content) = part(data);
             let pager = Pager::new(self.path, &parameters, number, &extent);
             Rows {
-                rows,
+                content,
                 is_empty: extent.readable == 0,
                 pager,
             }
