@@ -35,7 +35,7 @@ pub fn table() -> Vec<Route> {
             get(callback::callback).head(only_get),
         ),
         route("/auth/logout", Public, post(sign_out::sign_out)),
-        route("/account", SignedIn, get(account::account)),
+        route("/account", SignedIn, get(account::overview::account)),
         route("/account/wallets", SignedIn, get(account::wallets::wallets)),
         route("/account/nfts", SignedIn, get(account::nfts::nfts)),
         route(

@@ -17,7 +17,7 @@ use utoipa::{
     },
 };
 
-use super::types::{Domain, Nft, Problem, Profile, Role, SocialAccount, TokenBalance, Wallet};
+use super::schemas::{Domain, Nft, Problem, Profile, Role, SocialAccount, TokenBalance, Wallet};
 use crate::engine::{session::cookies::CookieNames, state::Engine};
 
 /// The description, as far as it follows from handlers and types.

@@ -4,6 +4,7 @@
 
 mod description;
 mod parameters;
+mod schemas;
 mod types;
 
 use axum::{
@@ -20,17 +21,17 @@ use self::{
         BalanceFilters, DomainFilters, NftFilters, NoFilters, Parameters, PartOfList,
         PartOfSortedList,
     },
-    types::{Domain, Field, List, Me, Nft, TokenBalance, Wallet},
+    types::{Field, List, Me},
 };
 use crate::engine::{
     error::Failure,
     matrica::{
-        DiscordQuery, EmailQuery, Page, Paging, ProfileQuery, Resource, RolesQuery, TelegramQuery,
+        DiscordQuery, EmailQuery, Page, ProfileQuery, Resource, RolesQuery, TelegramQuery,
         TwitterQuery, WalletsQuery,
     },
     session::CurrentUser,
     state::Engine,
-    user_data::{Cached, DataError},
+    user_data::Cached,
 };
 
 /// The description of every list answer.
@@ -65,19 +66,19 @@ pub async fn me(State(engine): State<Engine>, user: CurrentUser) -> Response {
         signed_in_at: user.signed_in_at,
         session_ends_at: user.session_ends_at,
         scopes: Field::new(scopes, |scopes| Some(scopes.scope.clone())),
-        profile: Field::new(profile, |profile| Some(profile.into())),
+        profile: Field::new(profile, |profile| Some(profile.clone())),
         primary_wallets: Field::new(wallets, |wallets| {
             let primary = wallets
                 .wallets
                 .iter()
                 .filter(|wallet| !wallet.primary_on.is_empty());
-            Some(primary.map(Wallet::from).collect())
+            Some(primary.cloned().collect())
         }),
         email: Field::new(email, Option::clone),
-        twitter: Field::new(twitter, |account| account.as_ref().map(Into::into)),
-        discord: Field::new(discord, |account| account.as_ref().map(Into::into)),
-        telegram: Field::new(telegram, |account| account.as_ref().map(Into::into)),
-        roles: Field::new(roles, |roles| Some(roles.iter().map(Into::into).collect())),
+        twitter: Field::new(twitter, Option::clone),
+        discord: Field::new(discord, Option::clone),
+        telegram: Field::new(telegram, Option::clone),
+        roles: Field::new(roles, |roles| Some(roles.clone())),
     })
     .into_response()
 }
@@ -87,7 +88,7 @@ pub async fn me(State(engine): State<Engine>, user: CurrentUser) -> Response {
 /// In Matrica's order. At most the first 1,000, and `total` counts no more than these. The first one is *not* the primary
 /// one: `primary_on` says which is.
 #[utoipa::path(get, path = "/api/wallets", params(PartOfList), responses(
-    (status = 200, body = List<Wallet>, description = PART),
+    (status = 200, body = List<'static, schemas::Wallet>, description = PART),
     ListFailures,
 ))]
 pub async fn wallets(
@@ -95,23 +96,18 @@ pub async fn wallets(
     user: CurrentUser,
     Parameters(part, NoFilters {}): Parameters<PartOfList, NoFilters>,
 ) -> Result<Response, Failure> {
-    let paging = Paging::from(part);
+    let paging = part.paging();
     let cached = engine.reader(user.user_id).get(WalletsQuery).await;
     let cached = cached.map_err(|error| error.into_failure(WalletsQuery::SCOPE))?;
     let page = Page::of(&cached.data.wallets, paging.skip, paging.take);
-    let items = page
-        .items
-        .iter()
-        .map(|wallet| Wallet::from(*wallet))
-        .collect();
-    Ok(list(&page, items, &cached))
+    Ok(list(&page, &cached))
 }
 
 /// NFTs in the linked wallets
 ///
 /// Only those that fit every filter which is set. An empty filter is none.
 #[utoipa::path(get, path = "/api/nfts", params(PartOfSortedList, NftFilters), responses(
-    (status = 200, body = List<Nft>, description = PART),
+    (status = 200, body = List<'static, schemas::Nft>, description = PART),
     ListFailures,
 ))]
 pub async fn nfts(
@@ -119,7 +115,7 @@ pub async fn nfts(
     user: CurrentUser,
     Parameters(part, filters): Parameters<PartOfSortedList, NftFilters>,
 ) -> Result<Response, Failure> {
-    page::<_, _, Nft>(&engine, &user, filters.query(part)).await
+    page(&engine, &user, filters.query(part)).await
 }
 
 /// Token balances in the linked wallets
@@ -127,7 +123,7 @@ pub async fn nfts(
 /// One for each token in each wallet, and only those that fit every filter which is set. An empty filter is none. Amounts
 /// are decimal numbers in strings: they are larger and finer than the numbers of most languages.
 #[utoipa::path(get, path = "/api/tokens", params(PartOfSortedList, BalanceFilters), responses(
-    (status = 200, body = List<TokenBalance>, description = PART),
+    (status = 200, body = List<'static, schemas::TokenBalance>, description = PART),
     ListFailures,
 ))]
 pub async fn balances(
@@ -135,14 +131,14 @@ pub async fn balances(
     user: CurrentUser,
     Parameters(part, filters): Parameters<PartOfSortedList, BalanceFilters>,
 ) -> Result<Response, Failure> {
-    page::<_, _, TokenBalance>(&engine, &user, filters.query(part)).await
+    page(&engine, &user, filters.query(part)).await
 }
 
 /// Domain names in the linked wallets
 ///
 /// Only those that fit every filter which is set. An empty filter is none.
 #[utoipa::path(get, path = "/api/domains", params(PartOfSortedList, DomainFilters), responses(
-    (status = 200, body = List<Domain>, description = PART),
+    (status = 200, body = List<'static, schemas::Domain>, description = PART),
     ListFailures,
 ))]
 pub async fn domains(
@@ -150,31 +146,27 @@ pub async fn domains(
     user: CurrentUser,
     Parameters(part, filters): Parameters<PartOfSortedList, DomainFilters>,
 ) -> Result<Response, Failure> {
-    page::<_, _, Domain>(&engine, &user, filters.query(part)).await
+    page(&engine, &user, filters.query(part)).await
 }
 
-/// A page of a list, with each item as the API shows it.
-async fn page<R, V, T>(engine: &Engine, user: &CurrentUser, query: R) -> Result<Response, Failure>
+async fn page<R, T>(engine: &Engine, user: &CurrentUser, query: R) -> Result<Response, Failure>
 where
-    R: Resource<Data = Page<V>>,
-    T: for<'a> From<&'a V> + Serialize,
+    R: Resource<Data = Page<T>>,
+    T: Serialize,
 {
     let cached = engine.reader(user.user_id).get(query).await;
-    let cached = cached.map_err(|error: DataError| error.into_failure(R::SCOPE))?;
-    let items: Vec<T> = cached.data.items.iter().map(Into::into).collect();
-    Ok(list(&cached.data, items, &cached))
+    let cached = cached.map_err(|error| error.into_failure(R::SCOPE))?;
+    Ok(list(&cached.data, &cached))
 }
 
-fn list<V, T: Serialize, C>(page: &Page<V>, items: Vec<T>, cached: &Cached<C>) -> Response {
-    let (skip, total, next) = (page.skip, page.total, page.next());
-    let (age_seconds, stale) = (cached.age().as_secs(), cached.stale);
+fn list<T: Serialize, C>(page: &Page<T>, cached: &Cached<C>) -> Response {
     Json(List {
-        items,
-        skip,
-        total,
-        next,
-        age_seconds,
-        stale,
+        items: &page.items,
+        skip: page.skip,
+        total: page.total,
+        next: page.next(),
+        age_seconds: cached.age().as_secs(),
+        stale: cached.stale,
     })
     .into_response()
 }

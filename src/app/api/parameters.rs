@@ -1,9 +1,12 @@
 //! The query parameters of the JSON API.
 
-use std::{ops::RangeInclusive, str::FromStr};
+use std::ops::RangeInclusive;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error},
+};
 use utoipa::IntoParams;
 
 use crate::{
@@ -17,8 +20,6 @@ use crate::{
     },
 };
 
-/// Items in a part when `take` is absent.
-const TAKE: u32 = 20;
 /// Largest `skip`.
 const SKIP_MAX: u64 = 100_000_000;
 /// Token ids in one request.
@@ -43,9 +44,8 @@ where
         let query = parts.uri.query().unwrap_or_default();
         if !query.is_empty() {
             let known = [A::into_params(|| None), B::into_params(|| None)].concat();
-            let unknown =
-                pairs(query).find(|(name, _)| !known.iter().any(|known| known.name == *name));
-            if let Some((name, _)) = unknown {
+            let is_known = |name: &str| known.iter().any(|known| known.name == name);
+            if let Some((name, _)) = pairs(query).find(|(name, _)| !is_known(name)) {
                 return Err(Failure::invalid_parameter(&name));
             }
         }
@@ -55,36 +55,38 @@ where
 
 /// Which part of the list
 #[derive(Deserialize, IntoParams)]
-#[serde(default)]
-#[derive(Default)]
 #[into_params(parameter_in = Query)]
 pub struct PartOfList {
     /// How many items to leave out
+    #[serde(default, deserialize_with = "skip")]
     #[param(value_type = Option<u64>, minimum = 0, maximum = 100_000_000)]
-    skip: Skip,
+    skip: u64,
     /// How many items to give, 20 if absent
+    #[serde(default = "default_take", deserialize_with = "take")]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
-    take: Take,
+    take: u32,
 }
 
-/// Which part of the list, and in which order
+/// The order of the list
 #[derive(Deserialize, IntoParams)]
-#[serde(default)]
-#[derive(Default)]
 #[into_params(parameter_in = Query)]
 pub struct PartOfSortedList {
     /// How many items to leave out
+    #[serde(default, deserialize_with = "skip")]
     #[param(value_type = Option<u64>, minimum = 0, maximum = 100_000_000)]
-    skip: Skip,
+    skip: u64,
     /// How many items to give, 20 if absent
+    #[serde(default = "default_take", deserialize_with = "take")]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
-    take: Take,
+    take: u32,
     /// A field of the items by Matrica's name of it, such as `name`. Only Matrica knows which ones it can sort by
-    #[param(value_type = Option<String>, max_length = 32, pattern = "^[A-Za-z0-9_.]*$")]
-    sort_by: SortBy,
+    #[serde(default, deserialize_with = "sort_by")]
+    #[param(max_length = 32, pattern = "^[A-Za-z0-9_.]*$")]
+    sort_by: Option<String>,
     /// `asc`, which is the default, or `desc`. Has an effect with `sort_by` only
+    #[serde(default, deserialize_with = "is_descending")]
     #[param(value_type = Option<String>, pattern = "^(asc|desc)?$")]
-    sort_direction: SortDirection,
+    sort_direction: bool,
 }
 
 /// No filters
@@ -94,69 +96,78 @@ pub struct NoFilters {}
 
 /// Which NFTs
 #[derive(Deserialize, IntoParams)]
-#[serde(default)]
-#[derive(Default)]
 #[into_params(parameter_in = Query)]
 pub struct NftFilters {
     /// The mint address
+    #[serde(default)]
     #[param(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     nft_id: Filter,
     /// Matrica's id of the collection
+    #[serde(default)]
     #[param(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     collection_id: Filter,
     /// Matrica's symbol of a network, such as `SOL` or `ETH`
+    #[serde(default)]
     #[param(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     network: Filter,
 }
 
 /// Which balances
 #[derive(Deserialize, IntoParams)]
-#[serde(default)]
-#[derive(Default)]
 #[into_params(parameter_in = Query)]
 pub struct BalanceFilters {
     /// Matrica's symbol of a network, such as `SOL` or `ETH`
+    #[serde(default)]
     #[param(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     network: Filter,
     /// Up to 50 ids of up to 200 characters each, with commas between them
-    #[param(value_type = Option<String>, pattern = r"^(?!.*[^,]{201}),*([^,\x00-\x1f\x7f-\x9f]+(,+[^,\x00-\x1f\x7f-\x9f]+){0,49},*)?$")]
-    token_ids: TokenIds,
+    #[serde(default, deserialize_with = "token_ids")]
+    #[param(
+        value_type = Option<String>,
+        pattern = r"^(?!.*[^,]{201}),*([^,\x00-\x1f\x7f-\x9f]+(,+[^,\x00-\x1f\x7f-\x9f]+){0,49},*)?$"
+    )]
+    token_ids: Vec<String>,
     /// A decimal number. Smaller balances are left out
-    #[param(value_type = Option<String>, max_length = 100, pattern = r"^([0-9]+(\.[0-9]+)?)?$")]
-    min_balance: Decimal,
+    #[serde(default, deserialize_with = "decimal")]
+    #[param(max_length = 100, pattern = r"^([0-9]+(\.[0-9]+)?)?$")]
+    min_balance: Option<String>,
 }
 
 /// Which domains
 #[derive(Deserialize, IntoParams)]
-#[serde(default)]
-#[derive(Default)]
 #[into_params(parameter_in = Query)]
 pub struct DomainFilters {
     /// The part after the dot, such as `sol` or `eth`
+    #[serde(default)]
     #[param(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     extension: Filter,
     /// Matrica's symbol of a network, such as `SOL` or `ETH`
+    #[serde(default)]
     #[param(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     network: Filter,
 }
 
-impl From<PartOfList> for Paging {
-    fn from(part: PartOfList) -> Self {
-        Self {
-            skip: part.skip.0,
-            take: part.take.0,
+impl PartOfList {
+    pub fn paging(self) -> Paging {
+        Paging {
+            skip: self.skip,
+            take: self.take,
             sort: None,
         }
     }
 }
 
-impl From<PartOfSortedList> for Paging {
-    fn from(part: PartOfSortedList) -> Self {
-        let direction = part.sort_direction.0;
-        let sort = part.sort_by.0.map(|by| Sort { by, direction });
-        Self {
-            skip: part.skip.0,
-            take: part.take.0,
+impl PartOfSortedList {
+    fn paging(self) -> Paging {
+        let direction = if self.sort_direction {
+            Direction::Descending
+        } else {
+            Direction::Ascending
+        };
+        let sort = self.sort_by.map(|by| Sort { by, direction });
+        Paging {
+            skip: self.skip,
+            take: self.take,
             sort,
         }
     }
@@ -168,7 +179,7 @@ impl NftFilters {
             nft_id: self.nft_id.0,
             collection_id: self.collection_id.0,
             network: self.network.0,
-            paging: part.into(),
+            paging: part.paging(),
         }
     }
 }
@@ -177,147 +188,101 @@ impl BalanceFilters {
     pub fn query(self, part: PartOfSortedList) -> BalanceQuery {
         BalanceQuery {
             network: self.network.0,
-            token_ids: self.token_ids.0,
-            min_balance: self.min_balance.0,
-            paging: part.into(),
+            token_ids: self.token_ids,
+            min_balance: self.min_balance,
+            paging: part.paging(),
         }
     }
 }
 
 impl DomainFilters {
     pub fn query(self, part: PartOfSortedList) -> DomainQuery {
+        let (extension, network) = (self.extension.0, self.network.0);
         DomainQuery {
-            extension: self.extension.0,
-            network: self.network.0,
-            paging: part.into(),
+            extension,
+            network,
+            paging: part.paging(),
         }
     }
 }
 
-/// Items to leave out.
-#[derive(Default, Deserialize)]
-#[serde(try_from = "String")]
-struct Skip(u64);
-
-impl TryFrom<String> for Skip {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        number(&text, 0..=SKIP_MAX).map(Self)
-    }
+fn default_take() -> u32 {
+    20
 }
 
-/// Items to give.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Take(u32);
-
-impl Default for Take {
-    fn default() -> Self {
-        Self(TAKE)
-    }
+fn skip<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    number(deserializer, 0..=SKIP_MAX)
 }
 
-impl TryFrom<String> for Take {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        number(&text, 1..=TAKE_MAX).map(Self)
-    }
+fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let take = number(deserializer, 1..=u64::from(TAKE_MAX))?;
+    u32::try_from(take).map_err(D::Error::custom)
 }
 
 /// Digits alone. The standard library would accept a `+` before them.
-fn number<N: FromStr + PartialOrd>(
-    text: &str,
-    bounds: RangeInclusive<N>,
-) -> Result<N, &'static str> {
+fn number<'de, D>(deserializer: D, bounds: RangeInclusive<u64>) -> Result<u64, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(deserializer)?;
     let number = if text.starts_with('+') {
         None
     } else {
         text.parse().ok()
     };
-    number
-        .filter(|number| bounds.contains(number))
-        .ok_or("not a number within the bounds")
+    let number = number.filter(|number| bounds.contains(number));
+    number.ok_or_else(|| D::Error::custom("not a number within the bounds"))
 }
 
-/// A field to sort by. Empty is none.
-#[derive(Default, Deserialize)]
-#[serde(try_from = "String")]
-struct SortBy(Option<String>);
+fn sort_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.".contains(&byte);
+    optional(deserializer, |name| {
+        name.len() <= SORT_MAX && name.bytes().all(legal)
+    })
+}
 
-impl TryFrom<String> for SortBy {
-    type Error = &'static str;
+fn is_descending<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let direction = optional(deserializer, |text| ["asc", "desc"].contains(&text))?;
+    Ok(direction.as_deref() == Some("desc"))
+}
 
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.".contains(&byte);
-        if text.len() > SORT_MAX || !text.bytes().all(legal) {
-            return Err("not the name of a field");
-        }
-        Ok(Self(Some(text).filter(|text| !text.is_empty())))
+/// A decimal number without sign or exponent.
+fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    optional(deserializer, |text| {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let are_digits = [whole, fraction]
+            .iter()
+            .all(|part| !part.is_empty() && digits(part));
+        text.len() <= DECIMAL_MAX && are_digits
+    })
+}
+
+/// A text for which `is_valid` holds. Empty, as a form sends it, is none.
+fn optional<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    is_valid: impl Fn(&str) -> bool,
+) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "" => Ok(None),
+        valid if is_valid(valid) => Ok(Some(text)),
+        _ => Err(D::Error::custom("not a value of this parameter")),
     }
 }
 
-/// Empty is ascending.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct SortDirection(Direction);
-
-impl Default for SortDirection {
-    fn default() -> Self {
-        Self(Direction::Ascending)
-    }
-}
-
-impl TryFrom<String> for SortDirection {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        match text.as_str() {
-            "" | "asc" => Ok(Self(Direction::Ascending)),
-            "desc" => Ok(Self(Direction::Descending)),
-            _ => Err("neither asc nor desc"),
-        }
-    }
-}
-
-/// Ids with commas between them.
-#[derive(Default, Deserialize)]
-#[serde(try_from = "String")]
-struct TokenIds(Vec<String>);
-
-impl TryFrom<String> for TokenIds {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        let ids = text.split(',').map(|id| Filter::try_from(id.to_owned()));
-        let ids: Vec<String> = ids
-            .filter_map(|id| id.map(|id| id.0).transpose())
-            .collect::<Result<_, _>>()?;
-        if ids.len() > TOKEN_IDS_MAX {
-            Err("too many ids")
-        } else {
-            Ok(Self(ids))
-        }
-    }
-}
-
-/// A decimal number without sign or exponent. Empty is none.
-#[derive(Default, Deserialize)]
-#[serde(try_from = "String")]
-struct Decimal(Option<String>);
-
-impl TryFrom<String> for Decimal {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        let (whole, fraction) = text.split_once('.').unwrap_or((&text, "0"));
-        let digits =
-            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        match text.len() {
-            0 => Ok(Self(None)),
-            ..=DECIMAL_MAX if digits(whole) && digits(fraction) => Ok(Self(Some(text))),
-            _ => Err("not a decimal number"),
-        }
+fn token_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let ids = text
+        .split(',')
+        .filter_map(|id| match Filter::try_from(id.to_owned()) {
+            Ok(Filter(id)) => id.map(Ok),
+            Err(error) => Some(Err(D::Error::custom(error))),
+        });
+    let ids = ids.collect::<Result<Vec<_>, _>>()?;
+    if ids.len() > TOKEN_IDS_MAX {
+        Err(D::Error::custom("too many ids"))
+    } else {
+        Ok(ids)
     }
 }

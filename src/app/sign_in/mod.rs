@@ -3,3 +3,22 @@
 pub mod callback;
 pub mod page;
 pub mod sign_out;
+
+use axum::{Form, extract::rejection::FormRejection};
+use serde::Deserialize;
+
+use crate::engine::sign_in::ReturnTo;
+
+/// A form that leads back to a page.
+#[derive(Default, Deserialize)]
+pub struct ReturnForm {
+    return_to: Option<String>,
+}
+
+impl ReturnForm {
+    /// The path that the form names, or `default`.
+    pub fn target(form: Result<Form<Self>, FormRejection>, default: &str) -> ReturnTo {
+        let form = form.map(|Form(form)| form).unwrap_or_default();
+        ReturnTo::parse(form.return_to.as_deref().unwrap_or(default))
+    }
+}

@@ -12,6 +12,7 @@ use axum::{
 };
 use serde::Deserialize;
 
+use super::ReturnForm;
 use crate::{
     app::{
         page::{Layout, sign_in_page as render},
@@ -80,20 +81,6 @@ pub async fn sign_in_page(
             .unwrap_or_default()
             .to_owned(),
     })
-}
-
-/// The form that starts a login, or that asks for newer data.
-#[derive(Default, Deserialize)]
-pub struct ReturnForm {
-    return_to: Option<String>,
-}
-
-impl ReturnForm {
-    /// Where the form leads back to. A form without a usable field leads to `default`.
-    pub fn target(form: Result<Form<Self>, FormRejection>, default: &str) -> ReturnTo {
-        let form = form.map(|Form(form)| form).unwrap_or_default();
-        ReturnTo::parse(form.return_to.as_deref().unwrap_or(default))
-    }
 }
 
 /// `POST /auth/login`: sends the browser to the provider. Writes nothing, and goes on without the database.

@@ -17,6 +17,7 @@ pub struct Notice {
 }
 
 const NOTHING: &str = "Nothing was changed.";
+const NOT_MIXED: &str = "You are signed in as before. The two accounts were not mixed.";
 const AGAIN: &str = "Use the button below to try again.";
 const LATER: &str = "It is safe to try again, at best in a minute.";
 const TELL_US: &str = "Please try again later, or tell us the reference below.";
@@ -29,78 +30,13 @@ pub const BAD_CALLBACK: (&str, &str) = (
 
 /// The notice in words. `signed_in`: whether a person is signed in at the moment.
 pub fn notice(notice: SignInNotice, signed_in: bool, reference: Option<String>) -> Notice {
+    let [title, text, next] = title_text_next(notice);
     let offers_sign_out = notice == SignInNotice::OtherAccount && signed_in;
-    let [title, text, mut changed, mut next] = match notice {
-        SignInNotice::Expired => [
-            "That sign-in is over",
-            "Its link was used before, is too old, or was started in another browser.",
-            NOTHING,
-            "Start again with the button below. If this keeps happening, allow cookies for this site.",
-        ],
-        SignInNotice::Cancelled => [
-            "You cancelled the sign-in",
-            "You did not allow access, so nobody was signed in.",
-            NOTHING,
-            AGAIN,
-        ],
-        SignInNotice::ProviderError => [
-            "Matrica could not finish the sign-in",
-            "It reported an error of its own.",
-            NOTHING,
-            AGAIN,
-        ],
-        SignInNotice::Provider => [
-            "Matrica did not answer",
-            "It could not be reached, took too long, or its answer made no sense.",
-            NOTHING,
-            LATER,
-        ],
-        SignInNotice::Misconfigured => [
-            "Signing in is not set up correctly",
-            "Matrica does not accept this app at the moment. That is our mistake, not yours, and it is in our log.",
-            NOTHING,
-            TELL_US,
-        ],
-        SignInNotice::ProfileMissing => [
-            "Your profile was not shared",
-            "Without it we cannot recognise you, so nobody was signed in.",
-            NOTHING,
-            "Sign in again and allow access to your profile.",
-        ],
-        SignInNotice::NoUserId => [
-            "Matrica did not say who you are",
-            "Its answer had no user id in it. We never guess one from a name, an e-mail address or a wallet.",
-            NOTHING,
-            TELL_US,
-        ],
-        SignInNotice::OtherAccount => [
-            "You came back as somebody else",
-            "The Matrica account that you signed in with is not the one you use here.",
-            "You are signed in as before. The two accounts were not mixed.",
-            "To switch, sign out first. Then sign in again with the other account.",
-        ],
-        SignInNotice::Disabled => [
-            "This account is locked",
-            "The operator of this site has locked it.",
-            NOTHING,
-            "Please contact the operator and mention the reference below.",
-        ],
-        SignInNotice::Busy => [
-            "Temporarily unavailable",
-            "Something on our side does not work right now, so the sign-in could not be finished.",
-            NOTHING,
-            LATER,
-        ],
-        SignInNotice::Confirm => [
-            "Please sign in once more",
-            "This step needs a sign-in that is less than 10 minutes old, so that nobody else can take it on your screen.",
-            NOTHING,
-            "Sign in with the button below, then do it again.",
-        ],
+    let (changed, next) = match notice {
+        SignInNotice::OtherAccount if signed_in => (NOT_MIXED, next),
+        SignInNotice::OtherAccount => (NOTHING, AGAIN),
+        _ => (NOTHING, next),
     };
-    if notice == SignInNotice::OtherAccount && !signed_in {
-        (changed, next) = (NOTHING, AGAIN);
-    }
     Notice {
         title,
         text,
@@ -108,5 +44,65 @@ pub fn notice(notice: SignInNotice, signed_in: bool, reference: Option<String>) 
         next,
         reference,
         offers_sign_out,
+    }
+}
+
+fn title_text_next(notice: SignInNotice) -> [&'static str; 3] {
+    match notice {
+        SignInNotice::Expired => [
+            "That sign-in is over",
+            "Its link was used before, is too old, or was started in another browser.",
+            "Start again with the button below. If this keeps happening, allow cookies for this site.",
+        ],
+        SignInNotice::Cancelled => [
+            "You cancelled the sign-in",
+            "You did not allow access, so nobody was signed in.",
+            AGAIN,
+        ],
+        SignInNotice::ProviderError => [
+            "Matrica could not finish the sign-in",
+            "It reported an error of its own.",
+            AGAIN,
+        ],
+        SignInNotice::Provider => [
+            "Matrica did not answer",
+            "It could not be reached, took too long, or its answer made no sense.",
+            LATER,
+        ],
+        SignInNotice::Misconfigured => [
+            "Signing in is not set up correctly",
+            "Matrica does not accept this app at the moment. That is our mistake, not yours, and it is in our log.",
+            TELL_US,
+        ],
+        SignInNotice::ProfileMissing => [
+            "Your profile was not shared",
+            "Without it we cannot recognise you, so nobody was signed in.",
+            "Sign in again and allow access to your profile.",
+        ],
+        SignInNotice::NoUserId => [
+            "Matrica did not say who you are",
+            "Its answer had no user id in it. We never guess one from a name, an e-mail address or a wallet.",
+            TELL_US,
+        ],
+        SignInNotice::OtherAccount => [
+            "You came back as somebody else",
+            "The Matrica account that you signed in with is not the one you use here.",
+            "To switch, sign out first. Then sign in again with the other account.",
+        ],
+        SignInNotice::Disabled => [
+            "This account is locked",
+            "The operator of this site has locked it.",
+            "Please contact the operator and mention the reference below.",
+        ],
+        SignInNotice::Busy => [
+            "Temporarily unavailable",
+            "Something on our side does not work right now, so the sign-in could not be finished.",
+            LATER,
+        ],
+        SignInNotice::Confirm => [
+            "Please sign in once more",
+            "This step needs a sign-in that is less than 10 minutes old, so that nobody else can take it on your screen.",
+            "Sign in with the button below, then do it again.",
+        ],
     }
 }
