@@ -1,26 +1,24 @@
-//! Style sheet and pictures: part of the binary, under names that change with their content.
+//! Style sheet and pictures, built into the binary under content-hashed names.
 
 use std::sync::LazyLock;
 
-use axum::{
-    extract::Path,
-    http::{HeaderName, header},
-    response::{IntoResponse, Response},
-};
+use axum::extract::Path;
+use axum::http::{HeaderName, header};
+use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use crate::engine::error::Failure;
+use crate::engine::Failure;
 
-/// A year: the name changes when the content does.
+/// A year. The name changes with the content.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// A file that everybody may have.
+/// A public file.
 struct Asset {
     path: String,
     content: &'static [u8],
     content_type: &'static str,
-    /// Which sites may show it.
+    /// The sites that may embed it, as `Cross-Origin-Resource-Policy`.
     shown_by: &'static str,
 }
 
@@ -64,17 +62,17 @@ impl Asset {
     }
 }
 
-/// Where the style sheet is.
+/// The path of the style sheet.
 pub fn css_path() -> &'static str {
     &CSS.path
 }
 
-/// Where the icon is.
+/// The path of the icon.
 pub fn icon_path() -> &'static str {
     &ICON.path
 }
 
-/// Where the picture beside a link to us is: 1200 by 630 pixels.
+/// The path of the preview picture, 1200 by 630 pixels.
 pub fn preview_path() -> &'static str {
     &PREVIEW.path
 }

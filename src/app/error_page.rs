@@ -1,21 +1,16 @@
 //! The page or problem that a failed request is answered with.
 
 use askama::Template;
-use axum::{
-    Json,
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
-};
+use axum::Json;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::{
-    page::{Layout, page, sign_in_page},
-    words::errors::{self, ErrorText, WayOn},
-};
-use crate::engine::http::{ErrorFormat, FailedRequest, failures::bare_page};
-
-/// Begins the `type` of every problem. It is a name, not an address.
-const PROBLEM_TYPE: &str = "urn:matrica-starter:problem:";
+use super::brand::PROBLEM_TYPE;
+use super::page::{Layout, page_with_login};
+use super::words::errors::{self, ErrorText, WayOn};
+use crate::engine::http::failures::bare_page;
+use crate::engine::http::{ErrorFormat, FailedRequest};
 
 #[derive(Template)]
 #[template(path = "app/error.html")]
@@ -73,11 +68,7 @@ pub fn render(failed: &FailedRequest<'_>) -> Response {
                 reference,
                 status,
             };
-            if way_on == WayOn::Connect {
-                sign_in_page(&error)
-            } else {
-                page(&error)
-            }
+            page_with_login(&error, way_on == WayOn::Connect)
         }
     }
 }

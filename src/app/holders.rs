@@ -1,16 +1,13 @@
-//! An example of a page for holders: change the rule, or write more of them.
+//! An example of a page for holders. Change the rule, or add pages with rules of their own.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::extract::State;
+use axum::response::Response;
 
 use super::page::{Layout, page};
-use crate::engine::{
-    gate::{Holds, Rule},
-    matrica::Requirement,
-    state::Engine,
-};
+use crate::engine::{Engine, Holds, Requirement, Rule};
 
-/// Owns an NFT of this collection, which is one of the demo provider's.
+/// Requires an NFT of this collection. The demo provider has it.
 pub struct PaperOtter;
 
 impl Rule for PaperOtter {

@@ -1,36 +1,33 @@
 //! The front page.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
 
-use super::{
-    account::view::{Tab, tabs},
-    assets,
-    page::{Layout, page, sign_in_page},
-    routes::AFTER_SIGN_IN,
-};
-use crate::engine::{error::Failure, session::CurrentUser, state::Engine};
+use super::account::view::{Tab, tabs};
+use super::page::{Layout, page_with_login};
+use super::routes::AFTER_SIGN_IN;
+use super::{assets, brand};
+use crate::engine::{CurrentUser, Engine, Failure};
 
 #[derive(Template)]
 #[template(path = "app/home.html")]
 struct Home {
     layout: Layout,
-    /// Ours: whoever passes the link on needs whole addresses.
+    /// For absolute URLs in link previews.
     origin: String,
     preview: &'static str,
+    summary: &'static str,
     tabs: Vec<Tab>,
-    /// The example for holders can work: the app asks for NFTs.
+    /// The app asks for NFTs, so the example for holders works.
     holders: bool,
     return_to: &'static str,
     keep_grants: bool,
-    /// Somebody has just deleted their account.
+    /// The person has just deleted their account.
     deleted: bool,
 }
 
-/// `GET /`: needs no database; without one it greets nobody.
+/// `GET /`. Works without the database, but then greets no one.
 pub async fn home(
     State(engine): State<Engine>,
     RawQuery(query): RawQuery,
@@ -41,6 +38,7 @@ pub async fn home(
         layout: Layout::new(&engine, user.as_ref()),
         origin: engine.config.public_url.origin.clone(),
         preview: assets::preview_path(),
+        summary: brand::SUMMARY,
         tabs: if user.is_some() {
             tabs(&engine, "/")
         } else {
@@ -51,9 +49,5 @@ pub async fn home(
         keep_grants: engine.config.keep_grants,
         deleted: user.is_none() && query.as_deref() == Some("deleted=yes"),
     };
-    if user.is_some() {
-        page(&home)
-    } else {
-        sign_in_page(&home)
-    }
+    page_with_login(&home, user.is_none())
 }

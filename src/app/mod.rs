@@ -3,6 +3,7 @@
 pub mod account;
 pub mod api;
 pub mod assets;
+pub mod brand;
 pub mod error_page;
 pub mod holders;
 pub mod home;

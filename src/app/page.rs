@@ -1,31 +1,33 @@
-//! What every page has in common, and how a template becomes a response.
+//! The frame of every page, and rendering.
 
 use std::time::Duration;
 
 use askama::Template;
-use axum::{
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
-use time::{OffsetDateTime, macros::format_description};
+use time::OffsetDateTime;
+use time::macros::format_description;
 
-use super::assets;
-use crate::engine::{http::headers::SignInForm, session::CurrentUser, state::Engine};
+use super::{assets, brand};
+use crate::engine::http::headers::SignInForm;
+use crate::engine::{CurrentUser, Engine};
 
-/// The frame around each page.
+/// The frame of a page.
 pub struct Layout {
+    pub app_name: &'static str,
     pub css: &'static str,
     pub icon: &'static str,
-    /// The name of whoever is signed in.
+    /// The name of the person who is signed in.
     pub person: Option<String>,
-    /// Signing in goes to a provider on this machine: the demo.
+    /// The provider is on this machine, so this is the demo.
     pub demo: bool,
 }
 
 impl Layout {
     pub fn new(engine: &Engine, user: Option<&CurrentUser>) -> Self {
         Self {
+            app_name: brand::NAME,
             css: assets::css_path(),
             icon: assets::icon_path(),
             person: user.map(|user| user.display_name.clone()),
@@ -48,11 +50,20 @@ pub fn page(template: &impl Template) -> Response {
     }
 }
 
-/// Renders a page that holds the form which starts a login, so that its policy lets the form leave for the provider.
+/// Renders a page with the form that starts a login. Its policy lets the form leave for the provider.
 pub fn sign_in_page(template: &impl Template) -> Response {
     let mut response = page(template);
     response.extensions_mut().insert(SignInForm);
     response
+}
+
+/// Renders a page that holds the form only if `leads_to_login`.
+pub fn page_with_login(template: &impl Template, leads_to_login: bool) -> Response {
+    if leads_to_login {
+        sign_in_page(template)
+    } else {
+        page(template)
+    }
 }
 
 /// An instant in words, to the minute.

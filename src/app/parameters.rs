@@ -1,17 +1,14 @@
-//! Query parameters: typed, and refused by name.
+//! Typed query parameters. A refusal names the wrong one.
 
 use std::borrow::Cow;
 
-use serde::{
-    Deserialize,
-    de::{
-        DeserializeOwned,
-        value::{Error, MapDeserializer},
-    },
-};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error, MapDeserializer};
 use url::form_urlencoded;
 
-use crate::engine::{error::Failure, matrica::is_plain};
+use crate::engine::Failure;
+use crate::engine::matrica::is_plain;
 
 /// Longest value of a filter, in characters.
 const FILTER_MAX: usize = 200;

@@ -1,21 +1,15 @@
 //! The route table. A route refuses everybody who is not signed in unless its line says otherwise.
 
-use axum::{
-    Router,
-    http::{Method, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::Router;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 
-use super::{
-    account, api, assets, error_page, holders, home, settings,
-    sign_in::{callback, page, sign_out},
-};
-use crate::engine::{
-    http::{self, Access, Route, health},
-    sign_in::CALLBACK_PATH,
-    state::Engine,
-};
+use super::sign_in::{callback, page, sign_out};
+use super::{account, api, assets, error_page, holders, home, settings};
+use crate::engine::Engine;
+use crate::engine::http::{self, Access, Route, health};
+use crate::engine::sign_in::CALLBACK_PATH;
 
 /// Where people go after signing in, if the page they came from names no place.
 pub const AFTER_SIGN_IN: &str = "/account";

@@ -1,51 +1,35 @@
-//! Settings: one's sessions, the connection to Matrica, and the account itself.
+//! The settings page, with sessions, connection, export and deletion.
 
 use askama::Template;
-use axum::{
-    extract::{Path, Query, State, rejection::QueryRejection},
-    http::header,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{
-    page::{Layout, date, duration, page, sign_in_page},
-    sign_in::sign_out::forget_session,
-    words::scopes::{self, ScopeLine},
-};
-use crate::engine::{
-    db::{self, sessions::ListedSession},
-    endings::{self, SessionSelection},
-    error::Failure,
-    extract::FreshSignIn,
-    session::CurrentUser,
-    state::Engine,
-};
+use super::page::{Layout, date, duration, page_with_login};
+use super::sign_in::sign_out::forget_session;
+use super::words::scopes::{self, ScopeLine};
+use crate::engine::db::sessions::ListedSession;
+use crate::engine::endings::{self, SessionSelection};
+use crate::engine::{CurrentUser, Engine, Failure, FreshSignIn, db};
 
 #[derive(Template)]
 #[template(path = "app/settings.html")]
 struct Settings {
     layout: Layout,
-    sessions: Vec<SessionLine>,
+    sessions: Vec<ListedSession>,
+    /// The session that this page is shown in.
+    this: Uuid,
     /// How long a session lives without a visit.
     idle: String,
-    /// What the app may read; none without a connection.
+    /// The granted scopes. `None` without a grant.
     shared: Option<Vec<ScopeLine>>,
     done: Option<SettingsNotice>,
 }
 
-struct SessionLine {
-    id: Uuid,
-    /// The one that this page is shown in.
-    this: bool,
-    device: String,
-    signed_in: String,
-    last_seen: String,
-    ends: String,
-}
-
-/// What a form of this page did, told by `?done=`.
+/// The result of a form of this page, in `?done=`.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SettingsNotice {
@@ -70,36 +54,19 @@ pub async fn settings(
     let listed = db::sessions::list(&engine.db, user.user_id, lifetime);
     let (listed, connection) = tokio::join!(listed, engine.vault.scopes(user.user_id));
     let connection = connection?;
-    let line = |listed: ListedSession| SessionLine {
-        id: listed.public_id,
-        this: listed.public_id == user.session,
-        device: listed.device,
-        signed_in: date(listed.created_at),
-        last_seen: date(listed.last_seen_at),
-        ends: date(listed.expires_at),
-    };
     let settings = Settings {
         layout: Layout::new(&engine, Some(&user)),
-        sessions: listed?.into_iter().map(line).collect(),
+        sessions: listed?,
+        this: user.session,
         idle: duration(lifetime.idle),
-        shared: connection.map(|connection| {
-            connection
-                .scope
-                .iter()
-                .map(|scope| scopes::line(scope))
-                .collect()
-        }),
+        shared: connection.map(|connection| scopes::lines(&connection.scope)),
         done: query.ok().and_then(|Query(query)| query.done),
     };
     // Connecting again is a login.
-    Ok(if settings.shared.is_none() {
-        sign_in_page(&settings)
-    } else {
-        page(&settings)
-    })
+    Ok(page_with_login(&settings, settings.shared.is_none()))
 }
 
-/// `POST /settings/sessions/{id}/end`: ends one of one's own sessions. One that is over already, or never was, is fine.
+/// `POST /settings/sessions/{id}/end`. Idempotent.
 pub async fn end_session(
     State(engine): State<Engine>,
     user: CurrentUser,
@@ -109,7 +76,7 @@ pub async fn end_session(
         return Err(Failure::NotFound);
     };
     endings::end_sessions(engine.clone(), SessionSelection::Named(user.user_id, id)).await?;
-    tracing::info!(event = "session_ended", user_id = %user.user_id, "somebody ended one of their sessions");
+    tracing::info!(event = "session_ended", user_id = %user.user_id, "a session was ended");
     Ok(if id == user.session {
         forget_session(&engine, "/")
     } else {
@@ -117,7 +84,7 @@ pub async fn end_session(
     })
 }
 
-/// `POST /settings/sessions/end-others`: ends all of one's sessions but this one.
+/// `POST /settings/sessions/end-others`. Ends all sessions of the person but this one.
 pub async fn end_others(
     State(engine): State<Engine>,
     user: CurrentUser,
@@ -127,38 +94,38 @@ pub async fn end_others(
         SessionSelection::Others(user.user_id, user.session_hash),
     )
     .await?;
-    tracing::info!(event = "sessions_ended", user_id = %user.user_id, ended, "somebody ended their other sessions");
+    tracing::info!(event = "sessions_ended", user_id = %user.user_id, ended, "the other sessions were ended");
     Ok(done("ended-others"))
 }
 
-/// `POST /settings/sessions/end-all`: signs out everywhere, here too.
+/// `POST /settings/sessions/end-all`. Signs out everywhere, including here.
 pub async fn end_all(State(engine): State<Engine>, user: CurrentUser) -> Result<Response, Failure> {
     let ended = endings::end_sessions(engine.clone(), SessionSelection::All(user.user_id)).await?;
-    tracing::info!(event = "sessions_ended", user_id = %user.user_id, ended, "somebody signed out everywhere");
+    tracing::info!(event = "sessions_ended", user_id = %user.user_id, ended, "signed out everywhere");
     Ok(forget_session(&engine, "/"))
 }
 
-/// `POST /settings/disconnect`: destroys the tokens. The session stays; signing in again connects anew.
+/// `POST /settings/disconnect`. Destroys the tokens. The session stays, and signing in again connects anew.
 pub async fn disconnect(
     State(engine): State<Engine>,
     user: CurrentUser,
 ) -> Result<Response, Failure> {
     endings::disconnect(engine, user.user_id).await?;
-    tracing::info!(event = "disconnected", user_id = %user.user_id, "somebody ended their connection");
+    tracing::info!(event = "disconnected", user_id = %user.user_id, "disconnected from Matrica");
     Ok(done("disconnected"))
 }
 
-/// `POST /settings/delete`: deletes the person and everything about them. The page asks for a tick first.
+/// `POST /settings/delete`. Deletes the person with all their data. The page asks for a tick first.
 pub async fn delete(
     State(engine): State<Engine>,
     FreshSignIn(user): FreshSignIn,
 ) -> Result<Response, Failure> {
     endings::delete_account(engine.clone(), user.user_id).await?;
-    tracing::info!(event = "account_deleted", user_id = %user.user_id, "somebody deleted their account");
+    tracing::info!(event = "account_deleted", user_id = %user.user_id, "an account was deleted");
     Ok(forget_session(&engine, "/?deleted=yes"))
 }
 
-/// `GET /settings/export`: everything that is stored about the person, as JSON. No token: they are keys, not data.
+/// `GET /settings/export`. Everything that is stored about the person, as JSON. Tokens are keys, so they are not in it.
 pub async fn export(State(engine): State<Engine>, user: CurrentUser) -> Result<Response, Failure> {
     let stored = db::export::find(&engine.db, user.user_id).await?;
     let body = serde_json::to_vec_pretty(&stored).map_err(|_| Failure::Internal("the export"))?;

@@ -20,3 +20,13 @@ pub mod tasks;
 pub mod user_data;
 pub mod vault;
 pub mod workers;
+
+pub use self::{
+    error::Failure,
+    extract::FreshSignIn,
+    gate::{Holds, Rule},
+    matrica::{Requirement, Resource},
+    session::CurrentUser,
+    state::Engine,
+    user_data::{Cached, DataError, Reader},
+};

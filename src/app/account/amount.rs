@@ -1,6 +1,6 @@
-//! Amounts for people: short to read, exact on demand. They are decimal strings, larger and finer than any float.
+//! Amounts for people, short to read and exact on demand. A float could not hold them, so they are decimal strings.
 
-/// Digits before the point that are written out; longer numbers are written as a power of ten.
+/// Digits before the point that are written out. Longer numbers become a power of ten.
 const WHOLE_MAX: usize = 12;
 /// Digits behind the point that are written out.
 const FRACTION_MAX: usize = 4;
@@ -10,16 +10,16 @@ const SIGNIFICANT: usize = 4;
 /// An amount as it is shown.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Amount {
-    /// What is read first.
+    /// The short form.
     pub short: String,
-    /// The exponent, when `short` is to be multiplied by a power of ten.
+    /// The exponent, if `short` is multiplied by a power of ten.
     pub exponent: Option<usize>,
     /// All digits, when `short` does not hold them.
     pub exact: Option<String>,
 }
 
 impl Amount {
-    /// Of a decimal number: digits, perhaps with a sign and a point.
+    /// Formats a decimal number without exponent.
     pub fn new(decimal: &str) -> Self {
         let (sign, digits) = decimal
             .strip_prefix('-')

@@ -1,25 +1,15 @@
 //! Token balances.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
 
-use super::{
-    amount::Amount,
-    list::{Extent, List, ListQuery, View},
-    view::{Address, Network},
-};
-use crate::{
-    app::parameters,
-    engine::{
-        error::Failure,
-        matrica::{BalanceQuery, TokenBalance},
-        session::CurrentUser,
-        state::Engine,
-    },
-};
+use super::amount::Amount;
+use super::list::{Asked, List, ListQuery};
+use super::view::{Address, Network};
+use crate::app::parameters;
+use crate::engine::matrica::{BalanceQuery, TokenBalance};
+use crate::engine::{CurrentUser, Engine, Failure};
 
 const LIST: List = List {
     path: "/account/tokens",
@@ -33,22 +23,11 @@ const LIST: List = List {
 
 #[derive(Template)]
 #[template(path = "app/account/balances.html")]
-struct Rows {
-    lines: Vec<BalanceLine>,
+struct Rows<'a> {
+    balances: &'a [TokenBalance],
 }
 
-/// A balance as a line.
-struct BalanceLine {
-    name: String,
-    symbol: Option<String>,
-    network: Option<Network>,
-    wallet: Option<Address>,
-    total: Option<Amount>,
-    available: Option<Amount>,
-    staked: Option<Amount>,
-}
-
-/// `GET /account/tokens`: one request to Matrica for one page.
+/// `GET /account/tokens`. One request to Matrica for one page.
 pub async fn balances(
     State(engine): State<Engine>,
     user: CurrentUser,
@@ -63,28 +42,14 @@ pub async fn balances(
         paging,
     };
     let cached = engine.reader(user.user_id).get(query).await;
-    Ok(
-        LIST.page((&engine, &user), View::unfiltered(number), cached, |page| {
-            (
-                Extent::from(page),
-                Rows {
-                    lines: page.items.iter().map(line).collect(),
-                },
-            )
-        }),
-    )
+    let asked = Asked::unfiltered(number);
+    Ok(LIST.answer((&engine, &user), &asked, cached, |balances| {
+        Rows { balances }.to_string()
+    }))
 }
 
-fn line(balance: &TokenBalance) -> BalanceLine {
+/// The name, else the symbol, else the id.
+fn name(balance: &TokenBalance) -> String {
     let name = balance.name.clone().or_else(|| balance.symbol.clone());
-    let amount = |decimal: &Option<String>| decimal.as_deref().map(Amount::new);
-    BalanceLine {
-        name: name.unwrap_or_else(|| Address::new(&balance.token_id).short),
-        symbol: balance.symbol.clone(),
-        network: balance.network.as_deref().map(Network::new),
-        wallet: balance.wallet.as_deref().map(Address::new),
-        total: amount(&balance.total),
-        available: amount(&balance.available),
-        staked: amount(&balance.staked),
-    }
+    name.unwrap_or_else(|| Address::new(&balance.token_id).short)
 }

@@ -1,24 +1,14 @@
 //! Domain names.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
 
-use super::{
-    list::{Extent, List, ListQuery, View},
-    view::{Address, Network},
-};
-use crate::{
-    app::parameters,
-    engine::{
-        error::Failure,
-        matrica::{Domain, DomainQuery},
-        session::CurrentUser,
-        state::Engine,
-    },
-};
+use super::list::{Asked, List, ListQuery};
+use super::view::{Address, Network};
+use crate::app::parameters;
+use crate::engine::matrica::{Domain, DomainQuery};
+use crate::engine::{CurrentUser, Engine, Failure};
 
 const LIST: List = List {
     path: "/account/domains",
@@ -32,18 +22,11 @@ const LIST: List = List {
 
 #[derive(Template)]
 #[template(path = "app/account/domains.html")]
-struct Rows {
-    lines: Vec<DomainLine>,
+struct Rows<'a> {
+    domains: &'a [Domain],
 }
 
-/// A domain as a line.
-struct DomainLine {
-    name: String,
-    network: Option<Network>,
-    owner: Option<Address>,
-}
-
-/// `GET /account/domains`: one request to Matrica for one page.
+/// `GET /account/domains`. One request to Matrica for one page.
 pub async fn domains(
     State(engine): State<Engine>,
     user: CurrentUser,
@@ -56,22 +39,8 @@ pub async fn domains(
         paging: number.paging(),
     };
     let cached = engine.reader(user.user_id).get(query).await;
-    Ok(
-        LIST.page((&engine, &user), View::unfiltered(number), cached, |page| {
-            (
-                Extent::from(page),
-                Rows {
-                    lines: page.items.iter().map(line).collect(),
-                },
-            )
-        }),
-    )
-}
-
-fn line(domain: &Domain) -> DomainLine {
-    DomainLine {
-        name: domain.name.clone(),
-        network: domain.network.as_deref().map(Network::new),
-        owner: domain.owner.as_deref().map(Address::new),
-    }
+    let asked = Asked::unfiltered(number);
+    Ok(LIST.answer((&engine, &user), &asked, cached, |domains| {
+        Rows { domains }.to_string()
+    }))
 }

@@ -1,24 +1,16 @@
-//! A page of a list: one template for all lists, and the links between their pages.
+//! One page of a list, with one template for all lists and the links between pages.
 
 use askama::Template;
 use axum::response::Response;
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use super::{
-    amount::grouped,
-    answer,
-    view::{Section, Tab, tabs},
-};
-use crate::{
-    app::page::Layout,
-    engine::{
-        matrica::{Page, Paging},
-        session::CurrentUser,
-        state::Engine,
-        user_data::{Cached, DataError},
-    },
-};
+use super::amount::grouped;
+use super::answer;
+use super::view::{Section, Tab, tabs};
+use crate::app::page::Layout;
+use crate::engine::matrica::{Page, Paging};
+use crate::engine::{Cached, CurrentUser, DataError, Engine};
 
 /// Items on a page.
 const PAGE_SIZE: u32 = 20;
@@ -35,26 +27,96 @@ pub struct List {
     pub empty: (&'static str, &'static str),
 }
 
-/// One page of a list, as a person sees it. `R` is the template of the rows.
+/// One page of a list, as a person sees it.
 #[derive(Template)]
 #[template(path = "app/account/list.html")]
-struct ListPage<'a, R: Template> {
+struct ListPage<'a> {
     layout: Layout,
     tabs: Vec<Tab>,
     list: &'a List,
     /// The path of this page, for the forms that lead back to it.
     here: String,
-    /// The filters as HTML. Empty for a list without filters.
-    filters: String,
+    /// The form to filter by, as HTML. Empty for a list without filters.
+    filter_form: &'a str,
     /// A filter is on.
     filtered: bool,
-    section: Section<Rows<R>>,
+    section: Section<ListSection>,
 }
 
-struct Rows<R> {
-    content: R,
+struct ListSection {
+    /// The rows, as HTML.
+    rows: String,
     is_empty: bool,
     pager: Pager,
+}
+
+/// The part of a list that is asked for.
+pub struct Asked<'a> {
+    pub number: PageNumber,
+    /// The filters, which every link keeps.
+    pub filters: &'a [(&'static str, Option<&'a str>)],
+    /// The form to filter by, as HTML.
+    pub filter_form: &'a str,
+}
+
+impl Asked<'_> {
+    pub fn unfiltered(number: PageNumber) -> Self {
+        Self {
+            number,
+            filters: &[],
+            filter_form: "",
+        }
+    }
+}
+
+impl List {
+    /// Answers with a page of this list. `rows` renders the items of a page as HTML.
+    pub fn answer<T>(
+        &self,
+        (engine, user): (&Engine, &CurrentUser),
+        asked: &Asked<'_>,
+        cached: Result<Cached<Page<T>>, DataError>,
+        rows: impl FnOnce(&[T]) -> String,
+    ) -> Response {
+        self.answer_with(engine, user, asked, cached, |page| {
+            (Extent::from(page), rows(&page.items))
+        })
+    }
+
+    /// The same for data that is no page yet. `part` renders a part of it as HTML.
+    pub fn answer_with<D>(
+        &self,
+        engine: &Engine,
+        user: &CurrentUser,
+        asked: &Asked<'_>,
+        cached: Result<Cached<D>, DataError>,
+        part: impl FnOnce(&D) -> (Extent, String),
+    ) -> Response {
+        let Asked {
+            number,
+            filters,
+            filter_form,
+        } = *asked;
+        let section = Section::new(cached, self.noun, |data| {
+            let (extent, rows) = part(data);
+            let pager = Pager::new(self.path, filters, number, &extent);
+            ListSection {
+                rows,
+                is_empty: extent.readable == 0,
+                pager,
+            }
+        });
+        let page = ListPage {
+            layout: Layout::new(engine, Some(user)),
+            tabs: tabs(engine, self.path),
+            list: self,
+            here: address(self.path, filters, number.0),
+            filter_form,
+            filtered: filters.iter().any(|(_, value)| value.is_some()),
+            section,
+        };
+        answer(&page, &page.section)
+    }
 }
 
 /// Where a page stands in its list.
@@ -69,69 +131,20 @@ pub struct Extent {
 
 impl<T> From<&Page<T>> for Extent {
     fn from(page: &Page<T>) -> Self {
+        let Page {
+            skip,
+            received,
+            total,
+            ..
+        } = *page;
+        let (readable, has_next) = (page.items.len(), page.next().is_some());
         Self {
-            skip: page.skip,
-            received: page.received,
-            readable: page.items.len(),
-            total: page.total,
-            has_next: page.next().is_some(),
+            skip,
+            received,
+            readable,
+            total,
+            has_next,
         }
-    }
-}
-
-/// Which part of a list is shown.
-pub struct View<'a> {
-    pub number: PageNumber,
-    /// Query parameters that are kept in every link.
-    pub parameters: Vec<(&'static str, Option<&'a str>)>,
-    /// The filters as HTML.
-    pub filters: String,
-}
-
-impl View<'_> {
-    /// A page of a list without filters.
-    pub fn unfiltered(number: PageNumber) -> Self {
-        Self {
-            number,
-            parameters: Vec::new(),
-            filters: String::new(),
-        }
-    }
-}
-
-impl List {
-    /// Renders a page of this list. `rows` makes the rows of the items.
-    pub fn page<D, R: Template>(
-        &self,
-        (engine, user): (&Engine, &CurrentUser),
-        view: View<'_>,
-        cached: Result<Cached<D>, DataError>,
-        part: impl FnOnce(&D) -> (Extent, R),
-    ) -> Response {
-        let View {
-            number,
-            parameters,
-            filters,
-        } = view;
-        let section = Section::new(cached, self.noun, |data| {
-            let (extent, content) = part(data);
-            let pager = Pager::new(self.path, &parameters, number, &extent);
-            Rows {
-                content,
-                is_empty: extent.readable == 0,
-                pager,
-            }
-        });
-        let page = ListPage {
-            layout: Layout::new(engine, Some(user)),
-            tabs: tabs(engine, self.path),
-            list: self,
-            here: address(self.path, &parameters, number.0),
-            filters,
-            filtered: parameters.iter().any(|(_, value)| value.is_some()),
-            section,
-        };
-        answer(&page, &page.section)
     }
 }
 
@@ -201,17 +214,15 @@ impl Pager {
             .map(|total| total.div_ceil(u64::from(PAGE_SIZE)).clamp(1, PAGE_MAX));
         let next = page.has_next && number < PAGE_MAX;
         let end = page.skip + page.received;
+        let start = thousands(page.skip + 1);
         let summary = match page.total {
             _ if page.received == 0 => String::new(),
-            Some(total) => {
-                format!(
-                    "{} to {} of {}",
-                    thousands(page.skip + 1),
-                    thousands(end),
-                    thousands(total.max(end))
-                )
-            }
-            None => format!("{} to {}", thousands(page.skip + 1), thousands(end)),
+            Some(total) => format!(
+                "{start} to {} of {}",
+                thousands(end),
+                thousands(total.max(end))
+            ),
+            None => format!("{start} to {}", thousands(end)),
         };
         // Beyond the end, the links lead back to where something is.
         let behind_the_end = page.received == 0 && last.is_none();

@@ -1,4 +1,4 @@
-//! What Matrica knows of the person: the overview, and one page per kind of thing.
+//! The account pages, one per kind of data.
 //!
 //! Each page reads with `engine.reader(user_id)`, and shows or excuses each section alone.
 
@@ -12,20 +12,17 @@ pub mod view;
 pub mod wallets;
 
 use askama::Template;
-use axum::{
-    Form,
-    extract::{State, rejection::FormRejection},
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::Form;
+use axum::extract::State;
+use axum::extract::rejection::FormRejection;
+use axum::response::{IntoResponse, Redirect, Response};
 
 use self::view::Section;
-use super::{
-    page::{page, sign_in_page},
-    sign_in::ReturnForm,
-};
-use crate::engine::{session::CurrentUser, state::Engine};
+use super::page::page_with_login;
+use super::sign_in::ReturnForm;
+use crate::engine::{CurrentUser, Engine};
 
-/// `POST /account/refresh`: marks the cached data of the person as stale, and goes back to the page.
+/// `POST /account/refresh`. Marks the cached data of the person as stale, and goes back to the page.
 pub async fn refresh(
     State(engine): State<Engine>,
     user: CurrentUser,
@@ -37,9 +34,5 @@ pub async fn refresh(
 
 /// The page. With a section that asks to sign in, its policy lets the form leave for the provider.
 fn answer<T>(template: &impl Template, section: &Section<T>) -> Response {
-    if section.asks_to_sign_in() {
-        sign_in_page(template)
-    } else {
-        page(template)
-    }
+    page_with_login(template, section.asks_to_sign_in())
 }

@@ -1,28 +1,18 @@
-//! The gallery: NFTs with their pictures, by collection and network.
+//! The gallery of NFTs, with filters by collection and network.
 
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
 
 use serde::Deserialize;
 
-use super::{
-    list::{Extent, List, PageNumber, View, address},
-    view::{Address, Network, initial},
-};
-use crate::{
-    app::parameters::{self, Filter},
-    engine::{
-        error::Failure,
-        matrica::{Nft, NftQuery},
-        session::CurrentUser,
-        state::Engine,
-    },
-};
+use super::list::{Asked, List, PageNumber, address};
+use super::view::{Address, Network, initial};
+use crate::app::parameters::{self, Filter};
+use crate::engine::matrica::{Nft, NftQuery};
+use crate::engine::{CurrentUser, Engine, Failure};
 
 const LIST: List = List {
     path: "/account/nfts",
@@ -50,7 +40,7 @@ struct Rows {
 
 #[derive(Template)]
 #[template(path = "app/account/nft_filters.html")]
-struct Filters {
+struct FilterForm {
     collections: Vec<Choice>,
     networks: Vec<Choice>,
     filtered: bool,
@@ -92,7 +82,7 @@ struct GalleryQuery {
     network: Filter,
 }
 
-/// `GET /account/nfts`: one request to Matrica for one page.
+/// `GET /account/nfts`. One request to Matrica for one page.
 pub async fn nfts(
     State(engine): State<Engine>,
     user: CurrentUser,
@@ -103,40 +93,36 @@ pub async fn nfts(
         collection: Filter(collection),
         network: Filter(network),
     } = parameters::parse(&query.unwrap_or_default())?;
-    let cached = engine
-        .reader(user.user_id)
-        .get(NftQuery {
-            nft_id: None,
-            collection_id: collection.clone(),
-            network: network.clone(),
-            paging: number.paging(),
-        })
-        .await;
+    let query = NftQuery {
+        nft_id: None,
+        collection_id: collection.clone(),
+        network: network.clone(),
+        paging: number.paging(),
+    };
+    let cached = engine.reader(user.user_id).get(query).await;
     let (collection, network) = (collection.as_deref(), network.as_deref());
     let items = cached.as_ref().map_or(&[][..], |page| &page.data.items);
-    let filters = Filters {
+    let form = FilterForm {
         collections: collections(items, collection),
         networks: networks(items, network),
         filtered: collection.or(network).is_some(),
     };
     // People without any NFT need no filters.
-    let shows_filters = filters.filtered || !items.is_empty();
-    let view = View {
+    let shows_form = form.filtered || !items.is_empty();
+    let asked = Asked {
         number,
-        parameters: vec![("collection", collection), ("network", network)],
-        filters: if shows_filters {
-            filters.to_string()
+        filters: &[("collection", collection), ("network", network)],
+        filter_form: &if shows_form {
+            form.to_string()
         } else {
             String::new()
         },
     };
-    Ok(LIST.page((&engine, &user), view, cached, |page| {
-        (
-            Extent::from(page),
-            Rows {
-                cards: page.items.iter().map(card).collect(),
-            },
-        )
+    Ok(LIST.answer((&engine, &user), &asked, cached, |nfts| {
+        Rows {
+            cards: nfts.iter().map(card).collect(),
+        }
+        .to_string()
     }))
 }
 
@@ -171,18 +157,16 @@ fn card(nft: &Nft) -> Card {
 /// The collections on this page, and the chosen one. Matrica offers no list of all collections.
 fn collections(items: &[Nft], chosen: Option<&str>) -> Vec<Choice> {
     let mut known: BTreeMap<&str, &str> = chosen.map(|id| (id, id)).into_iter().collect();
-    known.extend(
-        items
-            .iter()
-            .filter_map(|nft| nft.collection.as_ref())
-            .map(|it| (&*it.id, it.name.as_deref().unwrap_or(&it.id))),
-    );
-    let choice = |(id, name): (&str, &str)| Choice {
-        value: id.to_owned(),
-        label: name.to_owned(),
-        chosen: chosen == Some(id),
-    };
-    let mut choices: Vec<_> = known.into_iter().map(choice).collect();
+    for collection in items.iter().filter_map(|nft| nft.collection.as_ref()) {
+        known.insert(
+            &collection.id,
+            collection.name.as_deref().unwrap_or(&collection.id),
+        );
+    }
+    let choices = known
+        .into_iter()
+        .map(|(id, name)| Choice::new(id, name, chosen));
+    let mut choices: Vec<_> = choices.collect();
     choices.sort_by(|left, right| left.label.cmp(&right.label));
     choices
 }
@@ -199,10 +183,19 @@ fn networks(items: &[Nft], chosen: Option<&str>) -> Vec<Choice> {
             known.push(network);
         }
     }
-    let choice = |network: &str| Choice {
-        value: network.to_owned(),
-        label: network.to_owned(),
-        chosen: chosen == Some(network),
-    };
-    known.into_iter().map(choice).collect()
+    known
+        .into_iter()
+        .map(|network| Choice::new(network, network, chosen))
+        .collect()
+}
+
+impl Choice {
+    fn new(value: &str, label: &str, chosen: Option<&str>) -> Self {
+        let chosen = chosen == Some(value);
+        Self {
+            value: value.to_owned(),
+            label: label.to_owned(),
+            chosen,
+        }
+    }
 }

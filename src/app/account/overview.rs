@@ -1,28 +1,18 @@
-//! The overview: name, wallets, linked accounts, roles, scopes, session.
+//! The overview with name, wallets, linked accounts, roles, scopes and session.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::extract::State;
+use axum::response::Response;
 
-use super::{
-    view::{Freshness, Section, Tab, initial, tabs},
-    wallets::{self, WalletLine},
+use super::view::{Freshness, Section, Tab, initial, tabs};
+use super::wallets::{self, WalletLine};
+use crate::app::page::{Layout, date, duration, page_with_login};
+use crate::app::words::scopes::{self, ScopeLine};
+use crate::engine::matrica::{
+    DiscordQuery, EmailQuery, Profile, ProfileQuery, Role, RolesQuery, SocialAccount,
+    TelegramQuery, TwitterQuery, Wallets, WalletsQuery,
 };
-use crate::{
-    app::{
-        page::{Layout, date, duration, page, sign_in_page},
-        words::scopes::{self, ScopeLine},
-    },
-    engine::{
-        error::Failure,
-        matrica::{
-            DiscordQuery, EmailQuery, Profile, ProfileQuery, Role, RolesQuery, SocialAccount,
-            TelegramQuery, TwitterQuery, Wallets, WalletsQuery,
-        },
-        session::CurrentUser,
-        state::Engine,
-        user_data::{Cached, DataError},
-    },
-};
+use crate::engine::{Cached, CurrentUser, DataError, Engine, Failure};
 
 /// Wallets on the overview. The others are on a page of their own.
 const WALLETS_SHOWN: usize = 5;
@@ -71,7 +61,7 @@ struct AccountLine {
     handle: Option<String>,
 }
 
-/// `GET /account`: every section is asked for at the same time.
+/// `GET /account`. Every section is asked for at the same time.
 pub async fn account(State(engine): State<Engine>, user: CurrentUser) -> Result<Response, Failure> {
     let reader = engine.reader(user.user_id);
     let (scopes, profile, wallets, email, twitter, discord, telegram, roles) = tokio::join!(
@@ -92,45 +82,16 @@ pub async fn account(State(engine): State<Engine>, user: CurrentUser) -> Result<
     let profile = Section::new(profile, "profile", Profile::clone);
     let wallets = Section::new(wallets, "wallets", summarize_wallets);
     let roles = Section::new(roles, "roles", |roles| summarize_roles(roles));
-    let asked = |scope: &str| engine.config.matrica.asks_for(scope);
-    let accounts = [
-        ("email", "E-mail", email_line(email)),
-        (
-            "socials.twitter",
-            "X",
-            social_line(twitter, "socials.twitter"),
-        ),
-        (
-            "socials.discord",
-            "Discord",
-            social_line(discord, "socials.discord"),
-        ),
-        (
-            "socials.telegram",
-            "Telegram",
-            social_line(telegram, "socials.telegram"),
-        ),
-    ];
-    let accounts = accounts.into_iter().filter(|(scope, ..)| asked(scope));
-    let accounts: Vec<LinkedAccount> = accounts
-        .map(|(_, label, account)| (label, account))
-        .collect();
+    let accounts = linked_accounts(&engine, email, [twitter, discord, telegram]);
     let ages = accounts.iter().map(|(_, account)| account.freshness());
     let ages = ages.chain([profile.freshness(), wallets.freshness(), roles.freshness()]);
     let freshness = Freshness::oldest(ages);
     let reconnect = scopes.is_err() || profile.is_disconnected() || wallets.is_disconnected();
-    let (granted, missing): (Vec<_>, Vec<_>) = engine
-        .config
-        .matrica
+    let asked = &engine.config.matrica;
+    let (granted, missing): (Vec<_>, Vec<_>) = asked
         .scopes
         .iter()
         .partition(|scope| granted.contains(scope));
-    let lines = |scopes: Vec<&String>| {
-        scopes
-            .into_iter()
-            .map(|scope| scopes::line(scope))
-            .collect()
-    };
     let (name, picture) = identity(&engine, &user, &profile);
     let overview = Overview {
         layout: Layout::new(&engine, Some(&user)),
@@ -140,24 +101,20 @@ pub async fn account(State(engine): State<Engine>, user: CurrentUser) -> Result<
         picture,
         profile,
         freshness,
-        wallets: asked("wallets").then_some(wallets),
+        wallets: asked.asks_for("wallets").then_some(wallets),
         accounts,
-        roles: asked("roles").then_some(roles),
-        scopes: lines(granted),
-        missing: lines(missing),
+        roles: asked.asks_for("roles").then_some(roles),
+        scopes: scopes::lines(granted),
+        missing: scopes::lines(missing),
         signed_in_at: date(user.signed_in_at),
         session_ends: session_ends(&engine, &user),
         reconnect,
     };
     // Reconnecting is a login.
-    Ok(if reconnect {
-        sign_in_page(&overview)
-    } else {
-        page(&overview)
-    })
+    Ok(page_with_login(&overview, reconnect))
 }
 
-/// Name and picture: Matrica's, or those of the last sign-in.
+/// Name and picture from Matrica, or those of the last sign-in.
 fn identity(
     engine: &Engine,
     user: &CurrentUser,
@@ -210,27 +167,48 @@ fn summarize_roles(roles: &[Role]) -> RoleSummary {
     }
 }
 
-fn email_line(email: Result<Cached<Option<String>>, DataError>) -> Section<Option<AccountLine>> {
+/// The kinds of account that the app asks for.
+fn linked_accounts(
+    engine: &Engine,
+    email: Result<Cached<Option<String>>, DataError>,
+    social: [Result<Cached<Option<SocialAccount>>, DataError>; 3],
+) -> Vec<LinkedAccount> {
     let line = |email: &String| AccountLine {
         name: email.clone(),
         handle: None,
     };
-    Section::new(email, scopes::noun("email"), |email| {
+    let email = Section::new(email, scopes::noun("email"), |email| {
         email.as_ref().map(line)
-    })
+    });
+    let kinds = [
+        ("socials.twitter", "X"),
+        ("socials.discord", "Discord"),
+        ("socials.telegram", "Telegram"),
+    ];
+    let social = kinds
+        .into_iter()
+        .zip(social)
+        .map(|((scope, label), account)| {
+            (
+                scope,
+                label,
+                Section::new(account, scopes::noun(scope), |account| {
+                    account.as_ref().and_then(social_line)
+                }),
+            )
+        });
+    let accounts = [("email", "E-mail", email)].into_iter().chain(social);
+    let asked = accounts.filter(|(scope, ..)| engine.config.matrica.asks_for(scope));
+    asked.map(|(_, label, account)| (label, account)).collect()
 }
 
-fn social_line(
-    account: Result<Cached<Option<SocialAccount>>, DataError>,
-    scope: &str,
-) -> Section<Option<AccountLine>> {
-    Section::new(account, scopes::noun(scope), |account| {
-        let account = account.clone()?;
-        let names = [account.external_name, account.name, account.external_id];
-        let mut names = names.into_iter().flatten();
-        Some(AccountLine {
-            name: names.next()?,
-            handle: names.next(),
-        })
+/// The handle or name, and then the next best.
+fn social_line(account: &SocialAccount) -> Option<AccountLine> {
+    let account = account.clone();
+    let names = [account.external_name, account.name, account.external_id];
+    let mut names = names.into_iter().flatten();
+    Some(AccountLine {
+        name: names.next()?,
+        handle: names.next(),
     })
 }

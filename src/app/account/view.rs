@@ -1,43 +1,40 @@
-//! What the pages about somebody's data have in common: parts that stand or fall alone, ages, marks and short forms.
+//! View models of the account pages: independent sections, data age, networks, shortened addresses.
 
 use std::time::Duration;
 
-use crate::engine::{
-    matrica::BALANCES_SCOPE,
-    state::Engine,
-    user_data::{Cached, DataError},
-};
+use crate::engine::matrica::BALANCES_SCOPE;
+use crate::engine::{Cached, DataError, Engine};
 
 /// Characters of an address that stay visible at each end when it is shortened.
 const SHORT_ENDS: usize = 5;
-/// Younger data is called new.
+/// Age up to which data is called new.
 const JUST_NOW: Duration = Duration::from_secs(5);
 
-/// A part of a page that stands or falls alone.
+/// A section of a page. It fails alone.
 pub enum Section<T> {
     Ready(T, Freshness),
     Unavailable(Unavailable),
 }
 
-/// How old data is.
+/// The age of data.
 pub struct Freshness {
     pub age: Duration,
     /// Newer data could not be had.
     pub stale: bool,
 }
 
-/// Words in place of data.
+/// The words in place of data.
 pub struct Unavailable {
     pub title: String,
     pub text: &'static str,
     /// Signing in again would help.
     pub sign_in: bool,
-    /// The whole connection is gone.
+    /// There is no grant any more.
     pub reconnect: bool,
 }
 
 impl<T> Section<T> {
-    /// What was loaded, as `show` makes it; or words about why there is none of `noun`.
+    /// The data as `show` makes it, or the words for why there is none.
     pub fn new<V>(
         loaded: Result<Cached<V>, DataError>,
         noun: &str,
@@ -117,7 +114,7 @@ impl Unavailable {
 }
 
 impl Freshness {
-    /// Of what was loaded side by side, the oldest.
+    /// The oldest of several.
     pub fn oldest<'a>(parts: impl IntoIterator<Item = Option<&'a Self>>) -> Option<Self> {
         let oldest = parts
             .into_iter()
@@ -142,7 +139,7 @@ impl Freshness {
     }
 }
 
-/// A network with the mark that the style sheet has for it.
+/// A network with its mark in the style sheet.
 pub struct Network {
     pub symbol: String,
     pub mark: &'static str,
@@ -189,16 +186,16 @@ impl Address {
     }
 }
 
-/// A link to one of the pages about somebody's data.
+/// A link to an account page.
 pub struct Tab {
     pub href: &'static str,
     pub label: &'static str,
-    /// What is there.
+    /// The content of the page.
     pub about: &'static str,
     pub current: bool,
 }
 
-/// Every page with the scope that it needs.
+/// Path, label, content and scope of every page.
 const TABS: [(&str, &str, &str, &str); 5] = [
     (
         "/account",
@@ -232,7 +229,7 @@ const TABS: [(&str, &str, &str, &str); 5] = [
     ),
 ];
 
-/// The pages whose scope the app asks for; `current` is the one that is shown.
+/// The pages whose scope the app asks for. `current` is the path of the shown one.
 pub fn tabs(engine: &Engine, current: &str) -> Vec<Tab> {
     let asked = |scope: &str| scope.is_empty() || engine.config.matrica.asks_for(scope);
     let tabs = TABS.into_iter().filter(|(.., scope)| asked(scope));
@@ -245,7 +242,7 @@ pub fn tabs(engine: &Engine, current: &str) -> Vec<Tab> {
     .collect()
 }
 
-/// Upper-case first letter, for where a picture could be.
+/// The first letter in upper case, for a placeholder.
 pub fn initial(name: &str) -> String {
     name.chars()
         .find(|c| c.is_alphanumeric())

@@ -1,24 +1,14 @@
 //! Linked wallets.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
 
-use super::{
-    list::{Extent, List, ListQuery, View, thousands},
-    view::{Address, Network},
-};
-use crate::{
-    app::parameters,
-    engine::{
-        error::Failure,
-        matrica::{Page, Wallet, Wallets, WalletsQuery},
-        session::CurrentUser,
-        state::Engine,
-    },
-};
+use super::list::{Asked, Extent, List, ListQuery, thousands};
+use super::view::{Address, Network};
+use crate::app::parameters;
+use crate::engine::matrica::{Page, Wallet, Wallets, WalletsQuery};
+use crate::engine::{CurrentUser, Engine, Failure};
 
 const LIST: List = List {
     path: "/account/wallets",
@@ -54,25 +44,19 @@ pub async fn wallets(
 ) -> Result<Response, Failure> {
     let ListQuery { page: number } = parameters::parse(&query.unwrap_or_default())?;
     let cached = engine.reader(user.user_id).get(WalletsQuery).await;
-    Ok(LIST.page(
-        (&engine, &user),
-        View::unfiltered(number),
-        cached,
-        |wallets| {
-            let paging = number.paging();
-            let sorted = primary_first(&wallets.wallets);
-            let page = Page::of(&sorted, paging.skip, paging.take);
-            let lines = lines(page.items.iter().map(|wallet| **wallet));
-            (
-                Extent::from(&page),
-                Rows {
-                    count: count(wallets),
-                    cut: wallets.cut,
-                    lines,
-                },
-            )
-        },
-    ))
+    let asked = Asked::unfiltered(number);
+    Ok(LIST.answer_with(&engine, &user, &asked, cached, |wallets| {
+        let paging = number.paging();
+        let sorted = primary_first(&wallets.wallets);
+        let page = Page::of(&sorted, paging.skip, paging.take);
+        let lines = lines(page.items.iter().map(|wallet| **wallet));
+        let rows = Rows {
+            count: count(wallets),
+            cut: wallets.cut,
+            lines,
+        };
+        (Extent::from(&page), rows.to_string())
+    }))
 }
 
 /// How many there are, in words.

@@ -1,30 +1,29 @@
-//! The description of the JSON API: what does not follow from the handlers and types themselves.
+//! The OpenAPI description. It adds what does not follow from handlers and types.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use axum::{
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
-use utoipa::{
-    IntoResponses, OpenApi as _, PartialSchema,
-    openapi::{
-        Content, Header, Object, OneOfBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema, Type,
-        response,
-        security::{ApiKey, ApiKeyValue, SecurityScheme},
-    },
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{
+    Content, Header, Object, OneOfBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema, Type,
+    response,
 };
+use utoipa::{IntoResponses, OpenApi as _, PartialSchema};
 
 use super::schemas::{Domain, Nft, Problem, Profile, Role, SocialAccount, TokenBalance, Wallet};
-use crate::engine::{session::cookies::CookieNames, state::Engine};
+use crate::app::brand;
+use crate::engine::Engine;
+use crate::engine::session::cookies::CookieNames;
 
 /// The description, as far as it follows from handlers and types.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
-        title = "Matrica starter",
+        title = "",
         description = "What Matrica knows of the person who is signed in, for scripts of pages on the same origin: the \
                        session cookie is all they need.\n\nEvery failure is a problem of RFC 9457, also one that is not \
                        listed here (404, 405, 500 or 504, for instance). Its `type` never changes, and is a name, not an \
@@ -36,10 +35,10 @@ use crate::engine::{session::cookies::CookieNames, state::Engine};
 )]
 struct Description;
 
-/// Where schemas with a name are, and how they are referred to.
+/// The place of named schemas in the description.
 const SCHEMAS: &str = "/components/schemas";
 
-/// The problems, by status and by the end of their `type`.
+/// Status and description of the problems.
 const PROBLEMS: [(&str, &str); 4] = [
     ("401", "Nobody is signed in (`sign-in-required`)."),
     (
@@ -57,10 +56,11 @@ const PROBLEMS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Without and with TLS.
+/// The description without and with TLS, which changes the name of the cookie.
 static JSON: LazyLock<[String; 2]> = LazyLock::new(|| {
     [false, true].map(|secure| {
         let mut description = Description::openapi();
+        brand::NAME.clone_into(&mut description.info.title);
         let text = "Set by signing in. Scripts cannot read it; the browser sends it.";
         let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
             &*CookieNames::new(secure).session,
@@ -72,7 +72,7 @@ static JSON: LazyLock<[String; 2]> = LazyLock::new(|| {
     })
 });
 
-/// `GET /api/openapi.json`: `OpenAPI` 3.1.
+/// `GET /api/openapi.json`. OpenAPI 3.1.
 pub async fn openapi(State(engine): State<Engine>) -> Response {
     let json = JSON[usize::from(engine.cookie_names.secure)].as_str();
     (
@@ -99,7 +99,7 @@ fn complete(description: OpenApi) -> String {
     description.to_string()
 }
 
-/// Says that every field is always there, also one that is null, and refers by its name to what has one.
+/// Marks every field as required, because a missing value is null, and refers to named schemas by name.
 fn refine(schema: &mut Value, named: &Map<String, Value>) {
     if let Some(Value::Object(properties)) = schema.get("properties") {
         schema["required"] = properties.keys().cloned().collect();
@@ -125,10 +125,10 @@ pub fn or_null<T: PartialSchema>() -> Schema {
         .into()
 }
 
-/// What every address may answer with instead.
+/// The failures of every route.
 pub struct Failures;
 
-/// What a list may answer with instead.
+/// The failures of a list.
 pub struct ListFailures;
 
 impl IntoResponses for Failures {

@@ -1,38 +1,28 @@
 //! The JSON API for a single-page app on the same origin. No token ever reaches the browser.
 //!
-//! To delete it: this folder, its routes in `app/routes.rs`, `utoipa` in `Cargo.toml`, and `tests/it/app/api.rs`.
+//! utoipa is used here and nowhere else, so that the API can be deleted in one place.
 
 mod description;
 mod parameters;
 mod schemas;
 mod types;
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 pub use self::description::openapi;
-use self::{
-    description::{Failures, ListFailures},
-    parameters::{
-        BalanceFilters, DomainFilters, NftFilters, NoFilters, Parameters, PartOfList,
-        PartOfSortedList,
-    },
-    types::{Field, List, Me},
+use self::description::{Failures, ListFailures};
+use self::parameters::{
+    BalanceFilters, DomainFilters, NftFilters, NoFilters, Parameters, PartOfList, PartOfSortedList,
 };
-use crate::engine::{
-    error::Failure,
-    matrica::{
-        DiscordQuery, EmailQuery, Page, ProfileQuery, Resource, RolesQuery, TelegramQuery,
-        TwitterQuery, WalletsQuery,
-    },
-    session::CurrentUser,
-    state::Engine,
-    user_data::Cached,
+use self::types::{Field, List, Me};
+use crate::engine::matrica::{
+    DiscordQuery, EmailQuery, Page, ProfileQuery, Resource, RolesQuery, TelegramQuery,
+    TwitterQuery, WalletsQuery,
 };
+use crate::engine::{Cached, CurrentUser, Engine, Failure};
 
 /// The description of every list answer.
 const PART: &str = "A part of the list";

@@ -2,23 +2,16 @@
 
 use std::ops::RangeInclusive;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error},
-};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
 use utoipa::IntoParams;
 
-use crate::{
-    app::parameters::{Filter, pairs, parse},
-    engine::{
-        error::Failure,
-        matrica::{
-            BalanceQuery, DomainQuery, NftQuery, Paging,
-            paging::{Direction, Sort, TAKE_MAX},
-        },
-    },
-};
+use crate::app::parameters::{Filter, pairs, parse};
+use crate::engine::Failure;
+use crate::engine::matrica::paging::{Direction, Sort, TAKE_MAX};
+use crate::engine::matrica::{BalanceQuery, DomainQuery, NftQuery, Paging};
 
 /// Largest `skip`.
 const SKIP_MAX: u64 = 100_000_000;

@@ -50,7 +50,7 @@ pub struct SocialAccount {
     name: Option<String>,
     /// The handle there.
     external_name: Option<String>,
-    /// Its immutable id there, in digits; too large for a float.
+    /// Its immutable id there, in digits. It is too large for a float.
     external_id: Option<String>,
 }
 
@@ -100,7 +100,7 @@ pub struct TokenBalance {
     network: Option<String>,
     /// The address of the wallet.
     wallet: Option<String>,
-    /// Available and staked together: a decimal number.
+    /// Available and staked together, a decimal number.
     #[schema(pattern = r"^-?[0-9]+(\.[0-9]+)?$")]
     total: Option<String>,
     /// A decimal number.

@@ -1,15 +1,14 @@
 //! What the JSON API answers with.
 
 use serde::Serialize;
-use time::{OffsetDateTime, serde::rfc3339};
+use time::OffsetDateTime;
+use time::serde::rfc3339;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{description, schemas};
-use crate::engine::{
-    matrica::{Profile, Role, SocialAccount, Wallet},
-    user_data::{Cached, DataError},
-};
+use crate::engine::matrica::{Profile, Role, SocialAccount, Wallet};
+use crate::engine::{Cached, DataError};
 
 /// A part of a list.
 #[derive(Serialize, ToSchema)]

@@ -1,18 +1,12 @@
-//! The `redirect_uri`: the browser comes back from the provider.
+//! The `redirect_uri`, where the browser comes back from the provider.
 
-use axum::{
-    extract::{Request, State},
-    response::Response,
-};
+use axum::extract::{Request, State};
+use axum::response::Response;
 
-use crate::{
-    app::words::sign_in::BAD_CALLBACK,
-    engine::{
-        http::{RequestId, failures::bare_page},
-        sign_in,
-        state::Engine,
-    },
-};
+use crate::app::words::sign_in::BAD_CALLBACK;
+use crate::engine::http::RequestId;
+use crate::engine::http::failures::bare_page;
+use crate::engine::{Engine, sign_in};
 
 /// `GET /auth/callback`
 pub async fn callback(

@@ -1,10 +1,11 @@
-//! Signing in and out: the sign-in page, the callback, the sign-out.
+//! The sign-in page, the callback and the sign-out.
 
 pub mod callback;
 pub mod page;
 pub mod sign_out;
 
-use axum::{Form, extract::rejection::FormRejection};
+use axum::Form;
+use axum::extract::rejection::FormRejection;
 use serde::Deserialize;
 
 use crate::engine::sign_in::ReturnTo;

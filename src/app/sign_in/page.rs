@@ -1,35 +1,21 @@
 //! The sign-in page, and the form that starts a login.
 
 use askama::Template;
-use axum::{
-    Form,
-    extract::{
-        Query, State,
-        rejection::{FormRejection, QueryRejection},
-    },
-    http::HeaderMap,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::Form;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::ReturnForm;
-use crate::{
-    app::{
-        page::{Layout, sign_in_page as render},
-        routes::AFTER_SIGN_IN,
-        words::{
-            scopes::{self, ScopeLine},
-            sign_in::{Notice, notice},
-        },
-    },
-    engine::{
-        error::Failure,
-        random::is_reference,
-        session::CurrentUser,
-        sign_in::{self, ReturnTo, SignInNotice},
-        state::Engine,
-    },
-};
+use crate::app::page::{Layout, sign_in_page as render};
+use crate::app::routes::AFTER_SIGN_IN;
+use crate::app::words::scopes::{self, ScopeLine};
+use crate::app::words::sign_in::{Notice, notice};
+use crate::engine::random::is_reference;
+use crate::engine::sign_in::{self, ReturnTo, SignInNotice};
+use crate::engine::{CurrentUser, Engine, Failure};
 
 /// `?return_to=`, and after a refusal `?e=` with its `&ref=`.
 #[derive(Default, Deserialize)]
@@ -50,7 +36,7 @@ struct SignInPage {
     provider_host: String,
 }
 
-/// `GET /login`: what will be asked for, and the button. Works without the database.
+/// `GET /login`. What will be asked for, and the button. Works without the database.
 pub async fn sign_in_page(
     State(engine): State<Engine>,
     query: Result<Query<SignInQuery>, QueryRejection>,
@@ -68,11 +54,7 @@ pub async fn sign_in_page(
     let matrica = &engine.config.matrica;
     render(&SignInPage {
         layout: Layout::new(&engine, user.as_ref()),
-        scopes: matrica
-            .scopes
-            .iter()
-            .map(|scope| scopes::line(scope))
-            .collect(),
+        scopes: scopes::lines(&matrica.scopes),
         return_to: return_to.to_string(),
         notice: known.map(|known| notice(known, user.is_some(), reference)),
         provider_host: matrica
@@ -83,7 +65,7 @@ pub async fn sign_in_page(
     })
 }
 
-/// `POST /auth/login`: sends the browser to the provider. Writes nothing, and goes on without the database.
+/// `POST /auth/login`. Sends the browser to the provider. Writes nothing, and goes on without the database.
 pub async fn start(
     State(engine): State<Engine>,
     user: Result<Option<CurrentUser>, Failure>,

@@ -1,19 +1,14 @@
 //! Signing out.
 
-use axum::{
-    extract::State,
-    http::header,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Redirect, Response};
 
-use crate::engine::{
-    endings::{self, SessionSelection},
-    error::Failure,
-    session::SessionCookie,
-    state::Engine,
-};
+use crate::engine::endings::{self, SessionSelection};
+use crate::engine::session::SessionCookie;
+use crate::engine::{Engine, Failure};
 
-/// `POST /auth/logout`: ends this session. Idempotent: the answer is the same without a session or with a dead one.
+/// `POST /auth/logout`. Ends this session. Idempotent: the answer is the same without a session or with a dead one.
 pub async fn sign_out(
     State(engine): State<Engine>,
     SessionCookie(session): SessionCookie,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::scopes;
-use crate::engine::{error::Failure, matrica::Requirement};
+use crate::engine::{Failure, Requirement};
 
 /// A failure in words.
 pub struct ErrorText {

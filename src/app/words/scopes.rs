@@ -1,4 +1,4 @@
-//! Scopes in words: what is asked for, and what for.
+//! Scopes in words.
 
 /// A scope as people read it.
 #[derive(Clone)]
@@ -8,8 +8,8 @@ pub struct ScopeLine {
     pub why: String,
 }
 
-/// Scopes are free strings; one that is not known here is shown by its name.
-pub fn line(scope: &str) -> ScopeLine {
+/// Scopes are free strings. An unknown one is shown by its name.
+fn line(scope: &str) -> ScopeLine {
     let (title, why) = match scope {
         "profile" => (
             "Your profile",
@@ -47,7 +47,12 @@ pub fn line(scope: &str) -> ScopeLine {
     }
 }
 
-/// What a scope stands for, behind "your".
+/// The scopes in words.
+pub fn lines<'a>(scopes: impl IntoIterator<Item = &'a String>) -> Vec<ScopeLine> {
+    scopes.into_iter().map(|scope| line(scope)).collect()
+}
+
+/// The data that a scope stands for, behind "your".
 pub fn noun(scope: &str) -> &str {
     match scope {
         "nfts" => "NFTs",
