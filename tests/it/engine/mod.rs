@@ -13,6 +13,7 @@ mod races;
 mod refresh;
 mod refresh_faults;
 mod refusals;
+mod reload;
 mod return_to;
 mod serving;
 mod session_cache;
