@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::amount::Amount;
 use super::list::{Asked, List, ListQuery};
-use super::view::{Address, Network};
+use super::view::{Address, Network, Section};
 use crate::app::parameters;
 use crate::engine::matrica::{BalanceQuery, TokenBalance};
 use crate::engine::{CurrentUser, Engine, Failure};
@@ -43,9 +43,16 @@ pub async fn balances(
     };
     let cached = engine.reader(user.user_id).get(query).await;
     let asked = Asked::unfiltered(number);
-    Ok(LIST.answer((&engine, &user), &asked, cached, |balances| {
-        Rows { balances }.to_string()
-    }))
+    let section = Section::new(cached, LIST.noun, |page| {
+        LIST.section(
+            &asked,
+            page,
+            &Rows {
+                balances: &page.items,
+            },
+        )
+    });
+    Ok(LIST.answer(&engine, &user, &asked, section))
 }
 
 /// The name, else the symbol, else the id.

@@ -5,7 +5,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
 use super::list::{Asked, List, ListQuery};
-use super::view::{Address, Network};
+use super::view::{Address, Network, Section};
 use crate::app::parameters;
 use crate::engine::matrica::{Domain, DomainQuery};
 use crate::engine::{CurrentUser, Engine, Failure};
@@ -40,7 +40,14 @@ pub async fn domains(
     };
     let cached = engine.reader(user.user_id).get(query).await;
     let asked = Asked::unfiltered(number);
-    Ok(LIST.answer((&engine, &user), &asked, cached, |domains| {
-        Rows { domains }.to_string()
-    }))
+    let section = Section::new(cached, LIST.noun, |page| {
+        LIST.section(
+            &asked,
+            page,
+            &Rows {
+                domains: &page.items,
+            },
+        )
+    });
+    Ok(LIST.answer(&engine, &user, &asked, section))
 }

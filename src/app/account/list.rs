@@ -10,7 +10,7 @@ use super::answer;
 use super::view::{Section, Tab, tabs};
 use crate::app::page::Layout;
 use crate::engine::matrica::{Page, Paging};
-use crate::engine::{Cached, CurrentUser, DataError, Engine};
+use crate::engine::{CurrentUser, Engine};
 
 /// Items on a page.
 const PAGE_SIZE: u32 = 20;
@@ -43,7 +43,7 @@ struct ListPage<'a> {
     section: Section<ListSection>,
 }
 
-struct ListSection {
+pub struct ListSection {
     /// The rows, as HTML.
     rows: String,
     is_empty: bool,
@@ -70,81 +70,38 @@ impl Asked<'_> {
 }
 
 impl List {
-    /// Answers with a page of this list. `rows` renders the items of a page as HTML.
-    pub fn answer<T>(
+    /// The section with these rows of `page`, as HTML.
+    pub fn section<T>(
         &self,
-        (engine, user): (&Engine, &CurrentUser),
         asked: &Asked<'_>,
-        cached: Result<Cached<Page<T>>, DataError>,
-        rows: impl FnOnce(&[T]) -> String,
-    ) -> Response {
-        self.answer_with(engine, user, asked, cached, |page| {
-            (Extent::from(page), rows(&page.items))
-        })
+        page: &Page<T>,
+        rows: &impl Template,
+    ) -> ListSection {
+        ListSection {
+            rows: rows.to_string(),
+            is_empty: page.items.is_empty(),
+            pager: Pager::new(self.path, asked.filters, asked.number, page),
+        }
     }
 
-    /// The same for data that is no page yet. `part` renders a part of it as HTML.
-    pub fn answer_with<D>(
+    /// Answers with one page of this list.
+    pub fn answer(
         &self,
         engine: &Engine,
         user: &CurrentUser,
         asked: &Asked<'_>,
-        cached: Result<Cached<D>, DataError>,
-        part: impl FnOnce(&D) -> (Extent, String),
+        section: Section<ListSection>,
     ) -> Response {
-        let Asked {
-            number,
-            filters,
-            filter_form,
-        } = *asked;
-        let section = Section::new(cached, self.noun, |data| {
-            let (extent, rows) = part(data);
-            let pager = Pager::new(self.path, filters, number, &extent);
-            ListSection {
-                rows,
-                is_empty: extent.readable == 0,
-                pager,
-            }
-        });
         let page = ListPage {
             layout: Layout::new(engine, Some(user)),
             tabs: tabs(engine, self.path),
             list: self,
-            here: address(self.path, filters, number.0),
-            filter_form,
-            filtered: filters.iter().any(|(_, value)| value.is_some()),
+            here: address(self.path, asked.filters, asked.number.0),
+            filter_form: asked.filter_form,
+            filtered: asked.filters.iter().any(|(_, value)| value.is_some()),
             section,
         };
         answer(&page, &page.section)
-    }
-}
-
-/// Where a page stands in its list.
-pub struct Extent {
-    skip: u64,
-    received: u64,
-    /// Items that could be read.
-    readable: usize,
-    total: Option<u64>,
-    has_next: bool,
-}
-
-impl<T> From<&Page<T>> for Extent {
-    fn from(page: &Page<T>) -> Self {
-        let Page {
-            skip,
-            received,
-            total,
-            ..
-        } = *page;
-        let (readable, has_next) = (page.items.len(), page.next().is_some());
-        Self {
-            skip,
-            received,
-            readable,
-            total,
-            has_next,
-        }
     }
 }
 
@@ -202,17 +159,17 @@ struct Pager {
 
 impl Pager {
     /// For `page` of the list at `path`, with the filters that are on.
-    fn new(
+    fn new<T>(
         path: &str,
         filters: &[(&str, Option<&str>)],
         PageNumber(number): PageNumber,
-        page: &Extent,
+        page: &Page<T>,
     ) -> Self {
         let link = |number: u64| address(path, filters, number);
         let last = page
             .total
             .map(|total| total.div_ceil(u64::from(PAGE_SIZE)).clamp(1, PAGE_MAX));
-        let next = page.has_next && number < PAGE_MAX;
+        let next = page.next().is_some() && number < PAGE_MAX;
         let end = page.skip + page.received;
         let start = thousands(page.skip + 1);
         let summary = match page.total {

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::list::{Asked, List, PageNumber, address};
-use super::view::{Address, Network, initial};
+use super::view::{Address, Network, Section, initial};
 use crate::app::parameters::{self, Filter};
 use crate::engine::matrica::{Nft, NftQuery};
 use crate::engine::{CurrentUser, Engine, Failure};
@@ -118,12 +118,16 @@ pub async fn nfts(
             String::new()
         },
     };
-    Ok(LIST.answer((&engine, &user), &asked, cached, |nfts| {
-        Rows {
-            cards: nfts.iter().map(card).collect(),
-        }
-        .to_string()
-    }))
+    let section = Section::new(cached, LIST.noun, |page| {
+        LIST.section(
+            &asked,
+            page,
+            &Rows {
+                cards: page.items.iter().map(card).collect(),
+            },
+        )
+    });
+    Ok(LIST.answer(&engine, &user, &asked, section))
 }
 
 fn card(nft: &Nft) -> Card {

@@ -4,8 +4,8 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
-use super::list::{Asked, Extent, List, ListQuery, thousands};
-use super::view::{Address, Network};
+use super::list::{Asked, List, ListQuery, thousands};
+use super::view::{Address, Network, Section};
 use crate::app::parameters;
 use crate::engine::matrica::{Page, Wallet, Wallets, WalletsQuery};
 use crate::engine::{CurrentUser, Engine, Failure};
@@ -45,7 +45,7 @@ pub async fn wallets(
     let ListQuery { page: number } = parameters::parse(&query.unwrap_or_default())?;
     let cached = engine.reader(user.user_id).get(WalletsQuery).await;
     let asked = Asked::unfiltered(number);
-    Ok(LIST.answer_with(&engine, &user, &asked, cached, |wallets| {
+    let section = Section::new(cached, LIST.noun, |wallets| {
         let paging = number.paging();
         let sorted = primary_first(&wallets.wallets);
         let page = Page::of(&sorted, paging.skip, paging.take);
@@ -55,8 +55,9 @@ pub async fn wallets(
             cut: wallets.cut,
             lines,
         };
-        (Extent::from(&page), rows.to_string())
-    }))
+        LIST.section(&asked, &page, &rows)
+    });
+    Ok(LIST.answer(&engine, &user, &asked, section))
 }
 
 /// How many there are, in words.
