@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::account::view::{Tab, tabs};
 use super::page::{Layout, page_with_login};
-use super::routes::AFTER_SIGN_IN;
+use super::sign_in::AFTER_SIGN_IN;
 use super::{assets, brand};
 use crate::engine::{CurrentUser, Engine, Failure};
 

@@ -11,9 +11,6 @@ use crate::engine::Engine;
 use crate::engine::http::{self, Access, Route, health};
 use crate::engine::sign_in::CALLBACK_PATH;
 
-/// Where people go after signing in, if the page they came from names no place.
-pub const AFTER_SIGN_IN: &str = "/account";
-
 /// Every route of the app.
 pub fn table() -> Vec<Route> {
     use Access::{Plain, Public, SignedIn};

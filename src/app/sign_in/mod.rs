@@ -10,6 +10,9 @@ use serde::Deserialize;
 
 use crate::engine::sign_in::ReturnTo;
 
+/// Where people go after signing in, if the page they came from names no place.
+pub const AFTER_SIGN_IN: &str = "/account";
+
 /// A form that leads back to a page.
 #[derive(Default, Deserialize)]
 pub struct ReturnForm {

@@ -8,9 +8,8 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::ReturnForm;
+use super::{AFTER_SIGN_IN, ReturnForm};
 use crate::app::page::{Layout, sign_in_page as render};
-use crate::app::routes::AFTER_SIGN_IN;
 use crate::app::words::scopes::{self, ScopeLine};
 use crate::app::words::sign_in::{Notice, notice};
 use crate::engine::random::is_reference;
