@@ -1,17 +1,18 @@
 //! The backend of an app that signs people in with Matrica.
 //!
-//! [`app`] is yours. [`engine`] is updated as a whole and never imports [`app`]. [`commands`] holds the
-//! subcommands of production. The feature `dev` adds a demo provider and a private Postgres.
+//! [`app`] is yours. [`engine`] is updated as a whole and never imports [`app`]. [`commands`] holds
+//! the subcommands of production. The feature `dev` adds a demo provider and a private Postgres.
 //!
 //! # One login
 //!
 //! 1. `POST /auth/login` ([`app::sign_in::page::start`]) calls [`begin`]. It makes `state`,
-//!    `code_verifier` and the id of the session to come, and seals them into a cookie of this browser
-//!    ([`engine::sign_in::attempt`]). It redirects to the provider ([`engine::oauth`]).
-//! 2. The provider sends the browser back to `GET /auth/callback` ([`app::sign_in::callback`]), which
-//!    calls [`complete`]. It opens the cookie and compares `state` before anything else happens.
-//! 3. A tracked task burns the attempt in Postgres ([`engine::db::attempts`]), exchanges the code, and
-//!    asks who the person is ([`engine::matrica`]). A repeated callback waits for this outcome.
+//!    `code_verifier` and the id of the session to come, and seals them into a cookie of this
+//!    browser ([`engine::sign_in::attempt`]). It redirects to the provider ([`engine::oauth`]).
+//! 2. The provider sends the browser back to `GET /auth/callback` ([`app::sign_in::callback`]),
+//!    which calls [`complete`]. It opens the cookie and compares `state` before it asks the
+//!    database or the provider.
+//! 3. A tracked task burns the attempt in Postgres ([`engine::db::attempts`]), exchanges the code,
+//!    and asks who the person is ([`engine::matrica`]). A repeated callback waits for this outcome.
 //! 4. The tokens are sealed ([`engine::vault`]). One statement writes person, grant and session
 //!    ([`engine::db::logins`]).
 //! 5. The browser gets its session cookie ([`engine::session`]) and goes to its
@@ -25,23 +26,23 @@
 //! [`Engine`] is the state of every handler. It holds the configuration, the database pool and the
 //! other long-lived parts behind one pointer.
 //!
-//! [`CurrentUser`] is an extractor for people who are signed in. It sends everyone else to the sign-in
-//! page. `Option<CurrentUser>` lets them through as `None`.
+//! [`CurrentUser`] is an extractor for people who are signed in. It sends other visitors to
+//! the sign-in page, and answers scripts with 401. `Option<CurrentUser>` lets them through.
 //!
 //! [`FreshSignIn`] is the same for a sign-in of the last 10 minutes. Use it for actions that an
 //! unattended screen must not allow.
 //!
-//! [`Holds<Rule>`](Holds) is the same for people who own what a [`Rule`](engine::gate::Rule) requires,
-//! by data at most a minute old. It fails closed.
+//! [`Holds<Rule>`](engine::gate::Holds) is the same for people who own what a
+//! [`Rule`](engine::gate::Rule) requires, by data at most a minute old. It fails closed.
 //!
-//! [`Reader::get`] reads a [`Resource`](engine::matrica::Resource) of one person at Matrica, from the
-//! cache or with a live token. [`Engine::reader`] makes a reader for the length of a request.
+//! [`Reader::get`] reads a [`Resource`](engine::matrica::Resource) of one person at Matrica, from
+//! the cache or with a live token. [`Engine::reader`] makes a reader for the length of a request.
 //!
 //! [`begin`] and [`complete`] are the two ends of a login. `begin` redirects to the provider, and
 //! `complete` answers the callback.
 //!
-//! [`endings`] ends sessions, the connection to Matrica, or the account. It works while the provider is
-//! down.
+//! [`endings`] ends sessions, the connection to Matrica, or the account. It works while the
+//! provider is down.
 //!
 //! [`Failure`] is the only error that becomes a response. Each variant has a status, a page and a
 //! problem (RFC 9457).
@@ -50,7 +51,6 @@
 //! [`Engine::reader`]: engine::state::Engine::reader
 //! [`CurrentUser`]: engine::session::CurrentUser
 //! [`FreshSignIn`]: engine::extract::FreshSignIn
-//! [`Holds`]: engine::gate::Holds
 //! [`Reader::get`]: engine::user_data::Reader::get
 //! [`begin`]: engine::sign_in::begin
 //! [`complete`]: engine::sign_in::complete

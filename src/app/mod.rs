@@ -13,31 +13,37 @@
 //!
 //! # What can be deleted
 //!
-//! Delete the files and the lines named here. The compiler then names imports that are no longer used.
+//! Delete the files and the lines named here. The compiler then names imports that are no longer
+//! used.
 //!
-//! **JSON API.** `src/app/api`, `tests/it/app/api.rs`. In this file and in `tests/it/app/mod.rs` the
-//! line `mod api`. In `routes.rs` the name `api` and its six routes. In `Cargo.toml` `utoipa` and
-//! `jsonschema`.
+//! **JSON API.** `src/app/api`, `tests/it/app/api.rs`. In this file and in `tests/it/app/mod.rs`
+//! the line `mod api`. In `routes.rs` the name `api` and its six routes. In `Cargo.toml` `utoipa`
+//! and `jsonschema`.
 //!
-//! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs`. In this file
-//! the line `mod holders`, in `tests/it/app/mod.rs` `mod holds`. In `routes.rs` the name `holders` and
-//! its route. In `home.rs` the field `holders` and its value, in `home.html` the block `if holders`.
+//! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs`. In this
+//! file the line `mod holders`, in `tests/it/app/mod.rs` `mod holds`. In `routes.rs` the name
+//! `holders` and its route. In `home.rs` the field `holders` and its value, in `home.html` the
+//! block `if holders`.
 //!
-//! **Account pages.** `src/app/account`, `templates/app/account`. In this file the line `mod account`.
-//! In `routes.rs` the name `account` and its six routes, and `AFTER_SIGN_IN` becomes `"/"`. In `home.rs`
-//! the field `tabs` and its value, in `home.html` the loop over `tabs`. The links to `/account` in
-//! `base.html`, `home.html`, `parts.html` and `holders.html`. "Check again" on the page of a closed gate
-//! posts to `/account/refresh`, so for a gate keep `mod account`, that route, and a file `account.rs`
-//! with the function `refresh` alone.
+//! **Account pages.** `src/app/account`, `templates/app/account`. In this file the line `mod
+//! account`. In `routes.rs` the name `account` and its six routes, and `AFTER_SIGN_IN` becomes
+//! `"/"`. In `home.rs` the field `tabs` and its value, in `home.html` the loop over `tabs`. The
+//! links to `/account` in `base.html`, `home.html`, `parts.html` and `holders.html`. "Check again"
+//! on the page of a closed gate posts to `/account/refresh`, so for a gate keep `mod account`, that
+//! route, and a file `account.rs` with the function `refresh` alone.
 //!
 //! **Export.** In `settings.rs` `export`, in `routes.rs` its route, in `settings.html` its section.
 //!
-//! **Deleting the account.** In `settings.rs` `delete`, in `routes.rs` its route, in `settings.html` its
-//! section. In `home.rs` the field `deleted` and the query, in `home.html` the block `if deleted`.
+//! **Deleting the account.** In `settings.rs` `delete`, in `routes.rs` its route, in
+//! `settings.html` its section. In `home.rs` the field `deleted` and the query, in `home.html` the
+//! block `if deleted`.
 //!
 //! **List of sessions.** In `settings.rs` the three functions `end_…`, `SessionLine`, the fields
 //! `sessions` and `idle`, and two variants of `SettingsNotice`. In `routes.rs` the three routes, in
 //! `settings.html` the section and the notice. Disconnecting goes the same way.
+//!
+//! Without the JSON API and the account pages, `parameters.rs` and the crate
+//! `serde_path_to_error` go too.
 //!
 //! Tests of deleted pages fail. Those in `tests/it/app` are yours. Some in `tests/it/engine` open
 //! `/account`, `/settings` or `/api` as a browser would. Adapt or delete them too.
