@@ -9,7 +9,7 @@ use matrica_starter::commands::{healthcheck, keys, migrate, serve};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Settings come from the environment; the README lists them."
+    after_help = "Settings come from the environment; docs/configuration.md lists them."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -2,6 +2,7 @@
 //!
 //! | part | what it is |
 //! |---|---|
+//! | [`brand`] | the name of the app |
 //! | [`routes`] | the route table with its access column |
 //! | [`home`], [`holders`] | the front page, and an example of the gate |
 //! | [`sign_in`] | sign-in page, callback, sign-out |
@@ -26,8 +27,8 @@
 //! block `if holders`.
 //!
 //! **Account pages.** `src/app/account`, `templates/app/account`. In this file the line `mod
-//! account`. In `routes.rs` the name `account` and its six routes, and `AFTER_SIGN_IN` becomes
-//! `"/"`. In `home.rs` the field `tabs` and its value, in `home.html` the loop over `tabs`. The
+//! account`. In `routes.rs` the name `account` and its six routes. In `sign_in/mod.rs`
+//! `AFTER_SIGN_IN` becomes `"/"`. In `home.rs` the field `tabs` and its value, in `home.html` the loop over `tabs`. The
 //! links to `/account` in `base.html`, `home.html`, `parts.html` and `holders.html`. "Check again"
 //! on the page of a closed gate posts to `/account/refresh`, so for a gate keep `mod account`, that
 //! route, and a file `account.rs` with the function `refresh` alone.
@@ -38,8 +39,8 @@
 //! `settings.html` its section. In `home.rs` the field `deleted` and the query, in `home.html` the
 //! block `if deleted`.
 //!
-//! **List of sessions.** In `settings.rs` the three functions `end_…`, `SessionLine`, the fields
-//! `sessions` and `idle`, and two variants of `SettingsNotice`. In `routes.rs` the three routes, in
+//! **List of sessions.** In `settings.rs` the three functions `end_…`, the fields `sessions`,
+//! `this` and `idle`, and two variants of `SettingsNotice`. In `routes.rs` the three routes, in
 //! `settings.html` the section and the notice. Disconnecting goes the same way.
 //!
 //! Without the JSON API and the account pages, `parameters.rs` and the crate
