@@ -1,52 +1,66 @@
-//! What the user API tells about somebody.
+//! The data that the user API returns about a person.
 
-use std::sync::Arc;
-
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{endpoint::Endpoint, generate::uuid, list::List, people::Person};
+use super::{endpoint::Endpoint, generate::uuid, list::List};
 
-pub(super) struct Account {
-    /// The user object, with the nested profile or `null` in it. Outer and inner id differ.
-    pub(super) user: Value,
-    pub(super) wallets: Arc<[Value]>,
-    pub(super) nfts: List,
-    pub(super) tokens: List,
-    pub(super) domains: List,
-    pub(super) email: Value,
-    pub(super) twitter: Value,
-    pub(super) discord: Value,
-    pub(super) telegram: Value,
-    pub(super) roles: Value,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Account {
+    /// The user object with the nested profile, or with `null` for it. Outer and inner id differ.
+    pub user: Value,
+    pub wallets: Vec<Value>,
+    pub nfts: List,
+    pub tokens: List,
+    pub domains: List,
+    pub email: Value,
+    pub twitter: Value,
+    pub discord: Value,
+    pub telegram: Value,
+    pub roles: Value,
 }
 
 impl Account {
+    /// Parses one of the JSON files in `people`.
+    #[expect(
+        clippy::expect_used,
+        reason = "the files are compiled in, and a test signs in as every person"
+    )]
+    pub fn from_json(text: &str) -> Self {
+        let mut account = serde_json::from_str(text).expect("the file is JSON");
+        expand(&mut account);
+        serde_json::from_value(account).expect("the file is an account")
+    }
+
     /// A user object with a profile, and nothing linked to it.
-    pub(super) fn bare(person: &Person) -> Self {
+    pub fn bare(key: &str, name: &str) -> Self {
+        let user = json!({
+            "id": uuid(&format!("user {key}")),
+            "username": name.to_lowercase().replace(' ', "."),
+            "isAdmin": false,
+            "registered": true,
+            "createdDate": "2023-05-04T09:30:00.000Z",
+            "updatedDate": "2026-02-11T18:05:12.481Z",
+            "profile": {
+                "id": uuid(&format!("profile {key}")),
+                "name": name,
+                "vanityURL": key,
+                "about": "Lives in the demo provider",
+                "website": "",
+                "pfp": format!("https://example.com/people/{key}.png"),
+                "banner": null,
+                "pfpNFT": null,
+            },
+        });
         Self {
-            user: json!({
-                "id": uuid(&format!("user {}", person.key)),
-                "username": person.name.to_lowercase().replace(' ', "."),
-                "isAdmin": false,
-                "registered": true,
-                "createdDate": "2023-05-04T09:30:00.000Z",
-                "updatedDate": "2026-02-11T18:05:12.481Z",
-                "profile": profile(person),
-            }),
-            wallets: Arc::default(),
-            nfts: List::default(),
-            tokens: List::default(),
-            domains: List::default(),
-            email: Value::Null,
-            twitter: Value::Null,
-            discord: Value::Null,
-            telegram: Value::Null,
-            roles: Value::Null,
+            user,
+            ..Self::default()
         }
     }
 
-    /// A resource that is one value: its name in the answer, and the value.
-    pub(super) fn field(&self, resource: Endpoint) -> (&'static str, &Value) {
+    /// A resource that is one value, and its name in the response.
+    pub fn field(&self, resource: Endpoint) -> (&'static str, &Value) {
         match resource {
             Endpoint::Email => ("email", &self.email),
             Endpoint::Twitter => ("twitter", &self.twitter),
@@ -57,20 +71,28 @@ impl Account {
     }
 }
 
-fn profile(person: &Person) -> Value {
-    let key = person.key;
-    json!({
-        "id": uuid(&format!("profile {key}")),
-        "name": person.name,
-        "vanityURL": key,
-        "about": "Lives in the demo provider",
-        "website": "",
-        "pfp": format!("https://example.com/people/{key}.png"),
-        "banner": null,
-        "pfpNFT": null,
-    })
+/// A text that is too long to write out in a file.
+#[derive(Deserialize)]
+struct LongText {
+    #[serde(rename = "$start")]
+    start: String,
+    fill: String,
+    /// Characters in all.
+    length: usize,
 }
 
-pub(super) fn social(name: &str, external_id: &str, external_name: &str) -> Value {
-    json!({ "name": name, "externalId": external_id, "externalName": external_name })
+/// Replaces every [`LongText`] in `value` by the text that it stands for.
+fn expand(value: &mut Value) {
+    if value.get("$start").is_some()
+        && let Ok(long) = LongText::deserialize(&*value)
+    {
+        let missing = long.length.saturating_sub(long.start.chars().count());
+        *value = json!(long.start + &long.fill.repeat(missing));
+        return;
+    }
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(expand),
+        Value::Object(fields) => fields.values_mut().for_each(expand),
+        _ => {}
+    }
 }

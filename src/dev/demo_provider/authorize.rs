@@ -1,4 +1,4 @@
-//! The authorization endpoint: the consent page, and the redirect back once somebody has decided.
+//! The authorization endpoint, with the consent page and the redirect back to the application.
 
 use std::sync::LazyLock;
 
@@ -21,13 +21,11 @@ use url::{Url, form_urlencoded};
 
 use super::{
     DemoProvider,
-    grants::{Code, Consent},
+    grants::Consent,
     people::{self, PEOPLE, Person},
+    request::AuthorizationRequest,
     wire::{Fields, is_form},
 };
-
-/// base64url of a SHA-256 digest, without padding.
-const CODE_CHALLENGE_CHARACTERS: usize = 43;
 
 const STYLE: &str = include_str!("../../../templates/dev/demo_provider/style.css");
 static STYLE_HASH: LazyLock<String> =
@@ -51,8 +49,14 @@ struct RefusalPage<'a> {
     reason: &'a str,
 }
 
-/// A failure before consent. It stays on this page, as Matrica's do: no callback ever tells the application.
-pub(super) struct Refusal(String);
+/// A failure before consent. Like Matrica's it is shown here, and no callback tells the application.
+pub struct Refusal(String);
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self(reason)
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -65,45 +69,30 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// A valid authorization request.
-struct AuthorizationRequest {
-    client_id: String,
-    redirect_uri: String,
-    scope: String,
-    code_challenge: String,
-    state: Option<String>,
-}
-
-pub(super) async fn page(
+pub async fn page(
     State(provider): State<DemoProvider>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
     let request = AuthorizationRequest::parse(&provider, &query)?;
+    let scopes = request.scope.split(' ');
     let page = ConsentPage {
         style: STYLE,
         client_id: &request.client_id,
         redirect_uri: &request.redirect_uri,
-        scopes: request
-            .scope
-            .split(' ')
-            .map(|scope| (scope, in_words(scope)))
-            .collect(),
-        people: &*PEOPLE,
+        scopes: scopes.map(|scope| (scope, in_words(scope))).collect(),
+        people: &PEOPLE,
         query: &query,
     };
-    // Chromium applies form-action to the redirect after the form post as well, so the way back is on the list.
+    // Chromium applies form-action to the redirect after the form post as well.
     let back = Url::parse(&request.redirect_uri)
         .map(|url| url.origin().ascii_serialization())
         .unwrap_or_default();
-    Ok(html(
-        StatusCode::OK,
-        &format!("'self' {back}"),
-        page.render(),
-    ))
+    let form_action = format!("'self' {back}");
+    Ok(html(StatusCode::OK, &form_action, page.render()))
 }
 
-pub(super) async fn decide(
+pub async fn decide(
     State(provider): State<DemoProvider>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -113,94 +102,22 @@ pub(super) async fn decide(
     if !is_form(&headers) {
         return Err(Refusal("Send application/x-www-form-urlencoded".into()));
     }
-    let form = Fields::parse(&body).map_err(Refusal)?;
+    let form = Fields::parse(&body)?;
     let choice = form.get("person").unwrap_or_default();
     let person = people::find(choice);
+    if person.is_none() && choice != "deny" {
+        return Err(Refusal("There is no such person".into()));
+    }
     let state = &mut *provider.state();
-    match person {
-        Some(person) if !person.always_denies => {
-            let AuthorizationRequest {
-                client_id,
-                redirect_uri,
-                scope,
-                code_challenge,
-                state: echoed,
-            } = request;
-            let code = Code {
-                consent: Consent {
-                    client_id,
-                    scope,
-                    person,
-                },
-                redirect_uri: redirect_uri.clone(),
-                code_challenge,
-            };
-            let code = state.grants.issue_code(&state.settings, code);
-            Ok(redirect(&redirect_uri, ("code", &code), echoed.as_deref()))
-        }
-        None if choice != "deny" => Err(Refusal("There is no such person".into())),
-        _ => {
-            let echoed = request
-                .state
-                .as_deref()
-                .filter(|_| state.settings.deny_with_state);
-            Ok(redirect(
-                &request.redirect_uri,
-                ("error", "access_denied"),
-                echoed,
-            ))
-        }
-    }
-}
-
-impl AuthorizationRequest {
-    fn parse(provider: &DemoProvider, query: &str) -> Result<Self, Refusal> {
-        let refuse = |reason: &str| Refusal(reason.to_owned());
-        let fields = Fields::parse(query.as_bytes()).map_err(Refusal)?;
-        let value = |name: &str| fields.get(name).unwrap_or_default();
-        let client = provider
-            .client(value("client_id"))
-            .ok_or_else(|| refuse("The client_id is missing or unknown"))?;
-        if !client
-            .redirect_uris
-            .iter()
-            .any(|registered| registered == value("redirect_uri"))
-        {
-            return Err(refuse(
-                "The redirect_uri is not registered for this application, character by character",
-            ));
-        }
-        if value("response_type") != "code" {
-            return Err(refuse("The response_type must be code"));
-        }
-        if value("code_challenge_method") != "S256" {
-            return Err(refuse("The code_challenge_method must be S256"));
-        }
-        let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        let code_challenge = value("code_challenge");
-        if code_challenge.len() != CODE_CHALLENGE_CHARACTERS
-            || !code_challenge.bytes().all(base64url)
-        {
-            return Err(refuse(
-                "The code_challenge must be 43 characters of base64url",
-            ));
-        }
-        // RFC 6749, section 3.3: printable ASCII without space, quote and backslash.
-        let scope_character = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-        let scope_token = |token: &str| !token.is_empty() && token.bytes().all(scope_character);
-        if !value("scope").split(' ').all(scope_token) {
-            return Err(refuse(
-                "The scope must name at least one scope, separated by single spaces",
-            ));
-        }
-        Ok(Self {
-            client_id: client.client_id.clone(),
-            redirect_uri: value("redirect_uri").to_owned(),
-            scope: value("scope").to_owned(),
-            code_challenge: code_challenge.to_owned(),
-            state: fields.get("state").map(str::to_owned),
-        })
-    }
+    let (redirect_uri, echoed) = (request.redirect_uri.clone(), request.state.clone());
+    let Some(person) = person.filter(|person| !person.always_denies) else {
+        let echoed = echoed.filter(|_| state.settings.deny_with_state);
+        let denied = ("error", "access_denied");
+        return Ok(redirect(&redirect_uri, denied, echoed.as_deref()));
+    };
+    let consent = Consent { request, person };
+    let code = state.grants.issue_code(&state.settings, consent);
+    Ok(redirect(&redirect_uri, ("code", &code), echoed.as_deref()))
 }
 
 fn redirect(redirect_uri: &str, (name, value): (&str, &str), state: Option<&str>) -> Response {
@@ -218,13 +135,14 @@ fn redirect(redirect_uri: &str, (name, value): (&str, &str), state: Option<&str>
         .into_response()
 }
 
-/// A page with a policy of its own: one inline style sheet by hash, forms to `form_action`, nothing else.
+/// Its policy allows one inline style sheet by hash and forms to `form_action`.
 fn html(status: StatusCode, form_action: &str, page: askama::Result<String>) -> Response {
     let Ok(page) = page else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'sha256-{}'; form-action {form_action}; base-uri 'none'; \
+         frame-ancestors 'none'",
         *STYLE_HASH
     );
     let headers = [

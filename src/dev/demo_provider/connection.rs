@@ -1,4 +1,4 @@
-//! The accept loop: every request can reach the connection it came on, so that a fault can cut it.
+//! The accept loop. Every request carries a handle on its connection, so that a fault can cut it.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -9,22 +9,22 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// After a failed accept (out of file descriptors, say), so that the loop does not spin.
+/// Keeps the loop from spinning after a failed accept, for example without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Request extension: cancelling it closes the socket without another byte.
+/// Request extension. Cancelling it closes the socket without another byte.
 #[derive(Clone)]
-pub(super) struct Connection(CancellationToken);
+pub struct Connection(CancellationToken);
 
 impl Connection {
-    /// Closes the connection. Never returns, because the future is dropped together with it.
-    pub(super) async fn cut(self) -> Infallible {
+    /// Closes the connection. Never returns, because the future is dropped with the connection.
+    pub async fn cut(self) -> Infallible {
         self.0.cancel();
         std::future::pending().await
     }
 }
 
-pub(super) async fn accept(router: Router, listener: TcpListener, shutdown: CancellationToken) {
+pub async fn accept(router: Router, listener: TcpListener, shutdown: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -34,7 +34,7 @@ pub(super) async fn accept(router: Router, listener: TcpListener, shutdown: Canc
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        // Nagle's algorithm would hold back the small writes that a slow-body fault is made of.
+        // Nagle's algorithm would hold back the small writes of a slow body.
         let _ = stream.set_nodelay(true);
         let (router, open) = (router.clone(), shutdown.child_token());
         tokio::spawn(async move {

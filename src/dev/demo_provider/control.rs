@@ -1,21 +1,32 @@
-//! `/control`: how a test changes the provider's behaviour and reads what reached it. Unknown fields are refused.
+//! `/control`, where tests change the behaviour and read the calls. Unknown fields are refused.
+
+use std::collections::BTreeMap;
 
 use axum::{
     Json, Router,
     extract::{Path, State},
     http::StatusCode,
+    response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    DemoProvider, endpoint::Endpoint, faults::Fault, grants::Counts, people, settings::Settings,
+    DemoProvider, ProviderState, endpoint::Endpoint, faults::Fault, grants::Counts, people,
+    settings::Settings,
 };
 
-type Refused = (StatusCode, String);
+/// The reason why a body cannot be accepted.
+struct Unprocessable(String);
 
-pub(super) fn routes() -> Router<DemoProvider> {
+impl IntoResponse for Unprocessable {
+    fn into_response(self) -> Response {
+        (StatusCode::UNPROCESSABLE_ENTITY, self.0).into_response()
+    }
+}
+
+pub fn routes() -> Router<DemoProvider> {
     Router::new()
         .route("/control/settings", get(settings).put(change_settings))
         .route(
@@ -36,16 +47,14 @@ async fn settings(State(provider): State<DemoProvider>) -> Json<Settings> {
 async fn change_settings(
     State(provider): State<DemoProvider>,
     Json(patch): Json<Map<String, Value>>,
-) -> Result<Json<Settings>, Refused> {
+) -> Result<Json<Settings>, Unprocessable> {
     let state = &mut *provider.state();
-    state.settings = state
-        .settings
-        .merged(patch)
-        .map_err(|e| (StatusCode::UNPROCESSABLE_ENTITY, e.to_string()))?;
+    let merged = state.settings.merged(patch);
+    state.settings = merged.map_err(|error| Unprocessable(error.to_string()))?;
     Ok(Json(state.settings.clone()))
 }
 
-/// Of several, each decides for itself whether it strikes, in their order.
+/// Several are tried in their order, and the first that strikes is applied.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Faults {
@@ -57,15 +66,13 @@ async fn set_fault(
     State(provider): State<DemoProvider>,
     Path(endpoint): Path<Endpoint>,
     Json(faults): Json<Faults>,
-) -> Result<StatusCode, Refused> {
+) -> Result<StatusCode, Unprocessable> {
     let faults = match faults {
         Faults::One(fault) => vec![*fault],
         Faults::Several(faults) => faults,
     };
-    faults
-        .iter()
-        .try_for_each(Fault::check)
-        .map_err(|reason| (StatusCode::UNPROCESSABLE_ENTITY, reason))?;
+    let checked = faults.iter().try_for_each(Fault::check);
+    checked.map_err(Unprocessable)?;
     provider.state().faults.insert(endpoint, faults);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -83,35 +90,30 @@ async fn remove_faults(State(provider): State<DemoProvider>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// One integer per endpoint, zeros included, next to `last_token_request`.
+/// The number of calls per endpoint, zeros included, and `last_token_request`.
 async fn calls(State(provider): State<DemoProvider>) -> Json<Value> {
     let state = provider.state();
-    let count = |endpoint| {
-        (
-            endpoint,
-            state.calls.get(&endpoint).copied().unwrap_or_default(),
-        )
-    };
-    let counts: std::collections::BTreeMap<_, _> = Endpoint::all().map(count).collect();
-    let mut answer = json!(counts);
-    answer["last_token_request"] = state.last_token_request.clone();
-    Json(answer)
+    let count = |endpoint| state.calls.get(&endpoint).copied().unwrap_or_default();
+    let counts: BTreeMap<_, u64> = Endpoint::all().map(|e| (e, count(e))).collect();
+    let mut calls = json!(counts);
+    calls["last_token_request"] = state.last_token_request.clone();
+    Json(calls)
 }
 
 async fn tokens(State(provider): State<DemoProvider>) -> Json<Value> {
     let grants = &provider.state().grants;
-    let mut answer = json!(grants.counts);
-    answer["families"] = json!(grants.live_families());
-    answer["access_tokens"] = json!(grants.live_access_tokens());
-    Json(answer)
+    let mut tokens = json!(grants.counts);
+    tokens["families"] = json!(grants.live_families());
+    tokens["access_tokens"] = json!(grants.live_access_tokens());
+    Json(tokens)
 }
 
-/// Settings, faults and counters as at the start; what people granted stays.
+/// Resets settings, faults and counters. Grants stay.
 async fn reset(State(provider): State<DemoProvider>) -> StatusCode {
     let state = &mut *provider.state();
     let mut grants = std::mem::take(&mut state.grants);
     grants.counts = Counts::default();
-    *state = super::ProviderState {
+    *state = ProviderState {
         grants,
         ..Default::default()
     };

@@ -1,15 +1,15 @@
-//! Demo data that is the same in every run: ids, addresses and balances derived from a name.
+//! Ids, addresses and balances, derived from a name so that they are the same in every run.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-pub(super) const NETWORKS: [&str; 4] = ["SOL", "ETH", "BTC", "MATIC"];
+pub const NETWORKS: [&str; 4] = ["SOL", "ETH", "BTC", "MATIC"];
 
 const BASE58: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 const BECH32: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 const HEX: &[u8] = b"0123456789abcdef";
 
-pub(super) fn uuid(seed: &str) -> String {
+pub fn uuid(seed: &str) -> String {
     let digest = Sha256::digest(seed);
     let bytes = std::array::from_fn(|index| digest[index]);
     uuid::Builder::from_random_bytes(bytes)
@@ -17,8 +17,8 @@ pub(super) fn uuid(seed: &str) -> String {
         .to_string()
 }
 
-/// An address in the look of its network.
-pub(super) fn address(network: &str, seed: &str) -> String {
+/// An address in the format of its network.
+pub fn address(network: &str, seed: &str) -> String {
     match network {
         "SOL" => characters(seed, BASE58, 44),
         "BTC" => format!("bc1p{}", characters(seed, BECH32, 58)),
@@ -38,7 +38,7 @@ fn characters(seed: &str, alphabet: &[u8], length: usize) -> String {
         .collect()
 }
 
-pub(super) fn wallet(owner: &str, index: usize, network: &str, primary_on: &[&str]) -> Value {
+pub fn wallet(owner: &str, index: usize, network: &str, primary_on: &[&str]) -> Value {
     let chains: &[&str] = if network == "ETH" {
         &["ETH", "MATIC"]
     } else {
@@ -52,20 +52,11 @@ pub(super) fn wallet(owner: &str, index: usize, network: &str, primary_on: &[&st
     })
 }
 
-/// A balance; amounts are decimal strings, larger and finer than a float can hold.
-pub(super) fn token(
-    wallet: &Value,
-    symbol: &str,
-    name: &str,
-    amount: &str,
-    staked: &str,
-    total: &str,
-) -> Value {
-    let network = &wallet["networkSymbol"];
-    let id = address(
-        network.as_str().unwrap_or_default(),
-        &format!("token {symbol}"),
-    );
+/// A balance. Amounts are decimal strings, larger and finer than a float can hold.
+pub fn token(wallet: &Value, [symbol, name]: [&str; 2], amounts: [&str; 3]) -> Value {
+    let [amount, staked, total] = amounts;
+    let network = wallet["networkSymbol"].as_str().unwrap_or_default();
+    let id = address(network, &format!("token {symbol}"));
     json!({
         "totalAmount": total,
         "stakedAmount": staked,
@@ -76,7 +67,7 @@ pub(super) fn token(
     })
 }
 
-pub(super) fn domain(wallet: &Value, name: &str, extension: &str) -> Value {
+pub fn domain(wallet: &Value, name: &str, extension: &str) -> Value {
     json!({
         "key": format!("{name}.{extension}"),
         "name": name,

@@ -1,4 +1,4 @@
-//! What the provider remembers of consents: codes, token families and the tokens in them.
+//! The grants, which are authorization codes, token families and the tokens in them.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -8,35 +8,25 @@ use tokio::time::Instant;
 
 use super::{
     people::Person,
+    request::AuthorizationRequest,
     settings::Settings,
     values::{challenge_of, is_verifier, random_code, random_token},
-    wire::OAuthError,
+    wire::{Fields, OAuthError},
 };
 
-/// Expired codes and dead tokens are swept once in this many new codes.
+/// Codes issued between two sweeps of expired codes and revoked tokens.
 const SWEEP_INTERVAL: u64 = 4_096;
 
-/// What a person said yes to.
+/// A person's consent to a request, which binds the code (RFC 6749 section 4.1.2, RFC 7636 section
+/// 4.4).
 #[derive(Clone)]
-pub(super) struct Consent {
-    pub(super) client_id: String,
-    pub(super) scope: String,
-    pub(super) person: &'static Person,
+pub struct Consent {
+    pub request: AuthorizationRequest,
+    pub person: &'static Person,
 }
 
-/// An authorization code's bindings (RFC 6749, section 4.1.2; RFC 7636, section 4.4).
-#[expect(
-    clippy::struct_field_names,
-    reason = "OAuth parameters keep their RFC names"
-)]
-pub(super) struct Code {
-    pub(super) consent: Consent,
-    pub(super) redirect_uri: String,
-    pub(super) code_challenge: String,
-}
-
-struct StoredCode {
-    code: Code,
+struct Code {
+    consent: Consent,
     expires_at: Instant,
     redeemed_as: Option<FamilyId>,
 }
@@ -51,143 +41,134 @@ struct AccessToken {
 
 struct RefreshToken {
     family: FamilyId,
-    /// When it was rotated, and into what.
+    /// Time of the rotation, and the successor.
     rotated: Option<(Instant, String)>,
 }
 
-/// A family is all tokens that descend from one code; removing it kills them all.
+/// A family holds all tokens that descend from one code. Removing it revokes them all.
 #[derive(Default)]
-pub(super) struct Grants {
-    codes: HashMap<String, StoredCode>,
+pub struct Grants {
+    codes: HashMap<String, Code>,
     families: HashMap<FamilyId, Consent>,
     access_tokens: HashMap<String, AccessToken>,
     refresh_tokens: HashMap<String, RefreshToken>,
     codes_issued: u64,
     families_opened: FamilyId,
-    pub(super) counts: Counts,
+    pub counts: Counts,
 }
 
-/// How refresh tokens were used.
 #[derive(Default, Serialize)]
-pub(super) struct Counts {
-    /// Answered with tokens.
+pub struct Counts {
+    /// Successful refreshes.
     refreshes: u64,
-    /// Of those, with the successor of a token that was rotated before.
+    /// Successful refreshes with a rotated token, within its grace period.
     reused_in_grace: u64,
-    /// Refused because they were rotated before.
+    /// Refreshes that were refused because the token was rotated.
     reused: u64,
 }
 
 impl Grants {
-    pub(super) fn issue_code(&mut self, settings: &Settings, code: Code) -> String {
+    pub fn issue_code(&mut self, settings: &Settings, consent: Consent) -> String {
         self.codes_issued += 1;
         if self.codes_issued.is_multiple_of(SWEEP_INTERVAL) {
             self.sweep();
         }
         let value = random_code();
-        let expires_at = Instant::now() + Duration::from_millis(settings.code_lifetime_ms);
-        self.codes.insert(
-            value.clone(),
-            StoredCode {
-                code,
-                expires_at,
-                redeemed_as: None,
-            },
-        );
+        let code = Code {
+            consent,
+            expires_at: Instant::now() + Duration::from_millis(settings.code_lifetime_ms),
+            redeemed_as: None,
+        };
+        self.codes.insert(value.clone(), code);
         value
     }
 
-    /// The answer to a code exchange. A second one revokes what the first one got (RFC 6749, section 4.1.2).
-    pub(super) fn redeem(
+    /// The response to a code exchange. A second one revokes the tokens of the first (RFC 6749
+    /// section 4.1.2).
+    pub fn redeem(
         &mut self,
         settings: &Settings,
         client_id: &str,
-        code: &str,
-        redirect_uri: &str,
-        code_verifier: &str,
+        form: &Fields,
     ) -> Result<Value, OAuthError> {
-        let stored = self
-            .codes
-            .get_mut(code)
-            .ok_or_else(|| OAuthError::invalid_grant("The code is unknown"))?;
-        if stored.code.consent.client_id != client_id {
-            return Err(OAuthError::invalid_grant(
-                "The code was issued to another client",
-            ));
+        let value = form.require("code")?;
+        let redirect_uri = form.require("redirect_uri")?;
+        let code_verifier = form.require("code_verifier")?;
+        let Some(code) = self.codes.get_mut(value) else {
+            return refuse("The code is unknown");
+        };
+        let request = &code.consent.request;
+        if request.client_id != client_id {
+            return refuse("The code was issued to another client");
         }
-        if let Some(family) = stored.redeemed_as {
+        if let Some(family) = code.redeemed_as {
             self.families.remove(&family);
-            return Err(OAuthError::invalid_grant(
-                "The code was already used; its tokens are revoked",
-            ));
+            return refuse("The code was already used; its tokens are revoked");
         }
-        if stored.expires_at <= Instant::now() {
-            return Err(OAuthError::invalid_grant("The code has expired"));
+        if code.expires_at <= Instant::now() {
+            return refuse("The code has expired");
         }
-        if stored.code.redirect_uri != redirect_uri {
-            return Err(OAuthError::invalid_grant(
-                "The redirect_uri is not the one the code was issued for",
-            ));
+        if request.redirect_uri != redirect_uri {
+            return refuse("The redirect_uri is not the one the code was issued for");
         }
-        if !is_verifier(code_verifier) || challenge_of(code_verifier) != stored.code.code_challenge
-        {
-            return Err(OAuthError::invalid_grant(
-                "The code_verifier does not match",
-            ));
+        if !is_verifier(code_verifier) || challenge_of(code_verifier) != request.code_challenge {
+            return refuse("The code_verifier does not match");
         }
         self.families_opened += 1;
         let family = self.families_opened;
-        stored.redeemed_as = Some(family);
-        self.families.insert(family, stored.code.consent.clone());
+        code.redeemed_as = Some(family);
+        self.families.insert(family, code.consent.clone());
         let refresh_token = self.new_refresh_token(family);
-        self.answer(settings, family, &refresh_token)
+        self.token_response(settings, family, &refresh_token)
     }
 
-    /// The answer to a refresh, with rotation, grace and reuse detection as the settings say.
-    pub(super) fn refresh(
+    /// The response to a refresh, with rotation, grace and reuse detection by the settings.
+    pub fn refresh(
         &mut self,
         settings: &Settings,
         client_id: &str,
         presented: &str,
     ) -> Result<Value, OAuthError> {
-        let unknown = || OAuthError::invalid_grant("The refresh token is unknown or revoked");
-        let token = self.refresh_tokens.get(presented).ok_or_else(unknown)?;
-        let family = token.family;
-        if self
-            .families
-            .get(&family)
-            .is_none_or(|consent| consent.client_id != client_id)
-        {
-            return Err(unknown());
-        }
-        if let Some((rotated_at, successor)) = &token.rotated {
+        let Some((family, rotated)) = self.find_refresh_token(client_id, presented) else {
+            return refuse("The refresh token is unknown or revoked");
+        };
+        if let Some((rotated_at, successor)) = rotated {
             if rotated_at.elapsed() < Duration::from_millis(settings.reuse_grace_ms) {
-                let successor = successor.clone();
                 self.counts.refreshes += 1;
                 self.counts.reused_in_grace += 1;
-                return self.answer(settings, family, &successor);
+                return self.token_response(settings, family, &successor);
             }
             self.counts.reused += 1;
             if settings.reuse_detection {
                 self.families.remove(&family);
             }
-            return Err(OAuthError::invalid_grant(
-                "The refresh token was already used",
-            ));
+            return refuse("The refresh token was already used");
         }
         self.counts.refreshes += 1;
         if !settings.rotation || settings.refresh_token_absent {
-            return self.answer(settings, family, presented);
+            return self.token_response(settings, family, presented);
         }
         let successor = self.new_refresh_token(family);
         if let Some(token) = self.refresh_tokens.get_mut(presented) {
             token.rotated = Some((Instant::now(), successor.clone()));
         }
-        self.answer(settings, family, &successor)
+        self.token_response(settings, family, &successor)
     }
 
-    /// RFC 7009: a refresh token takes its family along, an access token only itself, an unknown one nothing.
-    pub(super) fn revoke(&mut self, client_id: &str, token: &str) -> Result<(), OAuthError> {
+    /// The live family of a client's refresh token, and the token's rotation.
+    fn find_refresh_token(
+        &self,
+        client_id: &str,
+        presented: &str,
+    ) -> Option<(FamilyId, Option<(Instant, String)>)> {
+        let token = self.refresh_tokens.get(presented)?;
+        let consent = self.families.get(&token.family)?;
+        (consent.request.client_id == client_id).then(|| (token.family, token.rotated.clone()))
+    }
+
+    /// Revokes the whole family of a refresh token, but only the token itself if it is an access token
+    /// (RFC 7009 section 2.1). An unknown token is no error (section 2.2).
+    pub fn revoke(&mut self, client_id: &str, token: &str) -> Result<(), OAuthError> {
         let refresh = self.refresh_tokens.get(token).map(|token| token.family);
         let access = self.access_tokens.get(token).map(|token| token.family);
         let Some(consent) = refresh
@@ -196,10 +177,8 @@ impl Grants {
         else {
             return Ok(());
         };
-        if consent.client_id != client_id {
-            return Err(OAuthError::invalid_grant(
-                "The token was issued to another client",
-            ));
+        if consent.request.client_id != client_id {
+            return refuse("The token was issued to another client");
         }
         match refresh {
             Some(family) => drop(self.families.remove(&family)),
@@ -208,28 +187,25 @@ impl Grants {
         Ok(())
     }
 
-    /// Withdrawn consent: everything this person granted ends.
-    pub(super) fn revoke_person(&mut self, person: &Person) {
-        self.families
-            .retain(|_, consent| consent.person.key != person.key);
-        self.codes
-            .retain(|_, stored| stored.code.consent.person.key != person.key);
+    /// Withdraws everything that a person has consented to.
+    pub fn revoke_person(&mut self, person: &Person) {
+        let other = |consent: &Consent| consent.person.key != person.key;
+        self.families.retain(|_, consent| other(consent));
+        self.codes.retain(|_, code| other(&code.consent));
     }
 
-    /// Whose live access token this is, and with which scope.
-    pub(super) fn open(&self, access_token: &str) -> Option<(&'static Person, &str)> {
-        let token = self
-            .access_tokens
-            .get(access_token)
-            .filter(|token| token.expires_at > Instant::now())?;
-        Some((self.families.get(&token.family)?.person, &token.scope))
+    /// The person and the scope of a live access token.
+    pub fn open(&self, access_token: &str) -> Option<(&'static Person, &str)> {
+        let token = self.access_tokens.get(access_token)?;
+        let consent = self.families.get(&token.family)?;
+        (token.expires_at > Instant::now()).then_some((consent.person, &token.scope))
     }
 
-    pub(super) fn live_families(&self) -> usize {
+    pub fn live_families(&self) -> usize {
         self.families.len()
     }
 
-    pub(super) fn live_access_tokens(&self) -> usize {
+    pub fn live_access_tokens(&self) -> usize {
         self.access_tokens
             .keys()
             .filter(|token| self.open(token).is_some())
@@ -237,62 +213,63 @@ impl Grants {
     }
 
     fn new_refresh_token(&mut self, family: FamilyId) -> String {
-        let token = random_token();
-        self.refresh_tokens.insert(
-            token.clone(),
-            RefreshToken {
-                family,
-                rotated: None,
-            },
-        );
-        token
+        let value = random_token();
+        let token = RefreshToken {
+            family,
+            rotated: None,
+        };
+        self.refresh_tokens.insert(value.clone(), token);
+        value
     }
 
-    fn answer(
+    fn token_response(
         &mut self,
         settings: &Settings,
         family: FamilyId,
         refresh_token: &str,
     ) -> Result<Value, OAuthError> {
-        let consent = self
-            .families
-            .get(&family)
-            .ok_or_else(|| OAuthError::invalid_grant("The consent has ended"))?;
-        let scope = settings
-            .granted_scope
-            .clone()
-            .unwrap_or_else(|| consent.scope.clone());
+        let Some(consent) = self.families.get(&family) else {
+            return refuse("The consent has ended");
+        };
+        let granted = settings.granted_scope.as_ref();
+        let scope = granted.unwrap_or(&consent.request.scope).clone();
         let access_token = random_token();
-        let mut answer = Map::new();
-        answer.insert("access_token".into(), json!(access_token));
-        answer.insert("token_type".into(), json!("Bearer"));
-        if !settings.refresh_token_absent {
-            answer.insert("refresh_token".into(), json!(refresh_token));
-        }
-        if !settings.scope_absent {
-            answer.insert("scope".into(), json!(scope));
-        }
-        answer.insert("expires_in".into(), settings.expires_in.clone());
-        answer.extend(settings.token_overrides.clone().unwrap_or_default());
-        answer.retain(|_, value| !value.is_null());
-        let expires_at = Instant::now() + settings.access_token_lifetime();
-        self.access_tokens.insert(
-            access_token,
-            AccessToken {
-                family,
-                scope,
-                expires_at,
-            },
-        );
-        Ok(Value::Object(answer))
+        let with_refresh_token = !settings.refresh_token_absent;
+        let fields = [
+            ("access_token", json!(access_token)),
+            ("token_type", json!("Bearer")),
+            (
+                "refresh_token",
+                json!(with_refresh_token.then_some(refresh_token)),
+            ),
+            ("scope", json!((!settings.scope_absent).then_some(&scope))),
+            ("expires_in", settings.expires_in.clone()),
+        ];
+        let mut response: Map<_, _> = fields
+            .map(|(name, value)| (name.into(), value))
+            .into_iter()
+            .collect();
+        response.extend(settings.token_overrides.clone().unwrap_or_default());
+        response.retain(|_, value| !value.is_null());
+        let token = AccessToken {
+            family,
+            scope,
+            expires_at: Instant::now() + settings.access_token_lifetime(),
+        };
+        self.access_tokens.insert(access_token, token);
+        Ok(Value::Object(response))
     }
 
     fn sweep(&mut self) {
         let now = Instant::now();
-        self.codes.retain(|_, stored| stored.expires_at > now);
+        self.codes.retain(|_, code| code.expires_at > now);
         self.access_tokens
             .retain(|_, token| token.expires_at > now && self.families.contains_key(&token.family));
         self.refresh_tokens
             .retain(|_, token| self.families.contains_key(&token.family));
     }
+}
+
+fn refuse<T>(description: &str) -> Result<T, OAuthError> {
+    Err(OAuthError::invalid_grant(description))
 }

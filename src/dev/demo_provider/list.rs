@@ -2,53 +2,54 @@
 
 use std::borrow::Cow;
 
-use serde::{Serialize, Serializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::nfts::Nfts;
 
-pub(super) enum List {
-    Kept(Vec<Value>),
-    Nfts(Nfts),
+#[derive(Deserialize)]
+#[serde(from = "Vec<Value>")]
+pub enum List {
+    Stored(Vec<Value>),
+    Generated(Nfts),
 }
 
 impl List {
-    pub(super) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         match self {
-            Self::Kept(items) => items.len(),
-            Self::Nfts(nfts) => nfts.count,
+            Self::Stored(items) => items.len(),
+            Self::Generated(nfts) => nfts.count,
         }
     }
 
-    pub(super) fn item(&self, index: usize) -> Cow<'_, Value> {
+    pub fn item(&self, index: usize) -> Cow<'_, Value> {
         match self {
-            Self::Kept(items) => Cow::Borrowed(&items[index]),
-            Self::Nfts(nfts) => Cow::Owned(nfts.make(index)),
+            Self::Stored(items) => Cow::Borrowed(&items[index]),
+            Self::Generated(nfts) => Cow::Owned(nfts.item(index)),
         }
     }
 
-    /// The text at a JSON pointer of an item, for filters. Something else than text is empty text.
-    pub(super) fn text(&self, index: usize, pointer: &str) -> Cow<'_, str> {
+    /// The text at a JSON pointer of an item, for filters. Empty if there is no text.
+    pub fn text(&self, index: usize, pointer: &str) -> Cow<'_, str> {
         match self {
-            Self::Kept(items) => items[index]
+            Self::Stored(items) => items[index]
                 .pointer(pointer)
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .into(),
-            Self::Nfts(nfts) => nfts.text(index, pointer),
+            Self::Generated(nfts) => nfts.text(index, pointer),
         }
     }
 }
 
 impl Default for List {
     fn default() -> Self {
-        Self::Kept(Vec::new())
+        Self::Stored(Vec::new())
     }
 }
 
-/// One item after the other, because all at once would be many times what is sent.
-impl Serialize for List {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((0..self.count()).map(|index| self.item(index)))
+impl From<Vec<Value>> for List {
+    fn from(items: Vec<Value>) -> Self {
+        Self::Stored(items)
     }
 }

@@ -1,4 +1,5 @@
-//! An honest stand-in for Matrica Connect: strict about the protocol, stocked with demo people, faulty only on command.
+//! A stand-in for Matrica Connect. It is strict about the protocol, has demo people to sign in as,
+//! and fails on command only.
 
 mod account;
 mod authorize;
@@ -12,7 +13,9 @@ mod list;
 mod nfts;
 mod paging;
 mod people;
+mod request;
 mod settings;
+mod slow_body;
 mod token;
 mod user;
 mod values;
@@ -20,7 +23,6 @@ mod wire;
 
 use std::{
     collections::BTreeMap,
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -31,7 +33,13 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::{endpoint::Endpoint, faults::Fault, grants::Grants, settings::Settings};
+use self::{
+    endpoint::Endpoint,
+    faults::Fault,
+    grants::Grants,
+    people::{PEOPLE, Person},
+    settings::Settings,
+};
 
 /// An application registered with the demo provider.
 #[derive(Clone)]
@@ -39,24 +47,11 @@ pub struct DemoClient {
     pub client_id: String,
     /// `None` registers a public application, which must not send a secret.
     pub client_secret: Option<String>,
-    /// Compared as exact strings.
+    /// Compared character by character.
     pub redirect_uris: Vec<String>,
 }
 
-impl fmt::Debug for DemoClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DemoClient")
-            .field("client_id", &self.client_id)
-            .field(
-                "client_secret",
-                &self.client_secret.as_ref().map(|_| "[redacted]"),
-            )
-            .field("redirect_uris", &self.redirect_uris)
-            .finish()
-    }
-}
-
-/// A handle on one provider; clones share its memory.
+/// A handle on one provider. Clones share its state.
 #[derive(Clone)]
 pub struct DemoProvider {
     inner: Arc<Inner>,
@@ -76,14 +71,6 @@ struct ProviderState {
     grants: Grants,
 }
 
-impl fmt::Debug for DemoProvider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DemoProvider")
-            .field("clients", &self.inner.clients)
-            .finish_non_exhaustive()
-    }
-}
-
 impl DemoProvider {
     pub fn new(clients: Vec<DemoClient>) -> Self {
         Self {
@@ -94,7 +81,8 @@ impl DemoProvider {
         }
     }
 
-    /// Every route, `/control` included. Faults that cut a connection before the answer need [`Self::serve`].
+    /// Every route, `/control` included. Faults that cut a connection before the response need
+    /// [`Self::serve`].
     pub fn router(&self) -> Router {
         Router::new()
             .route("/oauth2", get(authorize::page))
@@ -103,35 +91,30 @@ impl DemoProvider {
             .route("/oauth2/token/", post(token::token))
             .route("/oauth2/token/revoke", post(token::revoke))
             .route("/oauth2/v2/user/{resource}", get(user::v2))
-            .route("/oauth2/user/{resource}", get(user::v1))
+            .route("/oauth2/user/profile", get(user::profile_v1))
             .route_layer(middleware::from_fn_with_state(self.clone(), faults::inject))
             .merge(control::routes())
             .with_state(self.clone())
     }
 
-    /// Serves until `shutdown` is cancelled, which also cuts the connections that are still open.
+    /// Serves until `shutdown` is cancelled, which also cuts the open connections.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         connection::accept(self.router(), listener, shutdown).await;
     }
 
     fn client(&self, client_id: &str) -> Option<&DemoClient> {
-        self.inner
-            .clients
-            .iter()
-            .find(|client| client.client_id == client_id)
+        let mut clients = self.inner.clients.iter();
+        clients.find(|client| client.client_id == client_id)
     }
 
     fn state(&self) -> MutexGuard<'_, ProviderState> {
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let state = self.inner.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The demo people: key (`person=` at the consent page) and one line on who they are and what they have.
-pub fn people() -> impl Iterator<Item = (&'static str, &'static str)> {
-    people::PEOPLE
-        .iter()
-        .map(|person| (person.key, person.summary.as_str()))
+/// The key of each demo person (`person=` at the consent page), and one line about them.
+pub fn people() -> impl Iterator<Item = (&'static str, String)> {
+    let line = |person: &Person| format!("{}: {}", person.name, person.line);
+    PEOPLE.iter().map(move |person| (person.key, line(person)))
 }

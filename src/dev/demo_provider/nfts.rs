@@ -1,9 +1,6 @@
-//! NFTs by index: each is made when it is asked for, so that somebody can have any number of them.
+//! NFTs by index. Each is made on demand, so that a person can have any number of them.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, LazyLock},
-};
+use std::{borrow::Cow, sync::LazyLock};
 
 use serde_json::{Value, json};
 
@@ -19,18 +16,19 @@ const COLLECTIONS: [&str; 8] = [
     "Moss Atlas",
     "Ink Tides",
 ];
-/// Known once, because a filter compares them with every item and a hash is slow in a debug build.
+/// Hashed once. A filter compares them with every item, and a hash is slow in a debug build.
 static COLLECTION_IDS: LazyLock<[String; 8]> = LazyLock::new(|| COLLECTIONS.map(uuid));
 
-/// `count` NFTs spread over `wallets` and the collections; image, collection or network is missing here and there.
-pub(super) struct Nfts {
-    pub(super) owner: &'static str,
-    pub(super) wallets: Arc<[Value]>,
-    pub(super) count: usize,
+/// `count` NFTs, spread over `wallets` and the collections. Some lack an image, a collection or a
+/// network.
+pub struct Nfts {
+    pub owner: &'static str,
+    pub wallets: Vec<Value>,
+    pub count: usize,
 }
 
 impl Nfts {
-    pub(super) fn make(&self, index: usize) -> Value {
+    pub fn item(&self, index: usize) -> Value {
         let (id, collection, network) = (
             self.id(index),
             COLLECTIONS[index % COLLECTIONS.len()],
@@ -49,8 +47,8 @@ impl Nfts {
         })
     }
 
-    /// The text at a JSON pointer that lists are filtered by, told from the index without making the NFT.
-    pub(super) fn text(&self, index: usize, pointer: &str) -> Cow<'_, str> {
+    /// The text at a JSON pointer that lists are filtered by. Does not make the NFT.
+    pub fn text(&self, index: usize, pointer: &str) -> Cow<'_, str> {
         match pointer {
             "/id" => self.id(index).into(),
             "/networkSymbol" => shown_network(index, self.network(index))

@@ -12,8 +12,8 @@ use super::{endpoint::Endpoint, list::List, settings::Settings, wire::Fields};
 
 const DEFAULT_TAKE: usize = 20;
 
-/// One page of `list`, with its paging headers. Only items on the page are made, unless they are to be sorted.
-pub(super) fn page(
+/// One page of `list` with its paging headers. Without sorting only the items on the page are made.
+pub fn page(
     resource: Endpoint,
     list: &List,
     settings: &Settings,
@@ -59,7 +59,7 @@ pub(super) fn page(
     Ok((headers, Json(page)).into_response())
 }
 
-/// Query parameter, and where in an item to look for its value. What costs most to look at comes last.
+/// Query parameters with the JSON pointer of their value in an item. The slowest comes last.
 fn filters(resource: Endpoint) -> &'static [(&'static str, &'static str)] {
     match resource {
         Endpoint::Nfts => &[
@@ -88,17 +88,15 @@ fn matches(value: &str, parameter: &str, wanted: &str) -> bool {
     }
 }
 
-/// Keeps one field per item, not the items.
+/// Keeps one field per item in memory, not the items.
 fn sorted(
     list: &List,
     indices: Vec<usize>,
     field: &str,
     descending: bool,
 ) -> Result<Vec<usize>, String> {
-    if indices
-        .first()
-        .is_some_and(|index| list.item(*index).get(field).is_none())
-    {
+    let has_field = |index: &usize| list.item(*index).get(field).is_some();
+    if !indices.first().is_none_or(has_field) {
         return Err("sortBy must be a field of the items".into());
     }
     let mut keyed: Vec<_> = indices
@@ -112,7 +110,8 @@ fn sorted(
     Ok(keyed.into_iter().map(|(_, index)| index).collect())
 }
 
-/// Decimals, then other text, then everything else: the standard library may panic over an order that is not total.
+/// Decimals, then other text, then other values. The standard library may panic if an order is not
+/// total.
 fn compare(left: &Value, right: &Value) -> Ordering {
     let number = |value: &Value| value.as_str().and_then(decimal);
     match (number(left), number(right), left.as_str(), right.as_str()) {
@@ -120,12 +119,12 @@ fn compare(left: &Value, right: &Value) -> Ordering {
         (Some(_), None, ..) => Ordering::Less,
         (None, Some(_), ..) => Ordering::Greater,
         (None, None, Some(left), Some(right)) => left.cmp(right),
-        // In JSON, a quotation mark comes before anything that another value begins with.
+        // A quotation mark sorts before the first character of every other JSON value.
         _ => left.to_string().cmp(&right.to_string()),
     }
 }
 
-/// Rounded, which is enough to filter and sort demo balances.
+/// Rounded, which is precise enough to filter and sort demo balances.
 fn decimal(text: &str) -> Option<f64> {
     text.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! How the provider behaves where Matrica's public material leaves it open, and how a test changes that.
+//! Behaviour that Matrica's public documentation leaves open. Tests change it over `/control`.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 const DEFAULT_EXPIRES_IN_SECONDS: u64 = 3_600;
 const DEFAULT_CODE_LIFETIME_MS: u64 = 60_000;
 const DEFAULT_LARGEST_TAKE: usize = 100;
-/// Bounds of `largest_take`. With none a client would never get on, and more than the highest is no page any more.
+/// Bounds of `largest_take`. With 0 a client would never reach the end of a list.
 const LARGEST_TAKES: RangeInclusive<usize> = 1..=1_000;
 
 #[derive(Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum ProfileShape {
+pub enum ProfileShape {
     Nested,
     Flat,
     WithoutId,
@@ -26,30 +26,30 @@ pub(super) enum ProfileShape {
     clippy::struct_excessive_bools,
     reason = "independent switches, set by name over JSON"
 )]
-pub(super) struct Settings {
-    pub(super) rotation: bool,
-    /// A rotated refresh token that comes back kills its whole family.
-    pub(super) reuse_detection: bool,
-    /// For this long a rotated refresh token still answers, with its successor.
-    pub(super) reuse_grace_ms: u64,
-    /// Sent as it is; `null` leaves the field out.
-    pub(super) expires_in: Value,
-    pub(super) code_lifetime_ms: u64,
-    pub(super) profile_shape: ProfileShape,
-    pub(super) v1_has_id: bool,
-    pub(super) deny_with_state: bool,
-    /// `null`: as requested.
-    pub(super) granted_scope: Option<String>,
-    pub(super) scope_absent: bool,
-    /// The answer carries no refresh token, and the one presented stays valid.
-    pub(super) refresh_token_absent: bool,
-    /// Laid over the success answer of the token endpoint; a `null` removes the field.
-    pub(super) token_overrides: Option<Map<String, Value>>,
-    /// A larger `take` is cut down to this, which is why clients advance by what they received.
-    pub(super) largest_take: usize,
-    pub(super) pagination_headers: bool,
-    /// Without, filters are ignored like any other parameter one has never heard of.
-    pub(super) filters: bool,
+pub struct Settings {
+    pub rotation: bool,
+    /// A second use of a rotated refresh token revokes its whole family.
+    pub reuse_detection: bool,
+    /// A rotated refresh token still returns its successor for this long.
+    pub reuse_grace_ms: u64,
+    /// Sent as it is. `null` leaves the field out.
+    pub expires_in: Value,
+    pub code_lifetime_ms: u64,
+    pub profile_shape: ProfileShape,
+    pub v1_has_id: bool,
+    pub deny_with_state: bool,
+    /// `null` grants the requested scope.
+    pub granted_scope: Option<String>,
+    pub scope_absent: bool,
+    /// The response has no refresh token, and the presented one stays valid.
+    pub refresh_token_absent: bool,
+    /// Replaces fields of a successful token response. A `null` removes the field.
+    pub token_overrides: Option<Map<String, Value>>,
+    /// Upper bound of `take`. Clients must advance by the number of items received.
+    pub largest_take: usize,
+    pub pagination_headers: bool,
+    /// If `false`, filters are ignored like any unknown parameter.
+    pub filters: bool,
 }
 
 impl Default for Settings {
@@ -75,8 +75,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// These settings with the fields of `patch` replaced. An unknown field is an error, so that no test misspells one.
-    pub(super) fn merged(&self, patch: Map<String, Value>) -> Result<Self, serde_json::Error> {
+    /// These settings with the fields of `patch` replaced. An unknown field is an error, so that a
+    /// test cannot misspell one.
+    pub fn merged(&self, patch: Map<String, Value>) -> Result<Self, serde_json::Error> {
         let mut fields = serde_json::to_value(self)?;
         if let Value::Object(fields) = &mut fields {
             fields.extend(patch);
@@ -91,17 +92,14 @@ impl Settings {
         Ok(merged)
     }
 
-    /// How long access tokens really live: what `expires_in` says if that is a number, else the default.
-    pub(super) fn access_token_lifetime(&self) -> Duration {
+    /// Lifetime of access tokens. The default applies if `expires_in` is not a number.
+    pub fn access_token_lifetime(&self) -> Duration {
         let seconds = match &self.expires_in {
             Value::Number(number) => number.as_u64().or_else(|| number.as_i64().map(|_| 0)),
             _ => None,
         };
-        // A year is forever here, and keeps an absurd value from overflowing an `Instant`.
-        Duration::from_secs(
-            seconds
-                .unwrap_or(DEFAULT_EXPIRES_IN_SECONDS)
-                .min(365 * 86_400),
-        )
+        let seconds = seconds.unwrap_or(DEFAULT_EXPIRES_IN_SECONDS);
+        // At most a year, because more could overflow an `Instant`.
+        Duration::from_secs(seconds.min(365 * 86_400))
     }
 }
