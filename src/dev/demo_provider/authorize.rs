@@ -6,13 +6,7 @@ use askama::Template;
 use axum::{
     body::Bytes,
     extract::{RawQuery, State},
-    http::{
-        HeaderMap, StatusCode,
-        header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
-            X_CONTENT_TYPE_OPTIONS,
-        },
-    },
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -35,9 +29,7 @@ static STYLE_HASH: LazyLock<String> =
 #[template(path = "dev/demo_provider/consent.html")]
 struct ConsentPage<'a> {
     style: &'static str,
-    client_id: &'a str,
-    redirect_uri: &'a str,
-    scopes: Vec<(&'a str, &'static str)>,
+    request: &'a AuthorizationRequest,
     people: &'static [Person],
     query: &'a str,
 }
@@ -52,20 +44,11 @@ struct RefusalPage<'a> {
 /// A failure before consent. Like Matrica's it is shown here, and no callback tells the application.
 pub struct Refusal(String);
 
-impl From<String> for Refusal {
-    fn from(reason: String) -> Self {
-        Self(reason)
-    }
-}
-
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let page = RefusalPage {
-            style: STYLE,
-            reason: &self.0,
-        }
-        .render();
-        html(StatusCode::BAD_REQUEST, "'none'", page)
+        let (style, reason) = (STYLE, &*self.0);
+        let page = RefusalPage { style, reason };
+        html(StatusCode::BAD_REQUEST, "'none'", page.render())
     }
 }
 
@@ -74,21 +57,16 @@ pub async fn page(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
-    let request = AuthorizationRequest::parse(&provider, &query)?;
-    let scopes = request.scope.split(' ');
+    let request = AuthorizationRequest::parse(&provider, &query).map_err(Refusal)?;
     let page = ConsentPage {
         style: STYLE,
-        client_id: &request.client_id,
-        redirect_uri: &request.redirect_uri,
-        scopes: scopes.map(|scope| (scope, in_words(scope))).collect(),
+        request: &request,
         people: &PEOPLE,
         query: &query,
     };
     // Chromium applies form-action to the redirect after the form post as well.
-    let back = Url::parse(&request.redirect_uri)
-        .map(|url| url.origin().ascii_serialization())
-        .unwrap_or_default();
-    let form_action = format!("'self' {back}");
+    let back = Url::parse(&request.redirect_uri).map(|url| url.origin().ascii_serialization());
+    let form_action = format!("'self' {}", back.unwrap_or_default());
     Ok(html(StatusCode::OK, &form_action, page.render()))
 }
 
@@ -98,11 +76,12 @@ pub async fn decide(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let request = AuthorizationRequest::parse(&provider, &query.unwrap_or_default())?;
+    let query = query.unwrap_or_default();
+    let request = AuthorizationRequest::parse(&provider, &query).map_err(Refusal)?;
     if !is_form(&headers) {
         return Err(Refusal("Send application/x-www-form-urlencoded".into()));
     }
-    let form = Fields::parse(&body)?;
+    let form = Fields::parse(&body).map_err(Refusal)?;
     let choice = form.get("person").unwrap_or_default();
     let person = people::find(choice);
     if person.is_none() && choice != "deny" {
@@ -128,11 +107,11 @@ fn redirect(redirect_uri: &str, (name, value): (&str, &str), state: Option<&str>
     }
     let separator = if redirect_uri.contains('?') { '&' } else { '?' };
     let location = format!("{redirect_uri}{separator}{}", query.finish());
-    (
-        StatusCode::SEE_OTHER,
-        [(LOCATION, location), (CACHE_CONTROL, "no-store".into())],
-    )
-        .into_response()
+    let headers = [
+        (header::LOCATION, location),
+        (header::CACHE_CONTROL, "no-store".into()),
+    ];
+    (StatusCode::SEE_OTHER, headers).into_response()
 }
 
 /// Its policy allows one inline style sheet by hash and forms to `form_action`.
@@ -146,26 +125,11 @@ fn html(status: StatusCode, form_action: &str, page: askama::Result<String>) -> 
         *STYLE_HASH
     );
     let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, &policy),
-        (CACHE_CONTROL, "no-store"),
-        (REFERRER_POLICY, "no-referrer"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, &policy),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (status, headers, page).into_response()
-}
-
-fn in_words(scope: &str) -> &'static str {
-    match scope {
-        "profile" => "Who you are: name, picture, banner",
-        "wallets" => "Your wallets, which ones are primary, and their token balances",
-        "nfts" => "Your NFTs",
-        "email" => "Your e-mail address",
-        "socials.twitter" => "Your Twitter account",
-        "socials.discord" => "Your Discord account",
-        "socials.telegram" => "Your Telegram account",
-        "roles" => "Your roles",
-        "domains" => "Your domains",
-        _ => "A scope the demo provider has no data for",
-    }
 }

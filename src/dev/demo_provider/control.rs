@@ -6,24 +6,21 @@ use axum::{
     Json, Router,
     extract::{Path, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use strum::VariantArray as _;
 
 use super::{
     DemoProvider, ProviderState, endpoint::Endpoint, faults::Fault, grants::Counts, people,
     settings::Settings,
 };
 
-/// The reason why a body cannot be accepted.
-struct Unprocessable(String);
+type Refused = (StatusCode, String);
 
-impl IntoResponse for Unprocessable {
-    fn into_response(self) -> Response {
-        (StatusCode::UNPROCESSABLE_ENTITY, self.0).into_response()
-    }
+fn unprocessable(reason: impl ToString) -> Refused {
+    (StatusCode::UNPROCESSABLE_ENTITY, reason.to_string())
 }
 
 pub fn routes() -> Router<DemoProvider> {
@@ -47,10 +44,10 @@ async fn settings(State(provider): State<DemoProvider>) -> Json<Settings> {
 async fn change_settings(
     State(provider): State<DemoProvider>,
     Json(patch): Json<Map<String, Value>>,
-) -> Result<Json<Settings>, Unprocessable> {
+) -> Result<Json<Settings>, Refused> {
     let state = &mut *provider.state();
     let merged = state.settings.merged(patch);
-    state.settings = merged.map_err(|error| Unprocessable(error.to_string()))?;
+    state.settings = merged.map_err(unprocessable)?;
     Ok(Json(state.settings.clone()))
 }
 
@@ -66,13 +63,13 @@ async fn set_fault(
     State(provider): State<DemoProvider>,
     Path(endpoint): Path<Endpoint>,
     Json(faults): Json<Faults>,
-) -> Result<StatusCode, Unprocessable> {
+) -> Result<StatusCode, Refused> {
     let faults = match faults {
         Faults::One(fault) => vec![*fault],
         Faults::Several(faults) => faults,
     };
     let checked = faults.iter().try_for_each(Fault::check);
-    checked.map_err(Unprocessable)?;
+    checked.map_err(unprocessable)?;
     provider.state().faults.insert(endpoint, faults);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -93,8 +90,8 @@ async fn remove_faults(State(provider): State<DemoProvider>) -> StatusCode {
 /// The number of calls per endpoint, zeros included, and `last_token_request`.
 async fn calls(State(provider): State<DemoProvider>) -> Json<Value> {
     let state = provider.state();
-    let count = |endpoint| state.calls.get(&endpoint).copied().unwrap_or_default();
-    let counts: BTreeMap<_, u64> = Endpoint::all().map(|e| (e, count(e))).collect();
+    let count = |endpoint| state.calls.get(endpoint).copied().unwrap_or_default();
+    let counts: BTreeMap<_, u64> = Endpoint::VARIANTS.iter().map(|e| (e, count(e))).collect();
     let mut calls = json!(counts);
     calls["last_token_request"] = state.last_token_request.clone();
     Json(calls)

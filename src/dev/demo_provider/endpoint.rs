@@ -4,9 +4,7 @@ use axum::http::Method;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, strum::VariantArray,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
     Authorize,
@@ -28,10 +26,6 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::VARIANTS.iter().copied()
-    }
-
     /// The endpoint of a request. `body` tells a refresh from a code exchange.
     pub fn of(method: &Method, path: &str, body: &[u8]) -> Option<Self> {
         match (method, path) {

@@ -87,17 +87,14 @@ impl Fault {
             .filter_map(|(name, value)| Some((name.try_into().ok()?, value.try_into().ok()?)))
     }
 
-    fn replaces_response(&self) -> bool {
-        self.status.is_some()
-            || self.body.is_some()
-            || self.body_bytes.is_some()
-            || self.redirect.is_some()
-    }
-
-    fn replacement(&self) -> Response {
-        let default = if self.redirect.is_some() { 307 } else { 200 };
-        let status = StatusCode::from_u16(self.status.unwrap_or(default)).unwrap_or_default();
-        (status, self.body.clone().unwrap_or_default()).into_response()
+    /// `None` if the real response is sent.
+    fn replacement(&self) -> Option<Response> {
+        let status = self.status.or(self.redirect.as_ref().map(|_| 307));
+        if status.is_none() && self.body.is_none() && self.body_bytes.is_none() {
+            return None;
+        }
+        let status = StatusCode::from_u16(status.unwrap_or(200)).unwrap_or_default();
+        Some((status, self.body.clone().unwrap_or_default()).into_response())
     }
 
     fn slow_body(&self) -> SlowBody {
@@ -143,10 +140,11 @@ pub async fn inject(
     let Some(fault) = fault else {
         return next.run(request).await;
     };
+    let replacement = fault.replacement();
     let process = fault.process.unwrap_or(match fault.close {
         Some(Close::AfterProcessing) => true,
         Some(Close::BeforeHeaders) => false,
-        _ => !fault.replaces_response(),
+        _ => replacement.is_none(),
     });
     // Processed before the delay, so that a client that times out loses the response only.
     let real = if process {
@@ -165,9 +163,8 @@ pub async fn inject(
         };
         match connection.cut().await {}
     }
-    let mut response = real
-        .filter(|_| !fault.replaces_response())
-        .unwrap_or_else(|| fault.replacement());
+    let response = replacement.or(real);
+    let mut response = response.unwrap_or_else(|| String::new().into_response());
     response.headers_mut().extend(fault.extra_headers());
     fault.slow_body().apply(response).await
 }

@@ -51,27 +51,3 @@ pub fn wallet(owner: &str, index: usize, network: &str, primary_on: &[&str]) -> 
         "activeChains": chains,
     })
 }
-
-/// A balance. Amounts are decimal strings, larger and finer than a float can hold.
-pub fn token(wallet: &Value, [symbol, name]: [&str; 2], amounts: [&str; 3]) -> Value {
-    let [amount, staked, total] = amounts;
-    let network = wallet["networkSymbol"].as_str().unwrap_or_default();
-    let id = address(network, &format!("token {symbol}"));
-    json!({
-        "totalAmount": total,
-        "stakedAmount": staked,
-        "amount": amount,
-        "walletId": wallet["id"],
-        "tokenId": id,
-        "token": { "networkSymbol": network, "name": name, "symbol": symbol, "id": id },
-    })
-}
-
-pub fn domain(wallet: &Value, name: &str, extension: &str) -> Value {
-    json!({
-        "key": format!("{name}.{extension}"),
-        "name": name,
-        "extension": extension,
-        "ownerWallet": { "id": wallet["id"], "networkSymbol": wallet["networkSymbol"] },
-    })
-}

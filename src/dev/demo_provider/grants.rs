@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
@@ -32,6 +32,7 @@ struct Code {
 }
 
 type FamilyId = u64;
+type TokenResponse = Result<Value, OAuthError>;
 
 struct AccessToken {
     family: FamilyId,
@@ -39,6 +40,7 @@ struct AccessToken {
     expires_at: Instant,
 }
 
+#[derive(Clone)]
 struct RefreshToken {
     family: FamilyId,
     /// Time of the rotation, and the successor.
@@ -85,12 +87,7 @@ impl Grants {
 
     /// The response to a code exchange. A second one revokes the tokens of the first (RFC 6749
     /// section 4.1.2).
-    pub fn redeem(
-        &mut self,
-        settings: &Settings,
-        client_id: &str,
-        form: &Fields,
-    ) -> Result<Value, OAuthError> {
+    pub fn redeem(&mut self, settings: &Settings, client_id: &str, form: &Fields) -> TokenResponse {
         let value = form.require("code")?;
         let redirect_uri = form.require("redirect_uri")?;
         let code_verifier = form.require("code_verifier")?;
@@ -128,8 +125,13 @@ impl Grants {
         settings: &Settings,
         client_id: &str,
         presented: &str,
-    ) -> Result<Value, OAuthError> {
-        let Some((family, rotated)) = self.find_refresh_token(client_id, presented) else {
+    ) -> TokenResponse {
+        let is_live = |token: &&RefreshToken| {
+            let consent = self.families.get(&token.family);
+            consent.is_some_and(|consent| consent.request.client_id == client_id)
+        };
+        let token = self.refresh_tokens.get(presented).filter(is_live);
+        let Some(RefreshToken { family, rotated }) = token.cloned() else {
             return refuse("The refresh token is unknown or revoked");
         };
         if let Some((rotated_at, successor)) = rotated {
@@ -153,17 +155,6 @@ impl Grants {
             token.rotated = Some((Instant::now(), successor.clone()));
         }
         self.token_response(settings, family, &successor)
-    }
-
-    /// The live family of a client's refresh token, and the token's rotation.
-    fn find_refresh_token(
-        &self,
-        client_id: &str,
-        presented: &str,
-    ) -> Option<(FamilyId, Option<(Instant, String)>)> {
-        let token = self.refresh_tokens.get(presented)?;
-        let consent = self.families.get(&token.family)?;
-        (consent.request.client_id == client_id).then(|| (token.family, token.rotated.clone()))
     }
 
     /// Revokes the whole family of a refresh token, but only the token itself if it is an access token
@@ -206,10 +197,8 @@ impl Grants {
     }
 
     pub fn live_access_tokens(&self) -> usize {
-        self.access_tokens
-            .keys()
-            .filter(|token| self.open(token).is_some())
-            .count()
+        let tokens = self.access_tokens.keys();
+        tokens.filter(|token| self.open(token).is_some()).count()
     }
 
     fn new_refresh_token(&mut self, family: FamilyId) -> String {
@@ -227,37 +216,31 @@ impl Grants {
         settings: &Settings,
         family: FamilyId,
         refresh_token: &str,
-    ) -> Result<Value, OAuthError> {
+    ) -> TokenResponse {
         let Some(consent) = self.families.get(&family) else {
             return refuse("The consent has ended");
         };
         let granted = settings.granted_scope.as_ref();
         let scope = granted.unwrap_or(&consent.request.scope).clone();
         let access_token = random_token();
-        let with_refresh_token = !settings.refresh_token_absent;
-        let fields = [
-            ("access_token", json!(access_token)),
-            ("token_type", json!("Bearer")),
-            (
-                "refresh_token",
-                json!(with_refresh_token.then_some(refresh_token)),
-            ),
-            ("scope", json!((!settings.scope_absent).then_some(&scope))),
-            ("expires_in", settings.expires_in.clone()),
-        ];
-        let mut response: Map<_, _> = fields
-            .map(|(name, value)| (name.into(), value))
-            .into_iter()
-            .collect();
-        response.extend(settings.token_overrides.clone().unwrap_or_default());
-        response.retain(|_, value| !value.is_null());
+        let mut response = json!({
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "refresh_token": (!settings.refresh_token_absent).then_some(refresh_token),
+            "scope": (!settings.scope_absent).then_some(&scope),
+            "expires_in": settings.expires_in,
+        });
+        if let Value::Object(fields) = &mut response {
+            fields.extend(settings.token_overrides.clone().unwrap_or_default());
+            fields.retain(|_, value| !value.is_null());
+        }
         let token = AccessToken {
             family,
             scope,
             expires_at: Instant::now() + settings.access_token_lifetime(),
         };
         self.access_tokens.insert(access_token, token);
-        Ok(Value::Object(response))
+        Ok(response)
     }
 
     fn sweep(&mut self) {
@@ -271,5 +254,5 @@ impl Grants {
 }
 
 fn refuse<T>(description: &str) -> Result<T, OAuthError> {
-    Err(OAuthError::invalid_grant(description))
+    Err(OAuthError::new("invalid_grant", description))
 }

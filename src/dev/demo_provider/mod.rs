@@ -10,7 +10,6 @@ mod faults;
 mod generate;
 mod grants;
 mod list;
-mod nfts;
 mod paging;
 mod people;
 mod request;
@@ -54,12 +53,8 @@ pub struct DemoClient {
 /// A handle on one provider. Clones share its state.
 #[derive(Clone)]
 pub struct DemoProvider {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    clients: Vec<DemoClient>,
-    state: Mutex<ProviderState>,
+    clients: Arc<[DemoClient]>,
+    state: Arc<Mutex<ProviderState>>,
 }
 
 #[derive(Default)]
@@ -74,10 +69,8 @@ struct ProviderState {
 impl DemoProvider {
     pub fn new(clients: Vec<DemoClient>) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                clients,
-                state: Mutex::default(),
-            }),
+            clients: clients.into(),
+            state: Arc::default(),
         }
     }
 
@@ -103,13 +96,12 @@ impl DemoProvider {
     }
 
     fn client(&self, client_id: &str) -> Option<&DemoClient> {
-        let mut clients = self.inner.clients.iter();
+        let mut clients = self.clients.iter();
         clients.find(|client| client.client_id == client_id)
     }
 
     fn state(&self) -> MutexGuard<'_, ProviderState> {
-        let state = self.inner.state.lock();
-        state.unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -20,11 +20,9 @@ pub fn page(
     query: &str,
 ) -> Result<Response, String> {
     let query = Fields::parse(query.as_bytes())?;
-    let number = |name: &str, default| match query.get(name) {
-        Some(text) => text
-            .parse::<usize>()
-            .map_err(|_| format!("{name} must be a number")),
-        None => Ok(default),
+    let number = |name: &str, default: usize| {
+        let number = query.get(name).map_or(Ok(default), str::parse);
+        number.map_err(|_| format!("{name} must be a number"))
     };
     let skip = number("skip", 0)?;
     let take = number("take", DEFAULT_TAKE)?.min(settings.largest_take);
@@ -43,19 +41,13 @@ pub fn page(
         indices = sorted(list, indices, field, descending)?;
     }
     let headers = [
-        ("pagination-count", indices.len()),
-        ("pagination-skip", skip),
-        ("pagination-take", take),
+        ("pagination-count", indices.len().to_string()),
+        ("pagination-skip", skip.to_string()),
+        ("pagination-take", take.to_string()),
     ];
-    let headers = settings
-        .pagination_headers
-        .then(|| headers.map(|(name, value)| (name, value.to_string())));
-    let page: Vec<_> = indices
-        .into_iter()
-        .skip(skip)
-        .take(take)
-        .map(|index| list.item(index))
-        .collect();
+    let headers = settings.pagination_headers.then_some(headers);
+    let indices = indices.into_iter().skip(skip).take(take);
+    let page: Vec<_> = indices.map(|index| list.item(index)).collect();
     Ok((headers, Json(page)).into_response())
 }
 

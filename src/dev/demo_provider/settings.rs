@@ -94,10 +94,8 @@ impl Settings {
 
     /// Lifetime of access tokens. The default applies if `expires_in` is not a number.
     pub fn access_token_lifetime(&self) -> Duration {
-        let seconds = match &self.expires_in {
-            Value::Number(number) => number.as_u64().or_else(|| number.as_i64().map(|_| 0)),
-            _ => None,
-        };
+        let negative = || self.expires_in.as_i64().map(|_| 0);
+        let seconds = self.expires_in.as_u64().or_else(negative);
         let seconds = seconds.unwrap_or(DEFAULT_EXPIRES_IN_SECONDS);
         // At most a year, because more could overflow an `Instant`.
         Duration::from_secs(seconds.min(365 * 86_400))

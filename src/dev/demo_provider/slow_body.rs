@@ -57,10 +57,7 @@ impl SlowBody {
             let content = content.clone();
             async move {
                 let piece = self.next_piece(&content, sent).await?;
-                Ok(piece.map(|piece| {
-                    let sent = sent + piece.len();
-                    (piece, sent)
-                }))
+                Ok(piece.map(|piece| (piece.clone(), sent + piece.len())))
             }
         })
     }

@@ -25,7 +25,10 @@ pub async fn token(
     let tokens = match form.require("grant_type")? {
         "authorization_code" => grants.redeem(settings, client_id, &form)?,
         "refresh_token" => grants.refresh(settings, client_id, form.require("refresh_token")?)?,
-        _ => return Err(OAuthError::unsupported_grant_type()),
+        _ => {
+            let description = "Use authorization_code or refresh_token";
+            return Err(OAuthError::new("unsupported_grant_type", description));
+        }
     };
     Ok((NO_STORE, Json(tokens)).into_response())
 }
@@ -50,12 +53,12 @@ fn authenticate<'a>(
     let client = form
         .get("client_id")
         .and_then(|client_id| provider.client(client_id))
-        .ok_or_else(|| OAuthError::invalid_client("The client_id is missing or unknown"))?;
+        .ok_or_else(|| OAuthError::new("invalid_client", "The client_id is missing or unknown"))?;
     let refusal = match (client.client_secret.as_deref(), form.get("client_secret")) {
         (None, None) => return Ok(client),
         (Some(registered), Some(sent)) if registered == sent => return Ok(client),
         (None, Some(_)) => "A public application has no client_secret",
         (Some(_), _) => "The client_secret is missing or wrong",
     };
-    Err(OAuthError::invalid_client(refusal))
+    Err(OAuthError::new("invalid_client", refusal))
 }

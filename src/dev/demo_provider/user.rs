@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
-    http::{
-        HeaderMap, StatusCode,
-        header::{AUTHORIZATION, WWW_AUTHENTICATE},
-    },
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     DemoProvider,
@@ -43,7 +40,10 @@ impl IntoResponse for Refused {
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InsufficientScope => (StatusCode::FORBIDDEN, "insufficient_scope"),
         };
-        let challenge = [(WWW_AUTHENTICATE, format!("Bearer error=\"{error}\""))];
+        let challenge = [(
+            header::WWW_AUTHENTICATE,
+            format!("Bearer error=\"{error}\""),
+        )];
         (status, challenge, Json(json!({ "error": error }))).into_response()
     }
 }
@@ -98,7 +98,7 @@ fn authorize(
     segment: &str,
 ) -> Result<(Endpoint, &'static Account, Settings), Refused> {
     let (resource, needed) = Endpoint::resource(segment).ok_or(Refused::NotFound)?;
-    let mut sent = headers.get_all(AUTHORIZATION).iter();
+    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
     let only = sent.next().filter(|_| sent.next().is_none());
     let credentials = only.and_then(|value| value.to_str().ok()?.split_once(' '));
     let token = credentials.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"));
@@ -118,19 +118,18 @@ fn authorize(
 /// The profile in the shape that the settings choose.
 fn profile_v2(settings: &Settings, user: &Value) -> Value {
     let display = |field: &str| (field.to_owned(), user["profile"][field].clone());
-    let mut fields: serde_json::Map<_, _> = DISPLAY_FIELDS.into_iter().map(display).collect();
+    let mut fields: Map<_, _> = DISPLAY_FIELDS.into_iter().map(display).collect();
+    let mut user = user.clone();
     match settings.profile_shape {
         ProfileShape::Null => return Value::Null,
         ProfileShape::WithoutId => {}
         ProfileShape::Flat => {
-            fields.insert("id".into(), user["id"].clone());
+            fields.insert("id".into(), user["id"].take());
         }
+        ProfileShape::Nested if !user["profile"].is_object() => return user,
         ProfileShape::Nested => {
-            let mut user = user.clone();
-            if user["profile"].is_object() {
-                fields.insert("id".into(), user["profile"]["id"].clone());
-                user["profile"] = Value::Object(fields);
-            }
+            fields.insert("id".into(), user["profile"]["id"].take());
+            user["profile"] = Value::Object(fields);
             return user;
         }
     }

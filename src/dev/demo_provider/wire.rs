@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    http::{
-        HeaderMap, HeaderName, StatusCode,
-        header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA},
-    },
+    http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
 
 /// Token responses and errors must not be cached (RFC 6749 section 5.1).
-pub const NO_STORE: [(HeaderName, &str); 2] = [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")];
+pub const NO_STORE: [(HeaderName, &str); 2] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::PRAGMA, "no-cache"),
+];
 
 /// Form or query parameters, each at most once.
 pub struct Fields(BTreeMap<String, String>);
@@ -39,28 +39,28 @@ impl Fields {
 
     pub fn require(&self, name: &str) -> Result<&str, OAuthError> {
         self.get(name)
-            .ok_or_else(|| OAuthError::invalid_request(format!("{name} is missing")))
+            .ok_or_else(|| invalid_request(format!("{name} is missing")))
     }
 }
 
 /// The fields of a form post to the token or the revocation endpoint.
 pub fn client_form(headers: &HeaderMap, body: &[u8]) -> Result<Fields, OAuthError> {
     if !is_form(headers) {
-        return Err(OAuthError {
-            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ..OAuthError::invalid_request("Send application/x-www-form-urlencoded")
-        });
+        let mut error = invalid_request("Send application/x-www-form-urlencoded");
+        error.status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(error);
     }
-    if headers.contains_key(AUTHORIZATION) {
-        let description = "Clients authenticate by form fields, not by a header";
-        return Err(OAuthError::invalid_request(description));
+    if headers.contains_key(header::AUTHORIZATION) {
+        return Err(invalid_request(
+            "Clients authenticate by form fields, not by a header",
+        ));
     }
-    Fields::parse(body).map_err(OAuthError::invalid_request)
+    Fields::parse(body).map_err(invalid_request)
 }
 
 pub fn is_form(headers: &HeaderMap) -> bool {
     let value = headers
-        .get(CONTENT_TYPE)
+        .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
@@ -75,7 +75,11 @@ pub struct OAuthError {
 }
 
 impl OAuthError {
-    fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
+    pub fn new(error: &'static str, description: impl Into<String>) -> Self {
+        let status = match error {
+            "invalid_client" => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::BAD_REQUEST,
+        };
         let description = description.into();
         Self {
             status,
@@ -83,27 +87,10 @@ impl OAuthError {
             description,
         }
     }
+}
 
-    pub fn invalid_request(description: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
-    }
-
-    pub fn invalid_grant(description: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid_grant", description)
-    }
-
-    pub fn unsupported_grant_type() -> Self {
-        let description = "Use authorization_code or refresh_token";
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "unsupported_grant_type",
-            description,
-        )
-    }
-
-    pub fn invalid_client(description: &str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
-    }
+fn invalid_request(description: impl Into<String>) -> OAuthError {
+    OAuthError::new("invalid_request", description)
 }
 
 impl IntoResponse for OAuthError {

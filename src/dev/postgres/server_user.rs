@@ -1,51 +1,51 @@
-//! Who the server runs as, and a place where that user can work.
+//! The user that the server runs as, and a folder where that user can work.
 
-use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::{env, io};
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{self, DirBuilder, Permissions},
+    io,
+    os::unix::{
+        fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context as _, ensure};
 
 use super::SOCKET;
 
 /// A socket address holds 104 bytes on macOS and 108 on Linux, the final NUL included.
 const SOCKET_PATH_BYTES: usize = 100;
 
-pub(super) struct ServerUser {
+pub struct ServerUser {
     own_uid: u32,
-    /// User and group of the server, set only when we are root: `initdb` refuses root.
+    /// User and group of the server. Set only if we are root, because `initdb` refuses root.
     server: Option<(u32, u32)>,
 }
 
 impl ServerUser {
-    pub(super) fn find() -> Result<Self> {
-        let id = Command::new("id")
-            .arg("-u")
-            .output()
-            .context("running `id -u`")?;
+    pub fn find() -> anyhow::Result<Self> {
+        let id = Command::new("id").arg("-u").output();
+        let id = id.context("running `id -u`")?;
         let own_uid = String::from_utf8_lossy(&id.stdout).trim().parse();
-        let own_uid = own_uid.context("reading the answer of `id -u`")?;
-        if own_uid != 0 {
-            return Ok(Self {
-                own_uid,
-                server: None,
-            });
-        }
-        let passwd = fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
-        let server = ids(&passwd, "postgres").or_else(|| ids(&passwd, "nobody"));
-        ensure!(
-            server.is_some(),
-            "PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it"
-        );
+        let own_uid = own_uid.context("reading the output of `id -u`")?;
+        let server = if own_uid == 0 {
+            let passwd = fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
+            let ids = ids(&passwd, "postgres").or_else(|| ids(&passwd, "nobody"));
+            let missing = "PostgreSQL does not run as root, and there is no user `postgres` or \
+                           `nobody` to run it";
+            Some(ids.context(missing)?)
+        } else {
+            None
+        };
         Ok(Self { own_uid, server })
     }
 
-    /// A command as the server's user, in a folder everyone may enter, deaf to the caller's `PG*` variables.
-    pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    /// A command that runs as the server's user, in `/`, and without the caller's `PG*` variables.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
             .current_dir("/")
@@ -62,74 +62,60 @@ impl ServerUser {
         command
     }
 
-    /// An empty folder that is the server's alone.
-    pub(super) fn create_private(&self, folder: &Path) -> Result<()> {
-        DirBuilder::new()
-            .mode(0o700)
-            .create(folder)
-            .and_then(|()| match self.server {
-                Some((uid, gid)) => chown(folder, Some(uid), Some(gid)),
-                None => Ok(()),
-            })
-            .with_context(|| format!("creating {}", folder.display()))
+    /// Creates an empty folder that only the server's user may enter.
+    pub fn create_private(&self, folder: &Path) -> anyhow::Result<()> {
+        let created = DirBuilder::new().mode(0o700).create(folder);
+        let owned = created.and_then(|()| match self.server {
+            Some((uid, gid)) => chown(folder, Some(uid), Some(gid)),
+            None => Ok(()),
+        });
+        owned.with_context(|| format!("creating {}", folder.display()))
     }
 
-    /// `parent`, or a folder below `/var/tmp` when a socket in `parent` would have too long a path, or when root's
-    /// repository is in a home that the server's user may not enter.
-    pub(super) fn usable_place(&self, parent: &Path) -> Result<PathBuf> {
+    /// `parent`, created if missing. A folder below `/var/tmp` if the path of a socket in `parent` is
+    /// too long, or if the server's user may not enter `parent`, for example in root's home.
+    pub fn usable_place(&self, parent: &Path) -> anyhow::Result<PathBuf> {
         let created = fs::create_dir_all(parent).and_then(|()| parent.canonicalize());
         let parent = created.with_context(|| format!("creating {}", parent.display()))?;
-        let socket_bytes = parent
-            .join("99")
-            .join(SOCKET)
-            .to_str()
-            .map_or(usize::MAX, str::len);
-        if socket_bytes <= SOCKET_PATH_BYTES && self.can_enter(&parent)? {
+        let socket = parent.join("99").join(SOCKET);
+        let fits = |path: &str| path.len() <= SOCKET_PATH_BYTES;
+        if socket.to_str().is_some_and(fits) && self.can_enter(&parent)? {
             return Ok(parent);
         }
-        let name = format!(
-            "matrica-starter-{}-{:016x}",
-            self.own_uid,
-            fingerprint(&parent)
-        );
-        let place = Path::new("/var/tmp").join(name);
-        self.claim(&place).with_context(|| {
-            format!(
-                "PostgreSQL cannot work below {}, nor in {}",
-                parent.display(),
-                place.display()
-            )
-        })?;
+        let (uid, hash) = (self.own_uid, fingerprint(&parent));
+        let place = Path::new("/var/tmp").join(format!("matrica-starter-{uid}-{hash:016x}"));
+        let (parent, shown) = (parent.display(), place.display());
+        let claimed = self.claim(&place);
+        claimed
+            .with_context(|| format!("PostgreSQL cannot work below {parent}, nor in {shown}"))?;
         Ok(place)
     }
 
-    fn can_enter(&self, folder: &Path) -> Result<bool> {
-        let mut shell = self.command("/bin/sh");
-        let status = shell
-            .args(["-c", "test -x \"$1\"", "sh"])
-            .arg(folder)
-            .status();
-        Ok(status.context("running /bin/sh")?.success())
+    fn can_enter(&self, folder: &Path) -> anyhow::Result<bool> {
+        let mut test = self.command("/bin/sh");
+        test.args(["-c", "test -x \"$1\"", "sh"]).arg(folder);
+        Ok(test.status().context("running /bin/sh")?.success())
     }
 
-    /// Anyone may have put something under this name. Once it is ours it stays ours: `/var/tmp` is sticky.
-    fn claim(&self, place: &Path) -> Result<()> {
-        match DirBuilder::new().mode(0o700).create(place) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
-            _ => {}
+    /// Creates `place`, or takes over our own. Refuses a folder of another user, who may have created
+    /// it first. Ours cannot be replaced, because `/var/tmp` is sticky.
+    fn claim(&self, place: &Path) -> anyhow::Result<()> {
+        if let Err(error) = DirBuilder::new().mode(0o700).create(place)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error.into());
         }
         let found = fs::symlink_metadata(place)?;
-        ensure!(
-            found.is_dir() && found.uid() == self.own_uid,
-            "it belongs to somebody else"
-        );
-        // The server's user has to pass through root's folder to its own.
+        let is_ours = found.is_dir() && found.uid() == self.own_uid;
+        ensure!(is_ours, "it belongs to another user");
+        // The server's user must pass through root's folder to its own.
         let mode = if self.server.is_some() { 0o711 } else { 0o700 };
         fs::set_permissions(place, Permissions::from_mode(mode))?;
         Ok(())
     }
 }
 
+/// User and group id.
 fn ids(passwd: &str, name: &str) -> Option<(u32, u32)> {
     let line = passwd
         .lines()
@@ -138,12 +124,10 @@ fn ids(passwd: &str, name: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// FNV-1a: a repository finds its data again, whichever compiler built this.
+/// FNV-1a, because the standard library's hash may change and the data would not be found again.
 fn fingerprint(path: &Path) -> u64 {
-    path.as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -710,13 +710,6 @@ async fn the_user_api_honours_scopes_pages_and_filters() {
     );
     let wallets = json_of(provider.user("/oauth2/v2/user/wallets", &tokens).await, 200).await;
     assert_eq!(wallets["wallets"].as_array().unwrap().len(), 30);
-    assert_eq!(
-        provider
-            .user("/oauth2/user/twitter", &tokens)
-            .await
-            .status(),
-        204
-    );
 }
 
 #[tokio::test]
@@ -866,22 +859,15 @@ async fn hostile_data_can_be_read_sorted_and_filtered_on_every_resource() {
         "profile", "wallets", "email", "twitter", "discord", "telegram", "roles", "nfts", "tokens",
         "domains",
     ] {
-        for version in ["v2/user", "user"] {
-            let answer = json_of(
-                provider
-                    .user(&format!("/oauth2/{version}/{resource}"), &tokens)
-                    .await,
-                200,
-            )
-            .await;
-            let answer = answer.to_string();
-            assert!(
-                ["alert(1)", "\u{202E}", "\u{200B}"]
-                    .iter()
-                    .any(|text| answer.contains(text)),
-                "{answer}"
-            );
-        }
+        let path = format!("/oauth2/v2/user/{resource}");
+        let answer = json_of(provider.user(&path, &tokens).await, 200).await;
+        let answer = answer.to_string();
+        assert!(
+            ["alert(1)", "\u{202E}", "\u{200B}"]
+                .iter()
+                .any(|text| answer.contains(text)),
+            "{answer}"
+        );
     }
     for (list, fine, length) in [
         ("nfts", "HODLED", 12),

@@ -33,7 +33,7 @@ impl Place {
         let mut owner = Command::new(env::current_exe().unwrap())
             .args([
                 "--exact",
-                "private_postgres::a_server_answers_until_it_is_dropped",
+                "dev::private_postgres::a_server_answers_until_it_is_dropped",
                 "--nocapture",
             ])
             .env(HOLD_IN, &self.0)

@@ -1,12 +1,11 @@
-//! The two accounts that are too large to write out. They are generated.
+//! The two accounts with lists that are too large to write out. These lists are generated.
 
 use serde_json::{Value, json};
 
 use crate::dev::demo_provider::{
     account::Account,
-    generate::{NETWORKS, domain, token, uuid, wallet},
-    list::List,
-    nfts::Nfts,
+    generate::{NETWORKS, address, uuid, wallet},
+    list::{List, Nfts},
 };
 
 const WALLETS: usize = 2_000;
@@ -19,33 +18,27 @@ const DOMAINS: usize = 300;
 const ROLES: usize = 60;
 
 /// 30 wallets, of which the second on each network is the primary one, and 480 NFTs.
-pub fn collector(key: &'static str, name: &str) -> Account {
-    let wallets = wallets(key, 30, 1);
+pub fn collector() -> Account {
+    let wallets = wallets("collector", 30, 1);
     Account {
-        nfts: nfts(key, &wallets, 480),
-        tokens: vec![token(&wallets[4], ["SOL", "Solana"], ["7.5", "0", "7.5"])].into(),
-        email: json!("joaquin@example.com"),
+        nfts: nfts("collector", &wallets, 480),
         wallets,
-        ..Account::bare(key, name)
+        ..Account::from_json(include_str!("collector.json"))
     }
 }
 
 /// More of everything than fits on a page. The fourth wallet on each network is the primary one.
-pub fn whale(key: &'static str, name: &str) -> Account {
-    let wallets = wallets(key, WALLETS, 3);
+pub fn whale() -> Account {
+    let wallets = wallets("whale", WALLETS, 3);
     let balances = (0..BALANCES).map(|index| balance(&wallets[index % WALLETS], index));
-    let domains = (0..DOMAINS).map(|index| nth_domain(&wallets[index], index));
+    let domains = (0..DOMAINS).map(|index| domain(&wallets[index], index));
     Account {
-        nfts: nfts(key, &wallets, NFTS),
+        nfts: nfts("whale", &wallets, NFTS),
         tokens: List::Stored(balances.collect()),
         domains: List::Stored(domains.collect()),
-        email: json!("wanda@example.com"),
-        twitter: social("Wanda W.", "1122334455667788990", "wanda_walsund"),
-        discord: social("wanda", "223344556677889900", "wanda#2000"),
-        telegram: social("Wanda", "6123456789", "wanda_w"),
         roles: (0..ROLES).map(role).collect(),
         wallets,
-        ..Account::bare(key, name)
+        ..Account::from_json(include_str!("whale.json"))
     }
 }
 
@@ -68,26 +61,38 @@ fn nfts(owner: &'static str, wallets: &[Value], count: usize) -> List {
     })
 }
 
+/// Amounts are decimal strings, larger and finer than a float can hold.
 fn balance(wallet: &Value, index: usize) -> Value {
     let number = index / NETWORKS.len() % TOKENS;
+    let symbol = format!("TON{number:03}");
+    let network = wallet["networkSymbol"].as_str().unwrap_or_default();
+    let token_id = address(network, &format!("token {symbol}"));
     let whole = index * 7_919 % 100_000;
     let staked = if index.is_multiple_of(3) { 25 } else { 0 };
-    let [amount, total] = [whole, whole + staked].map(|whole| format!("{whole}.{index:09}"));
-    let (symbol, name) = (format!("TON{number:03}"), format!("Tonnage {number}"));
-    token(
-        wallet,
-        [&symbol, &name],
-        [&amount, &staked.to_string(), &total],
-    )
+    json!({
+        "totalAmount": format!("{}.{index:09}", whole + staked),
+        "stakedAmount": staked.to_string(),
+        "amount": format!("{whole}.{index:09}"),
+        "walletId": wallet["id"],
+        "tokenId": token_id,
+        "token": {
+            "networkSymbol": network,
+            "name": format!("Tonnage {number}"),
+            "symbol": symbol,
+            "id": token_id,
+        },
+    })
 }
 
-fn nth_domain(wallet: &Value, index: usize) -> Value {
+fn domain(wallet: &Value, index: usize) -> Value {
+    let name = format!("wanda-{index:03}");
     let extension = ["sol", "eth", "btc", "polygon"][index % NETWORKS.len()];
-    domain(wallet, &format!("wanda-{index:03}"), extension)
-}
-
-fn social(name: &str, external_id: &str, external_name: &str) -> Value {
-    json!({ "name": name, "externalId": external_id, "externalName": external_name })
+    json!({
+        "key": format!("{name}.{extension}"),
+        "name": name,
+        "extension": extension,
+        "ownerWallet": { "id": wallet["id"], "networkSymbol": wallet["networkSymbol"] },
+    })
 }
 
 fn role(index: usize) -> Value {

@@ -61,7 +61,7 @@ pub static PEOPLE: [Person; 7] = [
         "collector",
         "Joaquín Ibáñez",
         "480 NFTs in 30 wallets",
-        |person| large::collector(person.key, person.name),
+        |_| large::collector(),
     ),
     Person::new(
         "empty",
@@ -86,7 +86,7 @@ pub static PEOPLE: [Person; 7] = [
         "whale",
         "Wanda Walsund",
         "2,000 wallets, 100,000 NFTs, and a lot of everything else",
-        |person| large::whale(person.key, person.name),
+        |_| large::whale(),
     ),
     Person::new(
         "mallory",
