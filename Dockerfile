@@ -1,11 +1,11 @@
-# The production image: `docker build -t matrica-starter .`
-# With the demo provider, for docker-compose.yml: `docker build --target demo -t matrica-starter-demo .`
+# `docker build -t matrica-starter .` builds the production image.
+# `docker build --target demo -t matrica-starter-demo .` adds the demo provider for docker-compose.yml.
 #
-# A tag can change under us. To pin it, copy the base image to a registry of your own, look up its digest
+# A tag can change. To pin it, copy the base image to a registry of your own, look up its digest
 # (`docker buildx imagetools inspect <image>`), and write it into the first FROM:
 #   FROM registry.example/rust:1.95-bookworm@sha256:<digest> AS dependencies
 
-# Dependencies alone, so that a change of our code does not build them again.
+# Dependencies only, so that a change of our code does not rebuild them.
 FROM rust:1.95-bookworm AS dependencies
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
@@ -15,22 +15,22 @@ RUN mkdir src \
     && touch src/lib.rs \
     && cargo build --release --locked --no-default-features
 
-# Our code, and in /image all of the final image but the program.
+# Our code. /image holds the final image without the program.
 FROM dependencies AS source
 COPY build.rs ./
 COPY .sqlx .sqlx
 COPY migrations migrations
 COPY templates templates
 COPY src src
-# Cargo compares times, and the stand-ins of the first stage are newer than the real files.
-# Without nsswitch.conf glibc asks DNS before /etc/hosts, and believes a DNS server that does not know localhost.
+# Cargo compares modification times, and the placeholders of the first stage are newer than our files.
+# Without nsswitch.conf glibc asks DNS before /etc/hosts, and DNS may not know localhost.
 RUN touch src/main.rs src/lib.rs \
     && mkdir -p /image/etc/ssl/certs \
     && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
     && echo 'hosts: files dns' > /image/etc/nsswitch.conf \
     && install -d -o 10001 -g 10001 -m 0700 /image/keys
 
-# The program is copied with the shared libraries that it names, at the paths where the loader looks for them.
+# Copies the program with its shared libraries, at the paths where the loader looks for them.
 FROM source AS build-demo
 RUN cargo build --release --locked \
     && install -m 0555 target/release/matrica-starter /image/ \
@@ -41,7 +41,7 @@ RUN cargo build --release --locked --no-default-features \
     && install -m 0555 target/release/matrica-starter /image/ \
     && cp --parents --dereference $(ldd /image/matrica-starter | grep -o '/[^ ]*') /image
 
-# For docker compose: the same program with the stand-in for Matrica in it.
+# For docker compose. The same program with the demo provider.
 FROM scratch AS demo
 COPY --from=build-demo /image /
 USER 10001:10001
@@ -49,7 +49,7 @@ EXPOSE 3001
 ENTRYPOINT ["/matrica-starter"]
 CMD ["demo-provider", "--listen-addr", "0.0.0.0:3001"]
 
-# Last, so that a plain `docker build .` makes it. No shell, nothing that its user may write to but /keys.
+# Last, so that a plain `docker build .` builds it. It has no shell, and its user may write to /keys only.
 FROM scratch
 COPY --from=build /image /
 USER 10001:10001

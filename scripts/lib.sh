@@ -1,11 +1,11 @@
-# Shared by the scripts beside this file: finding and installing what the project needs from the system.
+# Shared by the other scripts. Finds and installs the system packages that the project needs.
 # shellcheck shell=sh
 
 say() { printf '%s\n' "$*" >&2; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# The folder with the newest PostgreSQL server, searched in the same places as src/private_postgres does.
+# Prints the folder of the newest PostgreSQL server. Searches the same places as src/dev/postgres.
 postgres_binaries() {
     if [ -n "${PG_BIN:-}" ]; then
         [ -x "$PG_BIN/initdb" ] && [ -x "$PG_BIN/postgres" ] && printf '%s\n' "$PG_BIN"
@@ -31,7 +31,7 @@ postgres_binaries() {
     done | sort -k 1,1nr -s | sed -n '1s/^[0-9]* //p'
 }
 
-# Installs Debian packages, as root or through sudo. Never asks: it also runs without a terminal.
+# Installs Debian packages, as root or with sudo. Asks no questions, so it runs without a terminal.
 apt_install() {
     say "Installing $* with apt-get."
     if [ "$(id -u)" -eq 0 ]; then
@@ -62,7 +62,7 @@ need_rust() {
     exit 1
 }
 
-# A database of the developer's own needs no server here.
+# No server is needed with DATABASE_URL.
 need_postgres() {
     if [ -n "${DATABASE_URL:-}" ] || [ -n "$(postgres_binaries)" ]; then return; fi
     if [ -n "${PG_BIN:-}" ]; then

@@ -29,8 +29,7 @@ use crate::{
     },
 };
 
-/// Everything on this machine, with demo people to sign in as. The ports decide where it listens.
-/// Every other setting in the environment overrides its own, `DATABASE_URL` included.
+/// Options of `dev`.
 #[derive(Args)]
 pub struct Options {
     /// Port of the app
@@ -158,9 +157,8 @@ fn banner(public_url: &str, ports: Ports, private_database: bool, real_provider:
         for (key, line) in demo_provider::people() {
             println!("    {key:<10} {line}");
         }
-        println!(
-            "\n  The demo provider forgets its tokens when this stops: sign in again to see wallets."
-        );
+        let hint = "The demo provider forgets its tokens when this stops";
+        println!("\n  {hint}: sign in again to see wallets.");
     }
     println!("  Ctrl-C stops everything.\n");
 }

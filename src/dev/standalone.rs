@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The demo provider alone.
+/// Options of `demo-provider`.
 #[derive(Args)]
 pub struct DemoProviderOptions {
     /// Where to listen

@@ -41,7 +41,7 @@ struct RefusalPage<'a> {
     reason: &'a str,
 }
 
-/// A failure before consent. Like Matrica's it is shown here, and no callback tells the application.
+/// A failure before consent. Like Matrica's it is shown here, and the application is not told.
 pub struct Refusal(String);
 
 impl IntoResponse for Refusal {

@@ -19,8 +19,8 @@ use super::{
 
 type Refused = (StatusCode, String);
 
-fn unprocessable(reason: impl ToString) -> Refused {
-    (StatusCode::UNPROCESSABLE_ENTITY, reason.to_string())
+fn unprocessable(reason: String) -> Refused {
+    (StatusCode::UNPROCESSABLE_ENTITY, reason)
 }
 
 pub fn routes() -> Router<DemoProvider> {

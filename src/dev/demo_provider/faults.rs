@@ -27,13 +27,13 @@ pub struct Fault {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     body: Option<String>,
-    /// Sends as many filler bytes, chunked, without `Content-Length`.
+    /// Sends this many blanks, chunked, without `Content-Length`.
     body_bytes: Option<usize>,
     /// Delays the headers, after the request was processed.
     delay_ms: Option<u64>,
     /// Delays the second half of the body.
     delay_body_ms: Option<u64>,
-    /// Sends one byte of the body per interval.
+    /// Interval between single bytes of the body.
     drip_ms: Option<u64>,
     close: Option<Close>,
     redirect: Option<String>,
@@ -51,7 +51,7 @@ enum Close {
 }
 
 impl Fault {
-    /// The error names the field that cannot be sent as ordered.
+    /// The error names a field with a value that cannot be sent.
     pub fn check(&self) -> Result<(), String> {
         let probability = self.probability.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&probability) {

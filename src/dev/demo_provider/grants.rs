@@ -17,8 +17,8 @@ use super::{
 /// Codes issued between two sweeps of expired codes and revoked tokens.
 const SWEEP_INTERVAL: u64 = 4_096;
 
-/// A person's consent to a request, which binds the code (RFC 6749 section 4.1.2, RFC 7636 section
-/// 4.4).
+/// A person's consent to a request. The code is bound to it (RFC 6749 section 4.1.2 and RFC 7636
+/// section 4.4).
 #[derive(Clone)]
 pub struct Consent {
     pub request: AuthorizationRequest,
@@ -157,8 +157,8 @@ impl Grants {
         self.token_response(settings, family, &successor)
     }
 
-    /// Revokes the whole family of a refresh token, but only the token itself if it is an access token
-    /// (RFC 7009 section 2.1). An unknown token is no error (section 2.2).
+    /// Revokes the whole family of a refresh token, but of an access token only the token itself
+    /// (RFC 7009 section 2.1). An unknown token is no error (RFC 7009 section 2.2).
     pub fn revoke(&mut self, client_id: &str, token: &str) -> Result<(), OAuthError> {
         let refresh = self.refresh_tokens.get(token).map(|token| token.family);
         let access = self.access_tokens.get(token).map(|token| token.family);

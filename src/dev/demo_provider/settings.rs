@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use serde::{Deserialize, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 const DEFAULT_EXPIRES_IN_SECONDS: u64 = 3_600;
@@ -77,17 +77,16 @@ impl Default for Settings {
 impl Settings {
     /// These settings with the fields of `patch` replaced. An unknown field is an error, so that a
     /// test cannot misspell one.
-    pub fn merged(&self, patch: Map<String, Value>) -> Result<Self, serde_json::Error> {
-        let mut fields = serde_json::to_value(self)?;
+    pub fn merged(&self, patch: Map<String, Value>) -> Result<Self, String> {
+        let message = |error: serde_json::Error| error.to_string();
+        let mut fields = serde_json::to_value(self).map_err(message)?;
         if let Value::Object(fields) = &mut fields {
             fields.extend(patch);
         }
-        let merged: Self = serde_json::from_value(fields)?;
+        let merged: Self = serde_json::from_value(fields).map_err(message)?;
         if !LARGEST_TAKES.contains(&merged.largest_take) {
             let (least, most) = LARGEST_TAKES.into_inner();
-            return Err(serde_json::Error::custom(format!(
-                "largest_take must be between {least} and {most}"
-            )));
+            return Err(format!("largest_take must be between {least} and {most}"));
         }
         Ok(merged)
     }

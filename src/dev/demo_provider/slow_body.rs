@@ -20,11 +20,11 @@ static FILLER: [u8; PIECE_BYTES] = [b' '; PIECE_BYTES];
 /// How a body is sent.
 #[derive(Clone, Copy)]
 pub struct SlowBody {
-    /// Replaces the body by as many blanks.
+    /// Replaces the body by this many blanks.
     pub filler_bytes: Option<usize>,
     /// Pause halfway through.
     pub delay: Option<Duration>,
-    /// One byte per interval.
+    /// Interval between single bytes.
     pub drip: Option<Duration>,
     /// Closes the connection halfway through.
     pub cut: bool,

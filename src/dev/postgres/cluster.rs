@@ -68,7 +68,7 @@ pub fn prepare(
         initdb(user, binaries, &unfinished)?;
         fs::rename(&unfinished, directory).context("moving the new cluster into place")?;
     }
-    // No server of ours is alive. Another process may have the old process id by now, and the server
+    // No server of ours is alive. Another process may have the old process id by now. The server
     // would take it for a running server and refuse to start.
     remove(&pid_file(directory), fs::remove_file)?;
     remove(&directory.join(format!("{SOCKET}.lock")), fs::remove_file)

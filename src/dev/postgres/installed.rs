@@ -75,8 +75,8 @@ fn folder_of_pg_config() -> Option<PathBuf> {
     Some(str::from_utf8(&output.stdout).ok()?.trim().into())
 }
 
-/// Runs `postgres --version` as the server's user. `None` if that user may not run it, or if it is a
-/// wrapper without a server.
+/// Runs `postgres --version` as the server's user. `None` if that user may not run it, or if it is
+/// a wrapper without a server.
 fn major_version(binaries: &Path, user: &ServerUser) -> Option<u32> {
     let mut command = user.command(binaries.join("postgres"));
     let output = command.arg("--version").output().ok()?;

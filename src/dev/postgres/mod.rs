@@ -44,7 +44,7 @@ const THROWAWAY_SETTINGS: &[&str] = &[
 
 /// Runs the server, and stops it at the end of standard input. The kernel closes that pipe however
 /// the owner ends. The signal is repeated, because a server that has only just started ignores it.
-/// The shell ignores signals to the process group, because without it nothing would stop the server.
+/// The shell ignores signals to the process group, because only the shell stops the server.
 const SUPERVISE: &str = r#"
 trap '' HUP INT TERM
 exec 3<&0 </dev/null
@@ -73,8 +73,9 @@ pub enum Durability {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(
-        "no PostgreSQL server ({OLDEST_MAJOR} or newer) is installed: run `apt-get install postgresql` or \
-         `brew install postgresql@17`, or set DATABASE_URL to a database of your own"
+        "no PostgreSQL server ({OLDEST_MAJOR} or newer) is installed: run \
+         `apt-get install postgresql` or `brew install postgresql@17`, \
+         or set DATABASE_URL to a database of your own"
     )]
     NotInstalled,
     #[error("another one runs here: {} is in use", .0.display())]

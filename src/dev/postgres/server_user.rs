@@ -72,8 +72,8 @@ impl ServerUser {
         owned.with_context(|| format!("creating {}", folder.display()))
     }
 
-    /// `parent`, created if missing. A folder below `/var/tmp` if the path of a socket in `parent` is
-    /// too long, or if the server's user may not enter `parent`, for example in root's home.
+    /// `parent`, created if missing. A folder below `/var/tmp` if the path of a socket in `parent`
+    /// is too long, or if the server's user may not enter `parent`, for example in root's home.
     pub fn usable_place(&self, parent: &Path) -> anyhow::Result<PathBuf> {
         let created = fs::create_dir_all(parent).and_then(|()| parent.canonicalize());
         let parent = created.with_context(|| format!("creating {}", parent.display()))?;
@@ -97,8 +97,8 @@ impl ServerUser {
         Ok(test.status().context("running /bin/sh")?.success())
     }
 
-    /// Creates `place`, or takes over our own. Refuses a folder of another user, who may have created
-    /// it first. Ours cannot be replaced, because `/var/tmp` is sticky.
+    /// Creates `place`, or takes over our own. Refuses a folder of another user, who may have
+    /// created it first. Ours cannot be replaced, because `/var/tmp` is sticky.
     fn claim(&self, place: &Path) -> anyhow::Result<()> {
         if let Err(error) = DirBuilder::new().mode(0o700).create(place)
             && error.kind() != io::ErrorKind::AlreadyExists
