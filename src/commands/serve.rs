@@ -9,7 +9,7 @@ use super::{block_on, log_warnings};
 use crate::{
     app::routes::router,
     engine::{
-        config::{self, Config, Source},
+        config::{Config, Source},
         db::schema::{self, Schema},
         http::{log, server},
         state::Engine,
@@ -25,12 +25,16 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// `serve --check`: says what is wrong, or that nothing is.
 pub fn check() -> anyhow::Result<()> {
     let variables = Source::environment();
-    let source = Source::new(&variables);
-    // A misspelt name is the reason for the missing one, so warnings come with mistakes too.
-    for warning in config::warnings(&source) {
+    let config = Config::from_source(Source::new(&variables));
+    // A misspelt name is often why another one is missing, so warnings come with mistakes too.
+    let warnings = match &config {
+        Ok(config) => &config.warnings,
+        Err(error) => &error.warnings,
+    };
+    for warning in warnings {
         eprintln!("warning: {warning}");
     }
-    let config = Config::from_source(source)?;
+    let config = config?;
     println!(
         "The configuration is complete. Register this redirect URI at Matrica, exactly:\n  {}",
         config.redirect_uri()

@@ -1,31 +1,31 @@
-//! One function per kind of setting: text in, value or broken rule out.
+//! One function per kind of setting. Takes the text, returns the value or the broken rule.
 
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use std::time::Duration;
+use std::{fmt::Display, net::IpAddr, net::SocketAddr, ops::RangeInclusive, str::FromStr};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use url::{Host, Url};
+use url::Url;
 
-use super::{LogFormat, source::is_blank};
+use super::LogFormat;
 
 /// Most connections one process may open.
 const MAX_CONNECTIONS: u32 = 1_000;
-/// Shortest and longest lifetime of a session.
-const LIFETIME: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_hours(24 * 400);
-/// Most proxies that can stand in a row.
+/// Bounds of a session's lifetime.
+const LIFETIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 400);
+/// Most proxies in a row.
 const MAX_HOPS: u8 = 10;
 
 /// The origin that people see, such as `https://app.example`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
-    /// Scheme, host and port as a browser writes them in `Origin`: no path, no trailing slash.
+    /// Scheme, host and port as a browser writes them in `Origin`, without a slash at the end.
     pub origin: String,
-    /// `https`: cookies are `Secure` and carry the `__Host-` prefix.
+    /// `https`. Cookies are `Secure` and carry the `__Host-` prefix.
     pub secure: bool,
 }
 
-pub(super) fn public_url(text: &str) -> Result<PublicUrl, String> {
+pub fn public_url(text: &str) -> Result<PublicUrl, String> {
     let url = endpoint(text)?;
     if url.path() != "/" || url.query().is_some() {
         return Err("must be an origin: scheme, host and port, without a path or a query".into());
@@ -36,12 +36,13 @@ pub(super) fn public_url(text: &str) -> Result<PublicUrl, String> {
     })
 }
 
-/// An address that secrets are sent to.
-pub(super) fn endpoint(text: &str) -> Result<Url, String> {
+/// A URL that secrets are sent to.
+pub fn endpoint(text: &str) -> Result<Url, String> {
     let url = any_url(text)?;
+    let host = url.host_str().unwrap_or_default();
     match url.scheme() {
         "https" => {}
-        "http" if is_loopback(&url) => {}
+        "http" if is_loopback(host) || host.ends_with(".localhost") => {}
         _ => return Err("must start with https:// (http:// only on loopback)".into()),
     }
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
@@ -50,7 +51,7 @@ pub(super) fn endpoint(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-pub(super) fn endpoint_or_off(text: &str) -> Result<Option<Url>, String> {
+pub fn endpoint_or_off(text: &str) -> Result<Option<Url>, String> {
     if text == "off" {
         Ok(None)
     } else {
@@ -58,34 +59,26 @@ pub(super) fn endpoint_or_off(text: &str) -> Result<Option<Url>, String> {
     }
 }
 
-pub(super) fn any_url(text: &str) -> Result<Url, String> {
+pub fn any_url(text: &str) -> Result<Url, String> {
     Url::parse(text).map_err(|error| format!("must be a URL ({error})"))
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
+pub fn socket_addr(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| "must be an address and a port, such as 0.0.0.0:3000".into())
 }
 
 /// Whether TLS to the database may be left out.
-pub(super) fn database_tls(text: &str) -> Result<bool, String> {
-    match text {
-        "verify-full" => Ok(false),
-        "insecure" => Ok(true),
-        _ => Err("must be verify-full or insecure".into()),
-    }
+pub fn database_tls(text: &str) -> Result<bool, String> {
+    one_of(text, [("verify-full", false), ("insecure", true)])
 }
 
-pub(super) fn database_url(url: &SecretString, insecure: bool) -> Result<PgConnectOptions, String> {
+pub fn database_url(url: &SecretString, insecure: bool) -> Result<PgConnectOptions, String> {
     let text = url.expose_secret();
     if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
         return Err("must start with postgres://".into());
@@ -93,29 +86,26 @@ pub(super) fn database_url(url: &SecretString, insecure: bool) -> Result<PgConne
     // The parser's own error may quote the password.
     let options =
         PgConnectOptions::from_str(text).map_err(|_| "is not a valid Postgres URL".to_owned())?;
-    let local = options.get_socket().is_some() || options.get_host().starts_with('/') || {
-        let host = options.get_host().trim_matches(['[', ']']);
-        host == "localhost"
-            || host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
-    };
-    let verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
-    if local || insecure || verified {
+    let host = options.get_host();
+    let is_local = options.get_socket().is_some() || host.starts_with('/') || is_loopback(host);
+    if is_local || insecure || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
         Ok(options)
     } else {
-        Err("needs sslmode=verify-full outside this machine (or DATABASE_TLS=insecure, if the network is yours)".into())
+        Err("needs sslmode=verify-full outside this machine \
+            (or DATABASE_TLS=insecure, if the network is yours)"
+            .into())
     }
 }
 
-pub(super) fn connection_count(text: &str) -> Result<u32, String> {
-    text.parse()
-        .ok()
-        .filter(|count| (1..=MAX_CONNECTIONS).contains(count))
-        .ok_or_else(|| format!("must be a number from 1 to {MAX_CONNECTIONS}"))
+pub fn connection_count(text: &str) -> Result<u32, String> {
+    number(text, 1..=MAX_CONNECTIONS)
 }
 
-pub(super) fn client_id(text: &str) -> Result<String, String> {
+pub fn hops(text: &str) -> Result<u8, String> {
+    number(text, 0..=MAX_HOPS)
+}
+
+pub fn client_id(text: &str) -> Result<String, String> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.to_owned())
     } else {
@@ -123,41 +113,35 @@ pub(super) fn client_id(text: &str) -> Result<String, String> {
     }
 }
 
-/// `true` for a public application.
-pub(super) fn client_type(text: &str) -> Result<bool, String> {
-    match text {
-        "private" => Ok(false),
-        "public" => Ok(true),
-        _ => Err("must be private or public".into()),
-    }
+/// Whether the application is a public client (RFC 6749 section 2.1).
+pub fn client_type(text: &str) -> Result<bool, String> {
+    one_of(text, [("private", false), ("public", true)])
 }
 
-pub(super) fn client_secret(secret: &SecretString) -> Result<SecretString, String> {
-    if is_blank(secret) || secret.expose_secret().starts_with('<') {
+pub fn client_secret(secret: &SecretString) -> Result<SecretString, String> {
+    let text = secret.expose_secret();
+    if text.trim().is_empty() || text.starts_with('<') {
         Err("must not be blank, nor a placeholder".into())
     } else {
         Ok(secret.clone())
     }
 }
 
-pub(super) fn scopes(text: &str) -> Result<Vec<String>, String> {
+pub fn scopes(text: &str) -> Result<Vec<String>, String> {
     // RFC 6749 section 3.3: printable ASCII without quotation mark and backslash.
-    let legal = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    let scopes: Vec<String> = text
-        .split(' ')
-        .filter(|scope| !scope.is_empty())
-        .map(str::to_owned)
-        .collect();
-    if !scopes.iter().all(|scope| scope.bytes().all(legal)) {
-        return Err("must be scope names separated by spaces".into());
+    let is_legal = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    let scopes = text.split(' ').filter(|scope| !scope.is_empty());
+    let scopes: Vec<String> = scopes.map(str::to_owned).collect();
+    if !scopes.iter().all(|scope| scope.bytes().all(is_legal)) {
+        Err("must be scope names separated by spaces".into())
+    } else if !scopes.iter().any(|scope| scope == "profile") {
+        Err("must contain profile, which says who signs in".into())
+    } else {
+        Ok(scopes)
     }
-    if !scopes.iter().any(|scope| scope == "profile") {
-        return Err("must contain profile: without it nobody can be recognised".into());
-    }
-    Ok(scopes)
 }
 
-pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
+pub fn lifetime(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|_| "must be a duration such as 30m, 24h or 30d".to_owned())?;
     if LIFETIME.contains(&duration) {
@@ -167,25 +151,37 @@ pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "must be true or false".into())
+pub fn boolean(text: &str) -> Result<bool, String> {
+    one_of(text, [("true", true), ("false", false)])
 }
 
-pub(super) fn on_off(text: &str) -> Result<bool, String> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("must be on or off".into()),
+pub fn on_off(text: &str) -> Result<bool, String> {
+    one_of(text, [("on", true), ("off", false)])
+}
+
+pub fn log_format(text: &str) -> Result<LogFormat, String> {
+    one_of(
+        text,
+        [("json", LogFormat::Json), ("pretty", LogFormat::Pretty)],
+    )
+}
+
+fn one_of<T>(text: &str, [(first, a), (second, b)]: [(&str, T); 2]) -> Result<T, String> {
+    if text == first {
+        Ok(a)
+    } else if text == second {
+        Ok(b)
+    } else {
+        Err(format!("must be {first} or {second}"))
     }
 }
 
-pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
-    text.parse().map_err(|_| "must be json or pretty".into())
-}
-
-pub(super) fn hops(text: &str) -> Result<u8, String> {
+fn number<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
     text.parse()
         .ok()
-        .filter(|hops| *hops <= MAX_HOPS)
-        .ok_or_else(|| format!("must be a number from 0 to {MAX_HOPS}"))
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("must be a number from {} to {}", range.start(), range.end()))
 }

@@ -1,28 +1,37 @@
-//! Where settings come from: named values, each also from the file that `NAME_FILE` points to.
+//! Reads settings by name, collects every mistake, and remembers which names the program knows.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-/// A set of variables, and the mistakes found in them so far.
+/// Parses a setting. The error continues the sentence that the variable's name begins.
+type Rule<T> = fn(&str) -> Result<T, String>;
+
+/// A set of variables, with the mistakes and warnings found in them so far.
 pub struct Source<'a> {
     variables: &'a BTreeMap<String, String>,
+    known: BTreeSet<String>,
     problems: Vec<(String, String)>,
+    warnings: Vec<String>,
 }
 
-/// Every mistake in a configuration: which variable, which rule. Never the value.
+/// All mistakes of a configuration, as variable and broken rule. Never holds a value.
 #[derive(Debug, thiserror::Error)]
-pub struct ConfigError(Vec<(String, String)>);
+pub struct ConfigError {
+    problems: Vec<(String, String)>,
+    /// A misspelt name is often the reason why another one is missing.
+    pub warnings: Vec<String>,
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.0.len();
-        write!(
-            f,
-            "the configuration has {count} mistake{}:",
-            if count == 1 { "" } else { "s" }
-        )?;
-        self.0
+        let count = self.problems.len();
+        let plural = if count == 1 { "" } else { "s" };
+        write!(f, "the configuration has {count} mistake{plural}:")?;
+        self.problems
             .iter()
             .try_for_each(|(name, rule)| write!(f, "\n  {name} {rule}"))
     }
@@ -32,89 +41,68 @@ impl<'a> Source<'a> {
     pub fn new(variables: &'a BTreeMap<String, String>) -> Self {
         Self {
             variables,
+            known: BTreeSet::new(),
             problems: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
-    /// Everything in the process's environment. Values that are not Unicode count as absent.
+    /// The process's environment. A value that is not Unicode counts as absent.
     pub fn environment() -> BTreeMap<String, String> {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect()
     }
 
-    /// A setting that must be there.
-    pub fn required<T>(
-        &mut self,
-        name: &str,
-        rule: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        match self.plain(name) {
+    pub fn required<T>(&mut self, name: &str, rule: Rule<T>) -> Option<T> {
+        match self.value(name) {
             Some(value) => self.checked(name, rule(&value)),
-            None => self.missing(name),
+            None => self.checked(name, Err("is required".to_owned())),
         }
     }
 
-    /// A setting with a default, which goes through the same rule.
-    pub fn or_default<T>(
-        &mut self,
-        name: &str,
-        default: &str,
-        rule: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let value = self.plain(name).unwrap_or_else(|| default.to_owned());
-        self.checked(name, rule(&value))
+    /// The default goes through the same rule.
+    pub fn or_default<T>(&mut self, name: &str, default: &str, rule: Rule<T>) -> Option<T> {
+        let value = self.value(name);
+        self.checked(name, rule(value.as_deref().unwrap_or(default)))
     }
 
-    /// A setting that may be absent; checked when it is there.
-    pub fn optional<T>(
-        &mut self,
-        name: &str,
-        rule: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        self.plain(name)
-            .and_then(|value| self.checked(name, rule(&value)))
-    }
-
-    /// A secret that must be there, as `NAME` or in the file named by `NAME_FILE`.
+    /// A secret, as `NAME` or as the content of the file that `NAME_FILE` names.
     pub fn required_secret<T>(
         &mut self,
         name: &str,
         rule: impl FnOnce(&SecretString) -> Result<T, String>,
     ) -> Option<T> {
         let file = format!("{name}_FILE");
-        let value = match (self.plain(name), self.plain(&file)) {
-            (Some(_), Some(_)) => {
-                return self.checked(name, Err(format!("is set twice: here and through {file}")));
-            }
-            (Some(value), None) => value,
+        let secret = match (self.value(name), self.value(&file)) {
+            (Some(_), Some(_)) => Err(format!("is set twice: here and through {file}")),
+            (Some(value), None) => Ok(value),
             (None, Some(path)) => match std::fs::read_to_string(path) {
-                Ok(content) => content.trim_end_matches(['\r', '\n']).to_owned(),
+                Ok(content) => Ok(content.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => {
-                    return self.checked(
-                        &file,
-                        Err(format!(
-                            "names a file that cannot be read: {}",
-                            error.kind()
-                        )),
-                    );
+                    let reason = format!("names a file that cannot be read: {}", error.kind());
+                    return self.checked(&file, Err(reason));
                 }
             },
-            (None, None) => return self.missing(name),
+            (None, None) => Err("is required".to_owned()),
         };
-        self.checked(name, rule(&value.into()))
+        self.checked(name, secret.and_then(|secret| rule(&secret.into())))
     }
 
-    /// Whether the variable, or its `_FILE` form, has a value.
-    pub fn is_set(&self, name: &str) -> bool {
-        self.plain(name)
-            .or_else(|| self.plain(&format!("{name}_FILE")))
-            .is_some()
+    /// Checks a setting that has no effect yet.
+    pub fn not_yet_used<T>(&mut self, name: &str, rule: Rule<T>) {
+        if let Some(value) = self.value(name) {
+            self.checked(name, rule(&value));
+            self.warnings.push(format!(
+                "{name} is set, but this version does not use it yet"
+            ));
+        }
     }
 
-    /// The names of all variables.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.keys().map(String::as_str)
+    /// Whether the variable or its `_FILE` form has a value.
+    pub fn is_set(&mut self, name: &str) -> bool {
+        let (value, file) = (self.value(name), self.value(&format!("{name}_FILE")));
+        value.or(file).is_some()
     }
 
     /// Records a broken rule.
@@ -122,32 +110,37 @@ impl<'a> Source<'a> {
         self.problems.push((name.to_owned(), rule.to_owned()));
     }
 
-    pub fn is_clean(&self) -> bool {
-        self.problems.is_empty()
+    /// Warns of each variable with this prefix that was never asked for. Returns all warnings.
+    pub fn warn_of_unknown(&mut self, prefix: &str) -> Vec<String> {
+        let unknown = self
+            .variables
+            .keys()
+            .filter(|name| name.starts_with(prefix) && !self.known.contains(*name))
+            .map(|name| format!("{name} is not a variable of this server: a typing mistake?"));
+        self.warnings.extend(unknown);
+        self.warnings.clone()
     }
 
-    pub fn into_error(self) -> ConfigError {
-        ConfigError(self.problems)
+    /// The settings, if they are complete and nothing is wrong with any variable.
+    pub fn finish<T>(self, settings: Option<T>) -> Result<T, ConfigError> {
+        settings
+            .filter(|_| self.problems.is_empty())
+            .ok_or(ConfigError {
+                problems: self.problems,
+                warnings: self.warnings,
+            })
     }
 
-    /// An empty value counts as absent: that is what `NAME=` in a compose file means.
-    fn plain(&self, name: &str) -> Option<String> {
+    /// An empty value counts as absent, because `NAME=` in a compose file means that.
+    fn value(&mut self, name: &str) -> Option<String> {
+        self.known.insert(name.to_owned());
         self.variables
             .get(name)
             .filter(|value| !value.trim().is_empty())
             .cloned()
     }
 
-    fn missing<T>(&mut self, name: &str) -> Option<T> {
-        self.checked(name, Err("is required".to_owned()))
-    }
-
     fn checked<T>(&mut self, name: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|rule| self.problem(name, &rule)).ok()
     }
-}
-
-/// Secrets are compared and measured here only, so that `expose_secret` stays rare elsewhere.
-pub(super) fn is_blank(secret: &SecretString) -> bool {
-    secret.expose_secret().trim().is_empty()
 }
