@@ -1,26 +1,23 @@
-//! What somebody has linked beside wallets: an e-mail address, social accounts, and the roles they hold.
+//! E-mail address, social accounts and Discord roles.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{ApiError, Resource, UserApi, shape, text};
-use crate::engine::oauth::Token;
+use super::{ApiError, resource::simple_resource, shape, text};
 
 /// Longest e-mail address, in characters (RFC 5321).
 const EMAIL_MAX: usize = 254;
-/// Longest name of an account or a role, in characters.
-const NAME_MAX: usize = 100;
-/// Most roles that are read from one answer.
+/// Most roles read from one answer.
 pub const ROLES_MAX: usize = 500;
 
 /// A linked social account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SocialAccount {
-    /// The name on display there.
+    /// Display name.
     pub name: Option<String>,
-    /// The handle there.
+    /// Handle.
     pub external_name: Option<String>,
-    /// Its immutable id there, in digits; too large for a float.
+    /// Immutable id at the network, in digits. Too large for a float.
     pub external_id: Option<String>,
 }
 
@@ -33,74 +30,33 @@ pub struct Role {
     pub guild_id: Option<String>,
 }
 
-/// `/email` (scope `email`). `None` when there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct EmailQuery;
-
-impl Resource for EmailQuery {
-    type Data = Option<String>;
-    const SCOPE: &'static str = "email";
-
-    async fn fetch(self, api: &UserApi, token: &Token) -> Result<Self::Data, ApiError> {
-        email(&api.read("email", token).await?)
-    }
+simple_resource! {
+    /// `/email` (scope `email`). `None` if there is none.
+    EmailQuery: Option<String> = parse_email("email"), scope "email"
 }
 
-/// `/twitter` (scope `socials.twitter`). `None` when no account is linked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TwitterQuery;
-
-impl Resource for TwitterQuery {
-    type Data = Option<SocialAccount>;
-    const SCOPE: &'static str = "socials.twitter";
-
-    async fn fetch(self, api: &UserApi, token: &Token) -> Result<Self::Data, ApiError> {
-        social(&api.read("twitter", token).await?, "twitter")
-    }
+simple_resource! {
+    /// `/twitter` (scope `socials.twitter`). `None` if no account is linked.
+    TwitterQuery: Option<SocialAccount> = parse_social("twitter"), scope "socials.twitter"
 }
 
-/// `/discord` (scope `socials.discord`). `None` when no account is linked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DiscordQuery;
-
-impl Resource for DiscordQuery {
-    type Data = Option<SocialAccount>;
-    const SCOPE: &'static str = "socials.discord";
-
-    async fn fetch(self, api: &UserApi, token: &Token) -> Result<Self::Data, ApiError> {
-        social(&api.read("discord", token).await?, "discord")
-    }
+simple_resource! {
+    /// `/discord` (scope `socials.discord`). `None` if no account is linked.
+    DiscordQuery: Option<SocialAccount> = parse_social("discord"), scope "socials.discord"
 }
 
-/// `/telegram` (scope `socials.telegram`). `None` when no account is linked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TelegramQuery;
-
-impl Resource for TelegramQuery {
-    type Data = Option<SocialAccount>;
-    const SCOPE: &'static str = "socials.telegram";
-
-    async fn fetch(self, api: &UserApi, token: &Token) -> Result<Self::Data, ApiError> {
-        social(&api.read("telegram", token).await?, "telegram")
-    }
+simple_resource! {
+    /// `/telegram` (scope `socials.telegram`). `None` if no account is linked.
+    TelegramQuery: Option<SocialAccount> = parse_social("telegram"), scope "socials.telegram"
 }
 
-/// `/roles` (scope `roles`). At most 500.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RolesQuery;
-
-impl Resource for RolesQuery {
-    type Data = Vec<Role>;
-    const SCOPE: &'static str = "roles";
-
-    async fn fetch(self, api: &UserApi, token: &Token) -> Result<Self::Data, ApiError> {
-        roles(&api.read("roles", token).await?)
-    }
+simple_resource! {
+    /// `/roles` (scope `roles`). At most 500.
+    RolesQuery: Vec<Role> = parse_roles("roles"), scope "roles"
 }
 
-/// `""` and null are none.
-fn email(answer: &Value) -> Result<Option<String>, ApiError> {
-    match shape::unwrap(answer, "email") {
+fn parse_email(answer: &Value, key: &str) -> Result<Option<String>, ApiError> {
+    match shape::unwrap(answer, key) {
         Value::String(email) => Ok(text::label(email, EMAIL_MAX)),
         Value::Null => Ok(None),
         Value::Object(fields) if fields.is_empty() => Ok(None),
@@ -108,45 +64,31 @@ fn email(answer: &Value) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// An account of which nothing is known is none.
-fn social(answer: &Value, key: &str) -> Result<Option<SocialAccount>, ApiError> {
-    let read = |object: &Value| SocialAccount {
-        name: text::field(object, "name", NAME_MAX),
-        external_name: text::field(object, "externalName", NAME_MAX),
-        external_id: text::id(object, "externalId"),
+fn parse_social(answer: &Value, key: &str) -> Result<Option<SocialAccount>, ApiError> {
+    let Some(object) = shape::object(answer, key)? else {
+        return Ok(None);
     };
-    let nothing = SocialAccount {
-        name: None,
-        external_name: None,
-        external_id: None,
-    };
-    let object = shape::object(answer, key)?;
-    let known = |fields: &Map<String, Value>| {
-        ["name", "externalId", "externalName"]
-            .iter()
-            .any(|name| fields.contains_key(*name))
-    };
-    if object
-        .and_then(Value::as_object)
-        .is_some_and(|fields| !fields.is_empty() && !known(fields))
-    {
+    let fields = ["name", "externalName", "externalId"];
+    if fields.iter().all(|name| object.get(name).is_none()) {
         return Err(ApiError::SHAPE);
     }
-    Ok(object.map(read).filter(|account| *account != nothing))
+    let account = SocialAccount {
+        name: text::field(object, "name", text::NAME_MAX),
+        external_name: text::field(object, "externalName", text::NAME_MAX),
+        external_id: text::id(object, "externalId"),
+    };
+    Ok(Some(account).filter(|account| *account != SocialAccount::default()))
 }
 
-/// Roles without an id are left out.
-fn roles(answer: &Value) -> Result<Vec<Role>, ApiError> {
-    let role = |entry: &Value| {
+/// Leaves out roles without an id.
+fn parse_roles(answer: &Value, key: &str) -> Result<Vec<Role>, ApiError> {
+    let parse = |entry: &Value| {
         Some(Role {
             id: text::id(entry, "id")?,
-            name: text::field(entry, "name", NAME_MAX),
+            name: text::field(entry, "name", text::NAME_MAX),
             guild_id: text::id(entry, "guildId"),
         })
     };
-    Ok(shape::list(answer, "roles")?
-        .iter()
-        .take(ROLES_MAX)
-        .filter_map(role)
-        .collect())
+    let roles = shape::list(answer, key)?.iter().take(ROLES_MAX);
+    Ok(roles.filter_map(parse).collect())
 }

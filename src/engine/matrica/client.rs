@@ -1,4 +1,4 @@
-//! The HTTP side of the user API: budgets, circuit breakers, paging.
+//! `UserApi`: the HTTP client of the user API, with its time limits, circuit breakers and paging.
 
 use std::{
     sync::Arc,
@@ -12,18 +12,22 @@ use url::Url;
 use super::{ApiError, Identity, Page, Paging, error::FailedCall, identity};
 use crate::engine::{
     config::Matrica,
-    oauth::{Token, breaker::Breaker, http},
+    oauth::{
+        Token,
+        breaker::Breaker,
+        transport::{self, BodyError},
+    },
 };
 
-/// Longest answer of the user API that is read, in bytes.
+/// Longest answer, in bytes.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
-/// Idle connections that are kept. Reads may be repeated, so reuse is safe here.
+/// Idle connections that are kept. Reads can be repeated, so reuse is safe here.
 const IDLE_CONNECTIONS: usize = 8;
 /// Reads in flight per circuit breaker.
 const READS_MAX: usize = 128;
-/// Requests for one page. The provider may give fewer items at once than it is asked for.
+/// Requests for one page. The provider may send fewer items at once than it is asked for.
 const PAGE_REQUESTS_MAX: usize = 20;
-/// Bounds of a `Retry-After` that is obeyed.
+/// Bounds of the provider's `Retry-After`.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// Budget of one read.
@@ -42,11 +46,13 @@ pub struct UserApi {
     listing: Breaker,
 }
 
+type Answer = (Value, HeaderMap);
+
 impl UserApi {
-    /// `pictures`: whether picture URLs are kept at all. Fails only without any certificate authority.
+    /// `pictures` keeps the URLs of pictures. Fails only if no certificate authority is installed.
     pub fn new(settings: &Matrica, pictures: bool) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            http: http::client(IDLE_CONNECTIONS)?,
+            http: transport::client(IDLE_CONNECTIONS)?,
             base: Arc::new(settings.user_api.clone()),
             base_v1: settings.user_api_v1.clone().map(Arc::new),
             pictures,
@@ -56,55 +62,54 @@ impl UserApi {
         })
     }
 
-    /// Who the person is, by `/profile` (scope `profile`). Asks version 1 only when version 2 names no id.
+    /// The identity, from `/profile` (scope `profile`). Asks version 1 only if version 2 sends no id.
     pub async fn identity(&self, token: &Token, deadline: Instant) -> Result<Identity, ApiError> {
-        let breaker = &self.identifying;
-        let (profile, _) = self
-            .get(breaker, &self.base, "profile", &[], token, deadline)
-            .await?;
+        let profile = async |base: &Url| {
+            let request = self.request(base, "profile", &[], token, deadline);
+            guarded(&self.identifying, request).await
+        };
+        let (v2, _) = profile(&self.base).await?;
         let v1 = match &self.base_v1 {
-            Some(base) if !identity::has_subject(&profile) => {
-                self.get(breaker, base, "profile", &[], token, deadline)
-                    .await?
-                    .0
-            }
+            Some(base) if !identity::has_subject(&v2) => profile(base).await?.0,
             _ => Value::Null,
         };
-        let mut identity = identity::parse(&profile, &v1).ok_or(ApiError::NoUserId)?;
+        let mut identity = identity::parse(&v2, &v1).ok_or(ApiError::NoUserId)?;
         identity.picture_url = identity.picture_url.filter(|_| self.pictures);
         Ok(identity)
     }
 
-    /// Whether picture URLs are kept.
+    /// Whether the URLs of pictures are kept.
     pub fn keeps_pictures(&self) -> bool {
         self.pictures
     }
 
-    /// The answer of `GET {MATRICA_USER_API}/{path}`. An empty body reads as null.
-    pub async fn read(&self, path: &str, token: &Token) -> Result<Value, ApiError> {
+    /// The answer to `GET {MATRICA_USER_API}/{path}`. Null if the body is empty.
+    pub async fn get(&self, path: &str, token: &Token) -> Result<Value, ApiError> {
         let deadline = Instant::now() + READ_BUDGET;
-        let answer = self
-            .get(&self.reading, &self.base, path, &[], token, deadline)
-            .await;
+        let request = self.request(&self.base, path, &[], token, deadline);
+        let answer = guarded(&self.reading, request).await;
         Ok(answer.map_err(ApiError::without_user_input)?.0)
     }
 
-    /// One page of a list, mostly with one request. `item` reads an entry; entries that it cannot read are left out.
-    /// [`ApiError::Rejected`] for a filter that the provider does not take.
+    /// One page of a list, mostly with one request. `item` parses an entry. Unreadable entries are left out.
+    /// [`ApiError::Rejected`] if the provider does not accept a filter.
     pub async fn page<T: PartialEq>(
         &self,
         path: &str,
         token: &Token,
         asked: &Paging,
-        filters: Vec<(&'static str, String)>,
+        filters: impl IntoIterator<Item = (&'static str, Option<String>)>,
         item: impl Fn(&Value) -> Option<T>,
     ) -> Result<Page<T>, ApiError> {
         let deadline = Instant::now() + READ_BUDGET;
+        let filters: Vec<_> = filters
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
         let part = async |paging: &Paging| {
             let query = [paging.parameters(), filters.clone()].concat();
-            let answer = self
-                .get(&self.listing, &self.base, path, &query, token, deadline)
-                .await?;
+            let request = self.request(&self.base, path, &query, token, deadline);
+            let answer = guarded(&self.listing, request).await?;
             Page::parse(&answer, path, paging, &item)
         };
         let mut page = part(asked).await?;
@@ -114,7 +119,7 @@ impl UserApi {
             };
             let more = part(&missing).await?;
             if more.received == 0 || (!more.items.is_empty() && more.items == page.items) {
-                // The end; or a provider that knows no paging and gives the same again. If it counts more, they are lost.
+                // The list has ended, or the provider ignores paging and repeats itself. It may still count more items.
                 page.complete &= page.total.is_none();
                 page.total = Some(page.skip + page.received);
                 break;
@@ -124,29 +129,7 @@ impl UserApi {
         Ok(page)
     }
 
-    async fn get(
-        &self,
-        breaker: &Breaker,
-        base: &Url,
-        path: &str,
-        query: &[(&'static str, String)],
-        token: &Token,
-        deadline: Instant,
-    ) -> Result<(Value, HeaderMap), ApiError> {
-        let pass = breaker.enter().await.map_err(|_| ApiError::Unavailable)?;
-        let result = self.request(base, path, query, token, deadline).await;
-        match &result {
-            Ok(_) => pass.report(true),
-            Err(FailedCall {
-                retry_after: Some(wish),
-                ..
-            }) => pass.pause((*wish).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)),
-            Err(FailedCall { error, .. }) => pass.report(error.is_healthy()),
-        }
-        result.map_err(|failure| failure.error)
-    }
-
-    /// 204 and an empty body read as null, which is how an unlinked account may be answered.
+    /// 204 and an empty body become null, which is how the provider may answer for an account that is not linked.
     async fn request(
         &self,
         base: &Url,
@@ -154,22 +137,19 @@ impl UserApi {
         query: &[(&'static str, String)],
         token: &Token,
         deadline: Instant,
-    ) -> Result<(Value, HeaderMap), FailedCall> {
+    ) -> Result<Answer, FailedCall> {
         let mut url = base.clone();
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         let send = || {
+            let request = self.http.get(url.clone()).bearer_auth(token.expose());
             let remaining = deadline.saturating_duration_since(Instant::now());
-            self.http
-                .get(url.clone())
-                .bearer_auth(token.expose())
-                .timeout(remaining)
-                .send()
+            request.timeout(remaining).send()
         };
         let mut response = send().await;
-        // A connection from the pool may have been closed by the other side just now. Reading twice does no harm.
+        // The provider may just have closed a pooled connection. A read can be repeated.
         if response
             .as_ref()
             .is_err_and(|error| error.is_request() && !error.is_timeout() && !error.is_connect())
@@ -186,22 +166,38 @@ impl UserApi {
             429 => {
                 return Err(FailedCall {
                     error: ApiError::Unavailable,
-                    retry_after: http::retry_after(&response),
+                    retry_after: transport::retry_after(&response),
                 });
             }
             500..600 => return Err(ApiError::Unavailable.into()),
             _ => return Err(ApiError::Unreadable(status).into()),
         }
-        let body = http::read_capped(response, ANSWER_MAX)
-            .await
-            .map_err(|error| match error {
-                http::ReadError::TooLong => ApiError::Unreadable(status),
-                http::ReadError::BrokenOff => ApiError::Unavailable,
-            })?;
+        let body = transport::read_capped(response, ANSWER_MAX).await;
+        let body = body.map_err(|error| match error {
+            BodyError::TooLong => ApiError::Unreadable(status),
+            BodyError::BrokenOff => ApiError::Unavailable,
+        })?;
         if body.trim_ascii().is_empty() {
             return Ok((Value::Null, headers));
         }
         let answer = serde_json::from_slice(&body).map_err(|_| ApiError::Unreadable(status))?;
         Ok((answer, headers))
     }
+}
+
+/// Sends the request if the circuit breaker permits, and reports the result to it.
+async fn guarded(
+    breaker: &Breaker,
+    request: impl Future<Output = Result<Answer, FailedCall>>,
+) -> Result<Answer, ApiError> {
+    let permit = breaker.enter().await.map_err(|_| ApiError::Unavailable)?;
+    let result = request.await;
+    match &result {
+        Ok(_) => permit.report(true),
+        Err(failed) => match failed.retry_after {
+            Some(wish) => permit.pause(wish.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)),
+            None => permit.report(failed.error.is_healthy()),
+        },
+    }
+    result.map_err(|failed| failed.error)
 }

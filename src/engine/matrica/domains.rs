@@ -3,19 +3,16 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    ApiError, Page, Paging, Resource, UserApi, text,
-    wallets::{ADDRESS_MAX, NETWORK_MAX},
-};
+use super::{ApiError, Page, Paging, Resource, UserApi, text};
 use crate::engine::oauth::Token;
 
-/// Longest domain name, in characters (RFC 1035 allows 253 for one that DNS knows).
+/// Longest domain name, in characters. RFC 1035 allows 253 in the DNS.
 const DOMAIN_MAX: usize = 255;
 
-/// Which domains: those that fit every field that is set.
+/// Selects the domains that match every field that is set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DomainQuery {
-    /// `sol`, `eth` and so on.
+    /// `sol` or `eth`, for example.
     pub extension: Option<String>,
     pub network: Option<String>,
     pub paging: Paging,
@@ -26,20 +23,11 @@ pub struct DomainQuery {
 pub struct Domain {
     /// The whole name, `ada.sol`.
     pub name: String,
-    /// What stands after the dot.
+    /// The part after the dot.
     pub extension: Option<String>,
     /// The address of the wallet that owns it.
     pub owner: Option<String>,
     pub network: Option<String>,
-}
-
-impl DomainQuery {
-    fn filters(&self) -> Vec<(&'static str, String)> {
-        super::set([
-            ("extension", &self.extension),
-            ("networkSymbol", &self.network),
-        ])
-    }
 }
 
 /// `/domains` (scope `domains`).
@@ -48,19 +36,23 @@ impl Resource for DomainQuery {
     const SCOPE: &'static str = "domains";
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<Page<Domain>, ApiError> {
-        api.page("domains", token, &self.paging, self.filters(), parse)
+        let filters = [
+            ("extension", self.extension),
+            ("networkSymbol", self.network),
+        ];
+        api.page("domains", token, &self.paging, filters, parse)
             .await
     }
 }
 
-/// None without a name.
+/// `None` without a name.
 fn parse(entry: &Value) -> Option<Domain> {
     let wallet = entry.get("ownerWallet").unwrap_or(&Value::Null);
     Some(Domain {
         name: text::field(entry, "key", DOMAIN_MAX)
             .or_else(|| text::field(entry, "name", DOMAIN_MAX))?,
-        extension: text::field(entry, "extension", NETWORK_MAX),
-        owner: text::field(wallet, "id", ADDRESS_MAX),
-        network: text::field(wallet, "networkSymbol", NETWORK_MAX),
+        extension: text::field(entry, "extension", text::NETWORK_MAX),
+        owner: text::field(wallet, "id", text::ADDRESS_MAX),
+        network: text::field(wallet, "networkSymbol", text::NETWORK_MAX),
     })
 }

@@ -1,25 +1,25 @@
-//! Who a person is: the provider's immutable id, where it was found, and the labels that go with it.
+//! The identity of a person, which is the provider's immutable id, with a name and a picture to show.
 
 use serde_json::Value;
 use strum::IntoStaticStr;
 
 use super::{
-    profile::{NAME_MAX, layers},
+    profile::{first, layers},
     text,
 };
 
 /// Longest user id, in characters.
 const SUBJECT_MAX: usize = 128;
-/// What somebody without any name is called.
+/// The name of a person without one.
 const NAMELESS: &str = "Matrica user";
 
-/// Where an id was found. Ids from different places are never compared.
+/// The field that an id came from. Ids from different fields are never compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 pub enum SubjectSource {
     /// Version 2, top-level `id`.
     #[strum(serialize = "v2.id")]
     V2Id,
-    /// Version 2, `profile.id`. If profiles are nested, the outer one.
+    /// Version 2, `profile.id`. The outer one if profiles are nested.
     #[strum(serialize = "v2.profile.id")]
     V2ProfileId,
     /// Version 1, top-level `id`.
@@ -41,7 +41,7 @@ pub struct Subject {
     pub source: SubjectSource,
 }
 
-/// A person as the profile describes them. Everything but `subject` can be edited by them at any time.
+/// A person as their profile describes them. They can change everything but `subject`.
 #[derive(Clone)]
 pub struct Identity {
     pub subject: Subject,
@@ -55,23 +55,16 @@ pub(super) fn has_subject(v2: &Value) -> bool {
     v2_subject(v2).is_some()
 }
 
-/// None when no answer holds a usable id. Never falls back on a name, an e-mail or a wallet: those change hands.
+/// `None` without a usable id. A name, an e-mail address or a wallet is no substitute, because these change hands.
 pub(super) fn parse(v2: &Value, v1: &Value) -> Option<Identity> {
     let subject = v2_subject(v2).or_else(|| subject(v1, SubjectSource::V1Id))?;
-    let layers: Vec<&Value> = layers(v2).into_iter().chain(layers(v1)).flatten().collect();
-    let label = |name: &str| {
-        layers
-            .iter()
-            .find_map(|layer| text::field(layer, name, NAME_MAX))
-    };
-    let display_name = label("name")
-        .or_else(|| label("username"))
-        .unwrap_or_else(|| NAMELESS.to_owned());
-    let picture_url = layers.iter().find_map(|layer| text::url(layer, "pfp"));
+    let layers = [layers(v2), layers(v1)].concat();
+    let label = |name| first(&layers, |layer| text::field(layer, name, text::NAME_MAX));
+    let name = label("name").or_else(|| label("username"));
     Some(Identity {
         subject,
-        display_name,
-        picture_url,
+        display_name: name.unwrap_or_else(|| NAMELESS.to_owned()),
+        picture_url: first(&layers, |layer| text::url(layer, "pfp")),
     })
 }
 
@@ -80,7 +73,6 @@ fn v2_subject(v2: &Value) -> Option<Subject> {
         .or_else(|| subject(v2.get("profile")?, SubjectSource::V2ProfileId))
 }
 
-/// An `id` that is text or a whole number, printable and not too long.
 fn subject(object: &Value, source: SubjectSource) -> Option<Subject> {
     let id = text::id(object, "id").filter(|id| id.len() <= SUBJECT_MAX)?;
     Some(Subject { id, source })

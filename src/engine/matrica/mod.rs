@@ -1,6 +1,5 @@
-//! Matrica's user API, version 2: one resource per file, lenient about what the documentation leaves open.
-//!
-//! A field that is missing, of another type or unfit to show is left out alone.
+//! Matrica's user API, version 2, one resource per file. A field that is missing, of another type or unfit to show is left
+//! out alone.
 
 mod accounts;
 mod balances;
@@ -35,13 +34,3 @@ pub use self::{
     text::is_plain,
     wallets::{Wallet, Wallets, WalletsQuery},
 };
-
-/// The query parameters that are set.
-fn set<const N: usize>(
-    filters: [(&'static str, &Option<String>); N],
-) -> Vec<(&'static str, String)> {
-    filters
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.clone()?)))
-        .collect()
-}

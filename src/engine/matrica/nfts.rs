@@ -3,16 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    ApiError, Page, Paging, Resource, UserApi,
-    paging::TAKE_MAX,
-    profile::NAME_MAX,
-    text,
-    wallets::{ADDRESS_MAX, NETWORK_MAX},
-};
+use super::{ApiError, Page, Paging, Resource, UserApi, paging::TAKE_MAX, text};
 use crate::engine::oauth::Token;
 
-/// Which NFTs: those that fit every field that is set.
+/// Selects the NFTs that match every field that is set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NftQuery {
     /// The mint address.
@@ -31,7 +25,7 @@ pub struct Nft {
     pub name: Option<String>,
     /// Always `https`.
     pub image_url: Option<String>,
-    /// What Matrica says of it, `HODLED` for one.
+    /// In Matrica's words, such as `HODLED`.
     pub status: Option<String>,
     pub network: Option<String>,
     pub is_compressed: bool,
@@ -43,20 +37,12 @@ pub struct Nft {
 }
 
 impl Nft {
-    /// Whether it belongs to this collection.
     pub fn is_of(&self, collection_id: &str) -> bool {
-        self.collection
-            .as_ref()
-            .is_some_and(|collection| collection.id == collection_id)
-    }
-
-    /// Whether nothing says that it belongs to another one.
-    pub fn may_be_of(&self, collection_id: &str) -> bool {
-        self.collection.is_none() || self.is_of(collection_id)
+        let collection = self.collection.as_ref();
+        collection.is_some_and(|collection| collection.id == collection_id)
     }
 }
 
-/// What an NFT is part of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Collection {
     /// Matrica's id, not an on-chain address.
@@ -67,22 +53,21 @@ pub struct Collection {
 impl NftQuery {
     /// All NFTs of one collection.
     pub fn of_collection(collection_id: String) -> Self {
-        let paging = Paging::first(TAKE_MAX);
         Self {
             nft_id: None,
             collection_id: Some(collection_id),
             network: None,
-            paging,
+            paging: Paging::first(TAKE_MAX),
         }
     }
 
-    /// One page, exactly as the provider filters it.
-    pub async fn page(&self, api: &UserApi, token: &Token) -> Result<Page<Nft>, ApiError> {
-        let filters = super::set([
-            ("nftId", &self.nft_id),
-            ("collectionId", &self.collection_id),
-            ("networkSymbol", &self.network),
-        ]);
+    /// One page, as the provider filters it.
+    pub async fn page(self, api: &UserApi, token: &Token) -> Result<Page<Nft>, ApiError> {
+        let filters = [
+            ("nftId", self.nft_id),
+            ("collectionId", self.collection_id),
+            ("networkSymbol", self.network),
+        ];
         let item = |entry: &Value| parse(entry, api.keeps_pictures());
         api.page("nfts", token, &self.paging, filters, item).await
     }
@@ -94,14 +79,14 @@ impl Resource for NftQuery {
     const SCOPE: &'static str = "nfts";
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<Page<Nft>, ApiError> {
+        let wanted = self.collection_id.clone();
         let page = self.page(api, token).await?;
-        // A provider that ignores the filter sends everything. That does not answer the question.
-        let foreign = |nft: &Nft| {
-            self.collection_id
-                .as_ref()
-                .is_some_and(|wanted| !nft.may_be_of(wanted))
+        // A provider that ignores the filter sends NFTs of other collections.
+        let is_foreign = |nft: &Nft| match (&wanted, &nft.collection) {
+            (Some(wanted), Some(collection)) => collection.id != *wanted,
+            _ => false,
         };
-        if page.items.iter().any(foreign) {
+        if page.items.iter().any(is_foreign) {
             Err(ApiError::Rejected)
         } else {
             Ok(page)
@@ -109,27 +94,24 @@ impl Resource for NftQuery {
     }
 }
 
-/// None without an id.
+/// `None` without an id.
 fn parse(entry: &Value, pictures: bool) -> Option<Nft> {
     let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
     let collection = |value: &Value| {
         Some(Collection {
             id: text::id(value, "id")?,
-            name: text::field(value, "name", NAME_MAX),
+            name: text::field(value, "name", text::NAME_MAX),
         })
     };
     Some(Nft {
         id: text::id(entry, "id")?,
-        name: text::field(entry, "name", NAME_MAX),
+        name: text::field(entry, "name", text::NAME_MAX),
         image_url: text::url(entry, "image").filter(|_| pictures),
-        status: text::field(entry, "status", NETWORK_MAX),
-        network: text::field(entry, "networkSymbol", NETWORK_MAX),
-        is_compressed: entry
-            .get("isCompressed")
-            .and_then(Value::as_bool)
-            .unwrap_or_default(),
+        status: text::field(entry, "status", text::NETWORK_MAX),
+        network: text::field(entry, "networkSymbol", text::NETWORK_MAX),
+        is_compressed: entry.get("isCompressed") == Some(&Value::Bool(true)),
         inscription_number: entry.get("inscriptionNumber").and_then(number),
-        owner: text::field(entry, "ownerId", ADDRESS_MAX),
+        owner: text::field(entry, "ownerId", text::ADDRESS_MAX),
         collection: entry.get("collection").and_then(collection),
     })
 }

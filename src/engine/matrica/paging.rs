@@ -1,4 +1,4 @@
-//! Lists that come in pages: which part to ask for, what came, and how to go on.
+//! Lists that come in pages.
 
 use futures_util::{Stream, TryStreamExt as _, stream};
 use reqwest::header::HeaderMap;
@@ -9,20 +9,20 @@ use super::{ApiError, shape};
 
 /// Most items that one call may ask for.
 pub const TAKE_MAX: u32 = 100;
-/// Most pages of a list that are read, and most items: a provider that never ends must not keep us going.
+/// Most pages and items read of one list, which a faulty provider may never end.
 const PAGES_MAX: u32 = 100;
 const ITEMS_MAX: u64 = 5_000;
 
-/// Which part of a list: `take` items from `skip` on.
+/// A part of a list, which is `take` items from `skip` on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Paging {
     pub skip: u64,
-    /// At most [`TAKE_MAX`]; the provider may give fewer.
+    /// At most [`TAKE_MAX`]. The provider may send fewer.
     pub take: u32,
     pub sort: Option<Sort>,
 }
 
-/// A field of the items to sort by. Which fields there are, only the provider knows.
+/// A field to sort by, as the provider names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sort {
     pub by: String,
@@ -35,17 +35,17 @@ pub enum Direction {
     Descending,
 }
 
-/// A part of a list.
+/// A part of a list, as received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page<T> {
-    /// What could be read of the items that came.
+    /// The items that could be read.
     pub items: Vec<T>,
     pub skip: u64,
-    /// How many items came, the unreadable ones included: what to advance by.
+    /// Number of items received, unreadable ones included.
     pub received: u64,
-    /// How many there are in all (`Pagination-Count`), if the provider says so.
+    /// Length of the whole list (`Pagination-Count`), if the provider sends it.
     pub total: Option<u64>,
-    /// Every item that came could be read.
+    /// Every item received could be read.
     pub complete: bool,
 }
 
@@ -58,37 +58,33 @@ impl Paging {
         }
     }
 
-    /// Query parameters.
     pub(super) fn parameters(&self) -> Vec<(&'static str, String)> {
         let mut parameters = vec![
             ("skip", self.skip.to_string()),
             ("take", self.take.min(TAKE_MAX).to_string()),
         ];
         if let Some(Sort { by, direction }) = &self.sort {
-            let direction = if *direction == Direction::Ascending {
-                "ASC"
-            } else {
-                "DESC"
+            let direction = match direction {
+                Direction::Ascending => "ASC",
+                Direction::Descending => "DESC",
             };
-            parameters.extend([
-                ("sortBy", by.clone()),
-                ("sortDirection", direction.to_owned()),
-            ]);
+            parameters.push(("sortBy", by.clone()));
+            parameters.push(("sortDirection", direction.to_owned()));
         }
         parameters
     }
 }
 
 impl<T> Page<T> {
-    /// Where the next part begins; none after an empty one, and none when all that the provider counted has come.
+    /// Start of the next part. `None` after an empty part and after the last item that the provider counts.
     pub fn next(&self) -> Option<u64> {
         let end = self.skip.saturating_add(self.received);
         let more = self.received > 0 && self.total.is_none_or(|total| end < total);
         more.then_some(end)
     }
 
-    /// Reads a list and its headers. A list that is longer than was asked for is cut: without any paging header it is the
-    /// whole list, of which a part was asked for.
+    /// Parses an answer. A list longer than `take` is cut. Without a paging header it is the whole list, so the part is
+    /// taken from `skip` on.
     pub(super) fn parse(
         (answer, headers): &(Value, HeaderMap),
         key: &str,
@@ -100,29 +96,23 @@ impl<T> Page<T> {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
         let count = number("pagination-count");
         let whole = count.is_none() && number("pagination-skip").is_none() && list.len() > take;
-        let start = if whole {
-            usize::try_from(asked.skip)
-                .unwrap_or(usize::MAX)
-                .min(list.len())
+        let (skip, total) = if whole {
+            (asked.skip, Some(list.len() as u64))
         } else {
-            0
+            (0, count)
         };
-        let part = &list[start..list.len().min(start + take)];
+        let part = part_of(list, skip, take);
         let items: Vec<T> = part.iter().filter_map(item).collect();
         Ok(Self {
             complete: items.len() == part.len(),
             items,
             skip: asked.skip,
             received: part.len() as u64,
-            total: if whole {
-                Some(list.len() as u64)
-            } else {
-                count
-            },
+            total,
         })
     }
 
-    /// What is still missing of `asked`, when the provider gives fewer items at once than it is asked for.
+    /// The rest of `asked`, if the provider sent fewer items than it was asked for.
     pub(super) fn missing(&self, asked: &Paging) -> Option<Paging> {
         let missing = u64::from(asked.take)
             .checked_sub(self.received)
@@ -134,7 +124,7 @@ impl<T> Page<T> {
         })
     }
 
-    /// With the part that follows.
+    /// Appends the part that follows.
     pub(super) fn extend(&mut self, more: Self) {
         self.received += more.received;
         self.complete &= more.complete;
@@ -143,23 +133,27 @@ impl<T> Page<T> {
 }
 
 impl<'a, T> Page<&'a T> {
-    /// A part of what is there already.
+    /// A part of a list in memory.
     pub fn of(all: &'a [T], skip: u64, take: u32) -> Self {
-        let start = usize::try_from(skip).unwrap_or(usize::MAX).min(all.len());
-        let take = usize::try_from(take).unwrap_or_default();
-        let items: Vec<&T> = all[start..all.len().min(start + take)].iter().collect();
+        let part = part_of(all, skip, usize::try_from(take).unwrap_or_default());
         Self {
-            received: items.len() as u64,
-            items,
+            items: part.iter().collect(),
             skip,
+            received: part.len() as u64,
             total: Some(all.len() as u64),
             complete: true,
         }
     }
 }
 
-/// Every page of a list, from `first` on: `fetch` is a call like [`super::NftQuery::page`]. Ends at an empty page, or when all
-/// that the provider counted has come; [`ApiError::Endless`] after 5,000 items or 100 pages.
+fn part_of<T>(all: &[T], skip: u64, take: usize) -> &[T] {
+    let start = usize::try_from(skip).unwrap_or(usize::MAX).min(all.len());
+    &all[start..all.len().min(start + take)]
+}
+
+/// Every page of a list, from `first` on. `fetch` is a call such as [`super::NftQuery::page`].
+///
+/// Ends as [`Page::next`] says, or with [`ApiError::Endless`] after 5,000 items or 100 pages.
 pub fn pages<T, F, Fut>(first: Paging, fetch: F) -> impl Stream<Item = Result<Page<T>, ApiError>>
 where
     F: Fn(Paging) -> Fut,
@@ -180,7 +174,7 @@ where
     )
 }
 
-/// Every item of a list, as [`pages`] gives them.
+/// Every item of the [`pages`] of a list.
 pub fn items<T, F, Fut>(first: Paging, fetch: F) -> impl Stream<Item = Result<T, ApiError>>
 where
     F: Fn(Paging) -> Fut,

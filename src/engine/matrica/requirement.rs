@@ -1,6 +1,6 @@
-//! What a page may require of a person.
+//! `Requirement`: a condition for opening a page.
 
-/// Something that a person must own. Only ids decide, because anybody can use a name. Names are for people to read.
+/// Something that a person must own. Only ids decide, because names are not unique. Names are shown to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requirement {
     /// An NFT of a collection, by Matrica's id of the collection. Needs the scope `nfts`.

@@ -1,16 +1,15 @@
-//! The shapes in which an answer may come: wrapped in an object or not, null, or nothing at all.
+//! Answers come bare or wrapped in an object. An empty object and null mean that there is nothing.
 
 use serde_json::Value;
 
 use super::ApiError;
 
-/// What stands under `key`, or the answer itself when it is not wrapped.
+/// The value under `key`, or the whole answer if it is not wrapped.
 pub(super) fn unwrap<'a>(answer: &'a Value, key: &str) -> &'a Value {
     answer.get(key).unwrap_or(answer)
 }
 
-/// A list: bare or under `key`. Null and an empty object are empty lists; anything else is no answer, because "none" must
-/// not be read into it.
+/// Fails on any other shape, which must not be read as an empty list.
 pub(super) fn list<'a>(answer: &'a Value, key: &str) -> Result<&'a [Value], ApiError> {
     match unwrap(answer, key) {
         Value::Array(items) => Ok(items),
@@ -20,9 +19,9 @@ pub(super) fn list<'a>(answer: &'a Value, key: &str) -> Result<&'a [Value], ApiE
     }
 }
 
-/// An object: bare or under `key`; none when it is null.
 pub(super) fn object<'a>(answer: &'a Value, key: &str) -> Result<Option<&'a Value>, ApiError> {
     match unwrap(answer, key) {
+        Value::Object(fields) if fields.is_empty() => Ok(None),
         object @ Value::Object(_) => Ok(Some(object)),
         Value::Null => Ok(None),
         _ => Err(ApiError::SHAPE),

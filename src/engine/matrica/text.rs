@@ -1,18 +1,24 @@
-//! Foreign text made fit to show and to store: bounded, one line, no characters that reorder or hide others.
+//! Makes foreign text fit to show and to store. It becomes one bounded line, without characters that hide or reorder others.
 
 use serde_json::Value;
 use url::Url;
 
+/// Longest name, in characters.
+pub(super) const NAME_MAX: usize = 100;
+/// Longest address, in characters.
+pub(super) const ADDRESS_MAX: usize = 200;
+/// Longest network symbol, in characters.
+pub(super) const NETWORK_MAX: usize = 32;
 /// Longest URL, in bytes.
 const URL_MAX: usize = 2048;
 /// Longest id of anything at the provider, in bytes.
 const ID_MAX: usize = 200;
 /// Longest decimal number, in characters.
 const DECIMAL_MAX: usize = 100;
-/// Whole numbers up to this one survive JSON's floating point.
+/// Largest whole number up to which a float is exact.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// A label of at most `max` characters. None when nothing visible is left.
+/// A label of at most `max` characters. `None` if nothing visible is left.
 pub(super) fn label(text: &str, max: usize) -> Option<String> {
     let clean: String = text
         .chars()
@@ -24,17 +30,17 @@ pub(super) fn label(text: &str, max: usize) -> Option<String> {
     clean.contains(is_visible).then(|| clean.to_owned())
 }
 
-/// Whether a text has nothing in it that a label would not have.
+/// Whether a text has no control or hidden characters.
 pub fn is_plain(text: &str) -> bool {
     text.chars().all(|c| !c.is_control() && !is_hidden(c))
 }
 
-/// A field of an object as a label; none when it is missing, of another type, or blank.
+/// A field as a label. `None` if it is missing, of another type, or blank.
 pub(super) fn field(object: &Value, name: &str, max: usize) -> Option<String> {
     label(object.get(name)?.as_str()?, max)
 }
 
-/// A field as an id: text without blanks, or a whole number, which some servers send instead.
+/// A field as an id, which is text without blanks or a whole number.
 pub(super) fn id(object: &Value, name: &str) -> Option<String> {
     let id = match object.get(name)? {
         Value::String(id) => id.clone(),
@@ -46,35 +52,26 @@ pub(super) fn id(object: &Value, name: &str) -> Option<String> {
     usable.then_some(id)
 }
 
-/// A field as a decimal number in digits, exactly as it was sent: amounts are larger and finer than any float.
+/// A field as a decimal number, digit for digit, because amounts do not fit a float.
 pub(super) fn decimal(object: &Value, name: &str) -> Option<String> {
     let text = match object.get(name)? {
         Value::String(text) => text.trim().to_owned(),
-        Value::Number(number)
-            if number
-                .as_f64()
-                .is_some_and(|number| number.abs() <= EXACT_MAX) =>
-        {
-            number.to_string()
-        }
+        Value::Number(number) if number.as_f64()?.abs() <= EXACT_MAX => number.to_string(),
         _ => return None,
     };
     let digits = text.strip_prefix('-').unwrap_or(&text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let are_digits =
-        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    (text.len() <= DECIMAL_MAX && are_digits(whole) && are_digits(fraction)).then_some(text)
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (text.len() <= DECIMAL_MAX && is_number(whole) && is_number(fraction)).then_some(text)
 }
 
-/// A field as a URL that a page may point to: `https` and nothing else.
+/// A field as an `https` URL that a page may point to.
 pub(super) fn url(object: &Value, name: &str) -> Option<String> {
-    let url = Url::parse(object.get(name)?.as_str()?)
-        .ok()
-        .filter(|url| url.scheme() == "https")?;
-    (url.as_str().len() <= URL_MAX).then(|| url.into())
+    let url = Url::parse(object.get(name)?.as_str()?).ok()?;
+    (url.scheme() == "https" && url.as_str().len() <= URL_MAX).then(|| url.into())
 }
 
-/// Something other than blanks: the joiner, the empty Braille cell and the Hangul fillers show nothing.
+/// The joiner, the Hangul fillers and the empty Braille cell are invisible, like white space.
 fn is_visible(c: char) -> bool {
     !c.is_whitespace()
         && !matches!(

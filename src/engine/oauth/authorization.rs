@@ -1,4 +1,4 @@
-//! The authorization request: `state`, PKCE and the URL that carries them.
+//! The authorization request (RFC 6749 section 4.1.1) with PKCE (RFC 7636).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,35 +13,35 @@ use crate::engine::{
 
 /// Random bytes in `state` and in `code_verifier` each.
 const RANDOM_BYTES: usize = 32;
-/// Characters of both: 32 bytes as base64url.
+/// Characters of both, as base64url.
 const STATE_LENGTH: usize = 43;
 
-/// `state`: one per attempt, opaque, meaningless outside the browser that holds the attempt's cookie.
+/// `state`: one per attempt, random, meaningless outside the browser that holds the attempt's cookie.
 #[derive(Clone)]
-pub struct State(String);
+pub struct OAuthState(String);
 
-impl State {
+impl OAuthState {
     pub fn generate() -> Self {
         Self(random::token::<RANDOM_BYTES>())
     }
 
-    /// Accepts what `generate` could have made.
+    /// Accepts only the shape that `generate` makes.
     pub fn parse(text: &str) -> Option<Self> {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (text.len() == STATE_LENGTH && text.bytes().all(legal)).then(|| Self(text.to_owned()))
+        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (text.len() == STATE_LENGTH && text.bytes().all(is_legal)).then(|| Self(text.to_owned()))
     }
 
-    /// Compared in constant time.
+    /// Compares in constant time.
     pub fn matches(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 
-    /// SHA-256 of it: the key of the attempt wherever `state` itself must not be stored.
+    /// SHA-256. Identifies the attempt where `state` itself must not be stored.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
     }
 
-    /// What a person can read to support, and `explain` looks up: derived from the hash, so it never changes.
+    /// The reference that people read to support. Derived from the hash, so it never changes.
     pub fn reference(&self) -> String {
         let hash = self.hash();
         random::reference(std::array::from_fn::<_, REFERENCE_LENGTH, _>(|index| {
@@ -54,7 +54,7 @@ impl State {
     }
 }
 
-/// `code_verifier` of RFC 7636: never reused, not even after an error.
+/// `code_verifier` (RFC 7636 section 4.1). Never reused, not even after an error.
 #[derive(Clone)]
 pub struct CodeVerifier(SecretString);
 
@@ -77,11 +77,11 @@ impl CodeVerifier {
     }
 }
 
-/// A fixed set of parameters, each once, none of them from a request.
+/// Each parameter once, none of them from a request.
 pub(super) fn url(
     settings: &Matrica,
     redirect_uri: &str,
-    state: &State,
+    state: &OAuthState,
     code_verifier: &CodeVerifier,
 ) -> Url {
     let mut url = settings.authorization_endpoint.clone();
@@ -93,7 +93,7 @@ pub(super) fn url(
         .append_pair("code_challenge", &code_verifier.code_challenge())
         .append_pair("code_challenge_method", "S256")
         .append_pair("state", state.expose());
-    // A space may be written `+` in a query, but only `%20` is understood by every decoder. A literal `+` is `%2B` here.
+    // Not every decoder reads `+` as a space. A literal `+` is `%2B` here.
     let query = url.query().unwrap_or_default().replace('+', "%20");
     url.set_query(Some(&query));
     url

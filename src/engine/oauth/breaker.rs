@@ -1,26 +1,28 @@
-//! One per group of endpoints: how many calls may be under way at once, and a pause after too many failures in a row, so
-//! that a slow or broken endpoint takes nothing down but what needs it.
+//! A circuit breaker and concurrency limit per group of endpoints.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
-/// Longest wait for a place among the calls under way.
+/// Longest wait for a permit.
 const PERMIT_WAIT: Duration = Duration::from_millis(500);
-/// Failures in a row after which nothing is sent for a while.
+/// Failures in a row that open the breaker.
 const FAILURES_MAX: u32 = 10;
-/// How long nothing is sent. Then one call tries; the others wait for how it ends.
+/// Time until an open breaker lets one trial call through.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Why a call was not made. Nothing was sent.
+/// A call that was not made. Nothing was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not asked: too many calls failed, or are under way")]
+#[error("not sent: the circuit breaker is open, or too many calls are in flight")]
 pub struct BreakerRefusal;
 
-/// A breaker with its bulkhead. Clones are the same one.
+/// Clones share the state.
 #[derive(Clone)]
 pub struct Breaker {
     group: &'static str,
@@ -31,13 +33,21 @@ pub struct Breaker {
 #[derive(Default)]
 struct BreakerState {
     failures: u32,
-    /// Nothing is sent before this; after it, one call at a time until one succeeds.
+    /// Open until then. Half-open afterwards, until a trial call succeeds.
     open_until: Option<Instant>,
+    /// A trial call is in flight.
     trying: bool,
 }
 
+impl BreakerState {
+    fn refuses(&self) -> bool {
+        self.open_until
+            .is_some_and(|until| self.trying || Instant::now() < until)
+    }
+}
+
 impl Breaker {
-    /// For `group`, with at most `places` calls under way.
+    /// `group` names it in the log. At most `permits` calls are in flight at once.
     pub fn new(group: &'static str, permits: usize) -> Self {
         Self {
             group,
@@ -46,20 +56,17 @@ impl Breaker {
         }
     }
 
-    /// A place for one call.
+    /// A permit for one call.
     pub async fn enter(&self) -> Result<BreakerPermit, BreakerRefusal> {
-        let waiting = tokio::time::timeout(PERMIT_WAIT, self.permits.clone().acquire_owned());
-        let permit = waiting
-            .await
-            .map_err(|_| BreakerRefusal)?
-            .map_err(|_| BreakerRefusal)?;
+        let acquired = timeout(PERMIT_WAIT, self.permits.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = acquired else {
+            return Err(BreakerRefusal);
+        };
         let mut state = self.state();
-        if let Some(until) = state.open_until {
-            if state.trying || Instant::now() < until {
-                return Err(BreakerRefusal);
-            }
-            state.trying = true;
+        if state.refuses() {
+            return Err(BreakerRefusal);
         }
+        state.trying = state.open_until.is_some();
         drop(state);
         Ok(BreakerPermit {
             breaker: self.clone(),
@@ -68,12 +75,9 @@ impl Breaker {
         })
     }
 
-    /// Whether a call would be refused because too many have failed.
+    /// Whether a call would be refused because earlier ones failed.
     pub fn is_open(&self) -> bool {
-        let state = self.state();
-        state
-            .open_until
-            .is_some_and(|until| state.trying || Instant::now() < until)
+        self.state().refuses()
     }
 
     fn state(&self) -> MutexGuard<'_, BreakerState> {
@@ -89,7 +93,7 @@ pub struct BreakerPermit {
 }
 
 impl BreakerPermit {
-    /// Says how the call went: `healthy` when the other side did its part, also by refusing.
+    /// Counts the call. `healthy` if the provider answered as it should, refusals included.
     pub fn report(mut self, healthy: bool) {
         self.reported = true;
         let group = self.breaker.group;
@@ -112,16 +116,14 @@ impl BreakerPermit {
                 tracing::error!(
                     event = "breaker_opened",
                     group,
-                    "the provider keeps failing: it is left alone for a while"
+                    "the provider keeps failing, so nothing is sent for 10 seconds"
                 );
             }
             state.open_until = Some(Instant::now() + PAUSE);
         }
     }
-}
 
-impl BreakerPermit {
-    /// The other side asks to be left alone for so long.
+    /// Opens the breaker for as long as the provider asked in `Retry-After`.
     pub fn pause(mut self, pause: Duration) {
         self.reported = true;
         let group = self.breaker.group;
@@ -129,7 +131,7 @@ impl BreakerPermit {
             event = "breaker_paused",
             group,
             ?pause,
-            "the provider asks to be left alone for a while"
+            "the provider asks to pause"
         );
         let mut state = self.breaker.state();
         (state.trying, state.open_until) = (false, Some(Instant::now() + pause));
@@ -137,7 +139,7 @@ impl BreakerPermit {
 }
 
 impl Drop for BreakerPermit {
-    /// A call that was cut short says nothing about the other side.
+    /// A cancelled call says nothing about the provider.
     fn drop(&mut self) {
         if !self.reported {
             self.breaker.state().trying = false;

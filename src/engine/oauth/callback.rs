@@ -1,14 +1,14 @@
-//! What the provider sends back through the browser (RFC 6749 section 4.1.2), read from the raw query.
+//! The authorization response (RFC 6749 section 4.1.2), parsed from the raw query of the callback.
 
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::State;
+use super::OAuthState;
 
-/// Longest authorization code, in bytes. Matrica's are 350 to 480 today and grow with the scopes.
-const CODE_MAX: usize = 4096;
+/// Longest parameter, in bytes. Matrica's codes have 350 to 480 and grow with the scopes.
+const PARAMETER_MAX: usize = 4096;
 
-/// The one-minute code. Opaque: no alphabet is assumed.
+/// `code`. Opaque, and valid for one minute.
 #[derive(Clone)]
 pub struct AuthorizationCode(SecretString);
 
@@ -18,23 +18,23 @@ impl AuthorizationCode {
     }
 }
 
-/// What the provider decided.
+/// The provider's decision.
 pub enum Outcome {
     Code(AuthorizationCode),
-    /// `error=access_denied`: the person said no.
+    /// `error=access_denied`. The person said no.
     Denied,
-    /// Any other `error`. Its description is foreign text and is neither shown nor logged.
+    /// Any other `error`. Its description is foreign text, never shown nor logged.
     Error,
 }
 
 /// The callback's parameters, after every check that needs no secret.
 pub struct CallbackParameters {
     pub outcome: Outcome,
-    /// Absent, or not of the shape that we send.
-    pub state: Option<State>,
+    /// `None` when absent or not of the shape that we send.
+    pub state: Option<OAuthState>,
 }
 
-/// A query that no provider sends. Nothing is looked up or consumed for it.
+/// A query that no provider sends. It must not consume an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
     #[error("a parameter is given twice")]
@@ -43,12 +43,12 @@ pub enum CallbackError {
     CodeAndError,
     #[error("neither a code nor an error")]
     CodeMissing,
-    #[error("a parameter holds impossible characters or is too long")]
+    #[error("a parameter is too long or has illegal characters")]
     Malformed,
 }
 
 impl CallbackParameters {
-    /// Parses by RFC 3986: `+` stays `+`, because codes contain it and may arrive unescaped. Decoded exactly once.
+    /// Decodes percent-encoding once. `+` stays `+`, because a code may contain it unescaped.
     pub fn parse(query: &str) -> Result<Self, CallbackError> {
         let (mut code, mut state, mut error, mut iss) = (None, None, None, None);
         for pair in query.split('&') {
@@ -66,15 +66,15 @@ impl CallbackParameters {
             let value = percent_decode_str(value)
                 .decode_utf8()
                 .map_err(|_| CallbackError::Malformed)?;
-            // RFC 6749 appendix A: 1*VSCHAR.
-            if value.len() > CODE_MAX || !value.bytes().all(|byte| (0x20..=0x7E).contains(&byte)) {
+            // VSCHAR of RFC 6749 appendix A.
+            if value.len() > PARAMETER_MAX || value.bytes().any(|byte| !matches!(byte, 0x20..=0x7E))
+            {
                 return Err(CallbackError::Malformed);
             }
             *slot = Some(value.into_owned());
         }
-        // An empty parameter counts as absent.
-        let [code, state, error] =
-            [code, state, error].map(|value| value.filter(|value| !value.is_empty()));
+        let present = |value: Option<String>| value.filter(|value| !value.is_empty());
+        let [code, state, error] = [code, state, error].map(present);
         let outcome = match (code, error) {
             (Some(_), Some(_)) => return Err(CallbackError::CodeAndError),
             (Some(code), None) => Outcome::Code(AuthorizationCode(code.into())),
@@ -84,7 +84,7 @@ impl CallbackParameters {
         };
         Ok(Self {
             outcome,
-            state: state.as_deref().and_then(State::parse),
+            state: state.as_deref().and_then(OAuthState::parse),
         })
     }
 }

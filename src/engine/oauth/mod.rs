@@ -1,39 +1,40 @@
-//! The OAuth 2.0 client: RFC 6749, 7636 and 7009 over reqwest. It knows neither axum nor SQL nor Matrica.
+//! The OAuth 2.0 client (RFC 6749, 7636 and 7009). Knows neither axum nor SQL nor the user API.
 
 mod authorization;
 pub mod breaker;
 mod callback;
 mod error;
-pub mod http;
 mod token;
+pub mod transport;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use url::Url;
 
-pub use self::authorization::{CodeVerifier, State};
 use self::breaker::{Breaker, BreakerPermit, BreakerRefusal};
-pub use self::callback::{AuthorizationCode, CallbackError, CallbackParameters, Outcome};
-pub use self::error::TokenError;
-pub use self::token::{Token, TokenSet};
+pub use self::{
+    authorization::{CodeVerifier, OAuthState},
+    callback::{AuthorizationCode, CallbackError, CallbackParameters, Outcome},
+    error::TokenError,
+    token::{Token, TokenSet},
+};
 use crate::engine::config::Matrica;
 
-/// Longest answer of the token endpoint that is read, in bytes.
+/// Longest answer of the token endpoint, in bytes.
 const TOKEN_ANSWER_MAX: usize = 64 * 1024;
-/// Longest answer of the revocation endpoint that is read, in bytes.
+/// Longest answer of the revocation endpoint, in bytes.
 const REVOCATION_ANSWER_MAX: usize = 4 * 1024;
-/// Longest a revocation may take.
 const REVOCATION_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most calls of each kind under way at once.
+/// Calls in flight at once.
 const EXCHANGES_MAX: usize = 128;
 const REFRESHES_MAX: usize = 64;
 const REVOCATIONS_MAX: usize = 8;
 
-/// One client at one provider. Clones are the same one.
+/// Clones share connections and circuit breakers.
 #[derive(Clone)]
 pub struct OAuthClient {
     http: reqwest::Client,
@@ -44,20 +45,19 @@ pub struct OAuthClient {
     revoking: Breaker,
 }
 
-/// A place among the refreshes under way, so that nobody takes a lease for a call that is not made.
+/// A reserved refresh. Reserve it before taking the lease, or the lease would block other servers for a call that the
+/// circuit breaker refuses.
 pub struct RefreshSlot<'a> {
-    provider: &'a OAuthClient,
-    pass: BreakerPermit,
+    client: &'a OAuthClient,
+    permit: BreakerPermit,
 }
 
 impl OAuthClient {
-    /// Fails only when the system offers no certificate authorities to trust.
+    /// Fails only if no certificate authority is installed.
     pub fn new(settings: Matrica, redirect_uri: String) -> Result<Self, reqwest::Error> {
-        // No idle connections: reusing one that the provider has just closed turns a one-time POST into an
-        // ambiguous failure.
-        let http = http::client(0)?;
         Ok(Self {
-            http,
+            // No idle connections. If the provider closes one just before it is reused, a one-time POST becomes ambiguous.
+            http: transport::client(0)?,
             settings: Arc::new(settings),
             redirect_uri: redirect_uri.into(),
             exchanging: Breaker::new("exchange", EXCHANGES_MAX),
@@ -66,17 +66,17 @@ impl OAuthClient {
         })
     }
 
-    /// Where to send the browser (RFC 6749 section 4.1.1 with RFC 7636 section 4.3).
-    pub fn authorization_url(&self, state: &State, code_verifier: &CodeVerifier) -> Url {
+    /// The URL of the authorization request (RFC 6749 section 4.1.1 with RFC 7636 section 4.3).
+    pub fn authorization_url(&self, state: &OAuthState, code_verifier: &CodeVerifier) -> Url {
         authorization::url(&self.settings, &self.redirect_uri, state, code_verifier)
     }
 
-    /// Whether a code could not be exchanged just now, so that nobody should be sent to fetch one.
+    /// Whether the circuit breaker would refuse to exchange a code, so that starting a login is of no use.
     pub fn is_down(&self) -> bool {
         self.exchanging.is_open()
     }
 
-    /// Exchanges the code (RFC 6749 section 4.1.3). Sent once; sent again only if surely nothing went out before.
+    /// Exchanges the code (RFC 6749 section 4.1.3). Repeated once, and only if nothing was sent before.
     pub async fn exchange(
         &self,
         code: &AuthorizationCode,
@@ -89,120 +89,102 @@ impl OAuthClient {
             ("redirect_uri", &self.redirect_uri),
             ("code_verifier", code_verifier.expose()),
         ];
-        let pass = self.exchanging.enter().await?;
-        let mut result = self
-            .token_request(&form, &self.settings.scopes, deadline)
-            .await;
+        let permit = self.exchanging.enter().await?;
+        let send = || self.token_request(&form, &self.settings.scopes, deadline);
+        let mut result = send().await;
         if matches!(result, Err(TokenError::NotSent)) {
-            result = self
-                .token_request(&form, &self.settings.scopes, deadline)
-                .await;
+            result = send().await;
         }
-        pass.report(result.as_ref().err().is_none_or(TokenError::is_healthy));
+        permit.report(result.as_ref().err().is_none_or(TokenError::is_healthy));
         result
     }
 
-    /// The first half of a refresh, which sends nothing yet.
+    /// Reserves a refresh. Sends nothing.
     pub async fn reserve_refresh(&self) -> Result<RefreshSlot<'_>, BreakerRefusal> {
         Ok(RefreshSlot {
-            provider: self,
-            pass: self.refreshing.enter().await?,
+            client: self,
+            permit: self.refreshing.enter().await?,
         })
     }
 
-    /// Revokes a token (RFC 7009). `Ok` means that it is of no more use, or that no endpoint is configured.
+    /// Revokes a token (RFC 7009). `Ok` also if there is nothing to revoke or no endpoint is configured.
     pub async fn revoke(&self, token: &Token, token_type_hint: &str) -> Result<(), TokenError> {
         let Some(endpoint) = &self.settings.revocation_endpoint else {
             return Ok(());
         };
-        let pass = self.revoking.enter().await?;
-        let result = self
-            .revocation_request(endpoint, token, token_type_hint)
-            .await;
-        pass.report(result.is_ok());
+        let permit = self.revoking.enter().await?;
+        let form = [
+            ("token", token.expose()),
+            ("token_type_hint", token_type_hint),
+        ];
+        let request = self.post(endpoint, &form).timeout(REVOCATION_TIMEOUT);
+        let result = revocation_request(request, token_type_hint).await;
+        permit.report(result.is_ok());
         result
     }
 
-    async fn revocation_request(
-        &self,
-        endpoint: &Url,
-        token: &Token,
-        hint: &str,
-    ) -> Result<(), TokenError> {
-        let form = self.authenticated(&[("token", token.expose()), ("token_type_hint", hint)]);
-        let request = self
-            .http
-            .post(endpoint.clone())
-            .form(&form)
-            .timeout(REVOCATION_TIMEOUT);
-        let response = request.send().await.map_err(TokenError::from_transport)?;
-        let status = response.status().as_u16();
-        if (200..300).contains(&status) {
-            return Ok(());
-        }
-        let retry_after = http::retry_after(&response);
-        let body = http::read_capped(response, REVOCATION_ANSWER_MAX)
-            .await
-            .unwrap_or_default();
-        if error::nothing_to_revoke(status, &body) {
-            tracing::warn!(
-                event = "nothing_to_revoke",
-                hint,
-                status,
-                "the provider knows no such token"
-            );
-            return Ok(());
-        }
-        Err(error::classify(status, retry_after, &body))
-    }
-
-    /// `scopes`: what the answer may grant at most, and what it grants when it does not say.
+    /// `scopes` bounds the scope of the answer, and stands in for one that the answer leaves out.
     async fn token_request(
         &self,
         form: &[(&str, &str)],
         scopes: &[String],
         deadline: Instant,
     ) -> Result<TokenSet, TokenError> {
-        // Lifetimes count from before the request: the answer may have been long under way.
+        // Lifetimes count from before the request, because the answer may take long.
         let sent = Instant::now();
-        let remaining = deadline.saturating_duration_since(sent);
         let request = self
-            .http
-            .post(self.settings.token_endpoint.clone())
-            .form(&self.authenticated(form));
-        let response = request
+            .post(&self.settings.token_endpoint, form)
             .header(reqwest::header::ACCEPT, "application/json")
-            .timeout(remaining)
-            .send()
-            .await
-            .map_err(TokenError::from_transport)?;
+            .timeout(deadline.saturating_duration_since(sent));
+        let response = request.send().await.map_err(TokenError::from_transport)?;
         let status = response.status().as_u16();
-        let retry_after = http::retry_after(&response);
-        let body = http::read_capped(response, TOKEN_ANSWER_MAX).await;
+        let retry_after = transport::retry_after(&response);
+        let body = transport::read_capped(response, TOKEN_ANSWER_MAX).await;
         if status != 200 {
-            return Err(error::classify(
-                status,
-                retry_after,
-                body.as_deref().unwrap_or_default(),
-            ));
+            let body = body.unwrap_or_default();
+            return Err(error::classify(status, retry_after, &body));
         }
         let body = body.map_err(|_| TokenError::Lost)?;
         token::parse(&body, scopes, sent).map_err(TokenError::Unreadable)
     }
 
-    /// The form with our credentials in it: `client_secret_post`, exactly one way and never in a URL.
-    fn authenticated<'a>(&'a self, form: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    /// Authenticates by `client_secret_post` (RFC 6749 section 2.3.1) and in no other way.
+    fn post(&self, endpoint: &Url, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let mut form = form.to_vec();
         form.push(("client_id", &self.settings.client_id));
         if let Some(secret) = &self.settings.client_secret {
-            form.push(("client_secret", SecretString::expose_secret(secret)));
+            form.push(("client_secret", secret.expose_secret()));
         }
-        form
+        self.http.post(endpoint.clone()).form(&form)
     }
 }
 
+async fn revocation_request(
+    request: reqwest::RequestBuilder,
+    hint: &str,
+) -> Result<(), TokenError> {
+    let response = request.send().await.map_err(TokenError::from_transport)?;
+    let status = response.status().as_u16();
+    if (200..300).contains(&status) {
+        return Ok(());
+    }
+    let retry_after = transport::retry_after(&response);
+    let body = transport::read_capped(response, REVOCATION_ANSWER_MAX).await;
+    let body = body.unwrap_or_default();
+    if !error::nothing_to_revoke(status, &body) {
+        return Err(error::classify(status, retry_after, &body));
+    }
+    tracing::warn!(
+        event = "nothing_to_revoke",
+        hint,
+        status,
+        "the provider knows no such token"
+    );
+    Ok(())
+}
+
 impl RefreshSlot<'_> {
-    /// Refreshes (RFC 6749 section 6), once. `granted` bounds the scope of the answer: a refresh never adds to consent.
+    /// Sends one refresh (RFC 6749 section 6). `granted` bounds its scope, because a refresh never adds consent.
     pub async fn refresh(
         self,
         refresh_token: &Token,
@@ -213,9 +195,9 @@ impl RefreshSlot<'_> {
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose()),
         ];
-        let result = self.provider.token_request(&form, granted, deadline).await;
-        self.pass
-            .report(result.as_ref().err().is_none_or(TokenError::is_healthy));
+        let result = self.client.token_request(&form, granted, deadline).await;
+        let healthy = result.as_ref().err().is_none_or(TokenError::is_healthy);
+        self.permit.report(healthy);
         result
     }
 }

@@ -1,4 +1,4 @@
-//! The answer of the token endpoint: lenient about what does not matter, strict about what does.
+//! The token response (RFC 6749 section 5.1).
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 /// Longest token, in bytes.
 const TOKEN_MAX: usize = 8 * 1024;
-/// Lifetime of an access token when the answer names none that can be used.
+/// Lifetime of an access token without a usable `expires_in`.
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
-/// Longest lifetime that is believed.
+/// Longer lifetimes are cut to this.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 30);
-/// Longest scope text that is kept, in bytes.
+/// Longest scope text, in bytes.
 const SCOPE_MAX: usize = 4 * 1024;
 
-/// An access or refresh token. Prints nothing, and cannot be compared by accident.
+/// An access or refresh token. `Debug` redacts it, and it has no `PartialEq`.
 #[derive(Debug, Clone)]
 pub struct Token(SecretString);
 
@@ -24,28 +24,27 @@ impl Token {
         Self(text.into())
     }
 
-    /// The one way to the text. For sending and sealing only.
+    /// For sending and sealing only.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
-/// A successful token answer (RFC 6749 section 5.1).
+/// A successful token response.
 #[derive(Clone)]
 pub struct TokenSet {
     pub access_token: Token,
-    /// Absent when the answer has none, or an empty one.
     pub refresh_token: Option<Token>,
-    /// Never more than was asked for.
+    /// Never more than was requested.
     pub scope: Vec<String>,
-    /// Lifetime of the access token, counted from `sent`. Zero when the provider says it is over already.
+    /// Lifetime of the access token, counted from `sent`. Zero if it has already expired.
     pub expires_in: Duration,
-    /// Just before the request went out.
+    /// The time just before the request.
     pub sent: Instant,
 }
 
 #[derive(Deserialize)]
-struct Wire {
+struct TokenResponse {
     access_token: Option<Value>,
     token_type: Option<Value>,
     refresh_token: Option<Value>,
@@ -53,50 +52,38 @@ struct Wire {
     scope: Option<Value>,
 }
 
-/// The error names the first thing that makes the answer useless.
+/// The error says why the response cannot be used.
 pub(super) fn parse(
     body: &[u8],
     requested: &[String],
     sent: Instant,
 ) -> Result<TokenSet, &'static str> {
-    // serde would take an array for the struct; it does refuse duplicate keys, a byte order mark and deep nesting.
+    // serde accepts an array for a struct. It refuses duplicate keys, a byte order mark and deep nesting.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err("not a JSON object");
     }
-    let wire: Wire = serde_json::from_slice(body).map_err(|_| "not valid JSON")?;
-    let bearer = wire
-        .token_type
-        .as_ref()
-        .and_then(Value::as_str)
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
-    if !bearer {
+    let response: TokenResponse = serde_json::from_slice(body).map_err(|_| "not valid JSON")?;
+    let token_type = response.token_type.as_ref().and_then(Value::as_str);
+    if !token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
         return Err("token_type is not Bearer");
     }
-    let access_token = token(wire.access_token)?.ok_or("no access_token")?;
-    let refresh_token = token(wire.refresh_token)?;
-    let scope = granted(wire.scope.as_ref(), requested);
-    let expires_in = wire
-        .expires_in
-        .as_ref()
-        .and_then(lifetime)
-        .unwrap_or(DEFAULT_LIFETIME);
+    let lifetime = response.expires_in.as_ref().and_then(parse_lifetime);
     Ok(TokenSet {
-        access_token,
-        refresh_token,
-        scope,
-        expires_in,
+        access_token: parse_token(response.access_token)?.ok_or("no access_token")?,
+        refresh_token: parse_token(response.refresh_token)?,
+        scope: granted_scope(response.scope.as_ref(), requested),
+        expires_in: lifetime.unwrap_or(DEFAULT_LIFETIME),
         sent,
     })
 }
 
-/// Absent, null and empty are none; anything that could not be sent back in a header is an error.
-fn token(value: Option<Value>) -> Result<Option<Token>, &'static str> {
+/// `None` for absent, null and empty. A text that cannot be sent in a header is an error.
+fn parse_token(value: Option<Value>) -> Result<Option<Token>, &'static str> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
         Some(Value::String(text))
-            if text.len() <= TOKEN_MAX
-                && text.bytes().all(|byte| (0x21..=0x7E).contains(&byte)) =>
+            if text.len() <= TOKEN_MAX && text.bytes().all(|byte| byte.is_ascii_graphic()) =>
         {
             Ok(Some(Token::new(text)))
         }
@@ -104,8 +91,8 @@ fn token(value: Option<Value>) -> Result<Option<Token>, &'static str> {
     }
 }
 
-/// Absent means: as requested (RFC 6749 section 5.1). More than requested is not consent and is dropped.
-fn granted(scope: Option<&Value>, requested: &[String]) -> Vec<String> {
+/// An absent `scope` means as requested (RFC 6749 section 5.1). Anything beyond the request is dropped.
+fn granted_scope(scope: Option<&Value>, requested: &[String]) -> Vec<String> {
     match scope.and_then(Value::as_str) {
         Some(text) if text.len() <= SCOPE_MAX => {
             let granted: Vec<&str> = text.split([' ', ',']).collect();
@@ -119,8 +106,8 @@ fn granted(scope: Option<&Value>, requested: &[String]) -> Vec<String> {
     }
 }
 
-/// Integers, whole floats and digits in a string; negative is over already; absurd is clamped; the rest is unknown.
-fn lifetime(value: &Value) -> Option<Duration> {
+/// Accepts numbers and digits in a string. A negative lifetime is zero.
+fn parse_lifetime(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim_matches(' ').parse().ok()?,
@@ -129,9 +116,6 @@ fn lifetime(value: &Value) -> Option<Duration> {
     if seconds.is_nan() {
         return None;
     }
-    Some(
-        Duration::try_from_secs_f64(seconds.max(0.0))
-            .unwrap_or(MAX_LIFETIME)
-            .min(MAX_LIFETIME),
-    )
+    let lifetime = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(MAX_LIFETIME);
+    Some(lifetime.min(MAX_LIFETIME))
 }

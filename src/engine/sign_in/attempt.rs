@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::ReturnTo;
 use crate::engine::{
-    oauth::{CodeVerifier, State},
+    oauth::{CodeVerifier, OAuthState},
     session::{SessionId, cookies},
     state::Engine,
 };
@@ -25,7 +25,7 @@ const ATTEMPTS_MAX: usize = 5;
 /// A login that has started and not come back yet.
 #[derive(Clone)]
 pub struct Attempt {
-    pub state: State,
+    pub state: OAuthState,
     pub code_verifier: CodeVerifier,
     pub return_to: ReturnTo,
     pub issued_at: OffsetDateTime,
@@ -104,7 +104,7 @@ impl<'a> AttemptCookies<'a> {
     /// The attempt that this browser started with this `state`.
     pub fn open(
         &self,
-        state: &State,
+        state: &OAuthState,
         headers: &HeaderMap,
         now: OffsetDateTime,
     ) -> Result<Attempt, AttemptError> {
@@ -124,12 +124,12 @@ impl<'a> AttemptCookies<'a> {
     }
 
     /// Removes the cookie of a used attempt.
-    pub fn remove(&self, state: &State) -> HeaderValue {
+    pub fn remove(&self, state: &OAuthState) -> HeaderValue {
         self.engine.cookie_names.remove(&self.name(state))
     }
 
     /// One cookie per attempt, so that tabs do not overwrite each other.
-    fn name(&self, state: &State) -> String {
+    fn name(&self, state: &OAuthState) -> String {
         format!(
             "{}{}",
             self.engine.cookie_names.attempt_prefix,
@@ -174,7 +174,7 @@ impl<'a> AttemptCookies<'a> {
             .ok()?;
         let wire: Wire = serde_json::from_slice(plain.expose_secret()).ok()?;
         Some(Attempt {
-            state: State::parse(&wire.state)?,
+            state: OAuthState::parse(&wire.state)?,
             code_verifier: CodeVerifier::from_sealed(wire.verifier),
             // Checked again, because the rule may have changed since it was sealed.
             return_to: ReturnTo::parse(&wire.return_to),

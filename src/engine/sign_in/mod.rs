@@ -22,7 +22,7 @@ pub use self::{
 use crate::engine::{
     clock,
     error::Failure,
-    oauth::{CodeVerifier, State},
+    oauth::{CodeVerifier, OAuthState},
     session::{CurrentUser, SessionId},
     state::Engine,
 };
@@ -41,7 +41,7 @@ pub fn begin(
         return Err(Failure::ProviderDown);
     }
     let attempt = Attempt {
-        state: State::generate(),
+        state: OAuthState::generate(),
         code_verifier: CodeVerifier::generate(),
         return_to,
         issued_at: clock::now(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use matrica_starter::engine::{
     clock,
-    oauth::{CodeVerifier, OAuthClient, State},
+    oauth::{CodeVerifier, OAuthClient, OAuthState},
     session::SessionId,
     sign_in::{
         Refusal, ReturnTo, SignInNotice,
@@ -80,7 +80,7 @@ async fn cause(error: Refusal, app: &TestApp) -> (Answer, Browser) {
                 .await
         }
         Refusal::AttemptExpired => {
-            let state = State::generate();
+            let state = OAuthState::generate();
             let text = exposed(&state);
             plant(
                 app,
@@ -165,7 +165,7 @@ async fn cause(error: Refusal, app: &TestApp) -> (Answer, Browser) {
 }
 
 /// Puts an attempt into a browser, as `POST /auth/login` would have done at that time.
-fn plant(app: &TestApp, browser: &mut Browser, state: State, issued_at: OffsetDateTime) {
+fn plant(app: &TestApp, browser: &mut Browser, state: OAuthState, issued_at: OffsetDateTime) {
     let code_verifier = CodeVerifier::generate();
     let attempt = Attempt {
         state,
@@ -186,7 +186,7 @@ fn plant(app: &TestApp, browser: &mut Browser, state: State, issued_at: OffsetDa
 }
 
 /// `state` as it stands in the authorization URL: the only place where it is legible.
-fn exposed(state: &State) -> String {
+fn exposed(state: &OAuthState) -> String {
     let matrica = matrica_starter::engine::config::Matrica {
         client_id: String::new(),
         client_secret: None,
@@ -207,10 +207,10 @@ fn exposed(state: &State) -> String {
 }
 
 /// Two states whose cookies have the same name: 32 bits, so a few ten thousand tries.
-fn colliding_states() -> (State, State) {
-    let mut seen: HashMap<[u8; 4], State> = HashMap::new();
+fn colliding_states() -> (OAuthState, OAuthState) {
+    let mut seen: HashMap<[u8; 4], OAuthState> = HashMap::new();
     loop {
-        let state = State::generate();
+        let state = OAuthState::generate();
         let name = state.hash()[..4].try_into().unwrap();
         if let Some(other) = seen.insert(name, state.clone()) {
             return (other, state);
@@ -350,7 +350,7 @@ async fn clocks_of_replicas_may_differ_by_a_minute_and_no_more() {
     ] {
         let app = TestApp::spawn().await;
         let mut browser = app.browser();
-        let state = State::generate();
+        let state = OAuthState::generate();
         let text = exposed(&state);
         plant(
             &app,

@@ -1,4 +1,4 @@
-//! How we talk to the provider: every limit set, nothing followed, nothing repeated, nothing from the environment.
+//! The HTTP client for the provider. Every limit is set. It follows no redirect and repeats no request.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use time::OffsetDateTime;
 
 use crate::engine::clock;
 
-/// Longest wait for a connection, TLS included.
+/// For a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest silence between two bytes of an answer.
+/// Between two reads of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest a whole call may take when it names no shorter time.
+/// For a whole call that sets no shorter one.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client that keeps at most `idle_connections` open for later. Fails when no certificate authority is installed.
+/// Keeps at most `idle_connections` open. Fails if no certificate authority is installed.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the door that the lint points to"
 )]
 pub fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
     Client::builder()
-        // A redirected POST would carry code, verifier and secret to wherever the answer points.
+        // A redirected POST would send code, verifier and secret to a URL that the answer chose.
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
-        // Otherwise HTTPS_PROXY in the environment would route tokens through whoever set it.
+        // HTTPS_PROXY in the environment must not reroute tokens.
         .no_proxy()
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -35,14 +35,10 @@ pub fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// `Retry-After` as seconds or as a date (RFC 9110 section 10.2.3); whoever waits for so long sets the bounds.
+/// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3). The caller bounds it.
 pub fn retry_after(response: &Response) -> Option<Duration> {
-    let text = response
-        .headers()
-        .get(reqwest::header::RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim();
+    let header = response.headers().get(reqwest::header::RETRY_AFTER)?;
+    let text = header.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -50,21 +46,21 @@ pub fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::try_from(date - clock::now()).unwrap_or_default())
 }
 
-/// Why a body was not read.
+/// A body that was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
+pub enum BodyError {
     #[error("the answer is too long")]
     TooLong,
     #[error("the answer broke off")]
     BrokenOff,
 }
 
-/// Reads a body of at most `limit` bytes; a longer one is dropped as soon as that shows.
-pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, ReadError> {
+/// Reads a body of at most `limit` bytes.
+pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| ReadError::BrokenOff)? {
+    while let Some(chunk) = response.chunk().await.map_err(|_| BodyError::BrokenOff)? {
         if body.len() + chunk.len() > limit {
-            return Err(ReadError::TooLong);
+            return Err(BodyError::TooLong);
         }
         body.extend_from_slice(&chunk);
     }
