@@ -58,7 +58,8 @@ pub fn status() -> anyhow::Result<()> {
         print_uses(&sealer, &uses);
         let mut wrong = Vec::new();
         for id in sealer.key_ids() {
-            let rows = first_rows_of_key(&mut connection, &seal::head(id), SAMPLE).await?;
+            let rows =
+                first_rows_of_key(&mut connection, &seal::envelope_prefix(id), SAMPLE).await?;
             if rows.iter().any(|row| !rotation::opens(&sealer, row)) {
                 wrong.push(id);
             }

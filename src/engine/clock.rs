@@ -1,8 +1,9 @@
-//! The one door to the process's clock. Everything stored is judged by the database's clock instead.
+//! The only access to the process's clock. Stored times are compared with the database's clock
+//! instead.
 
 use time::OffsetDateTime;
 
-/// The time now, for what never reaches the database: the age of a login attempt in its cookie.
+/// For times that never reach the database, such as the age of a login attempt.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the door that the lint points to"

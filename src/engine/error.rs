@@ -1,4 +1,5 @@
-//! `Failure`: the only error that becomes a response. People see the words of the app, never the source of an error.
+//! `Failure`: the only error that becomes a response. People see the words of the app, never the
+//! source error.
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
@@ -8,30 +9,30 @@ use strum::IntoStaticStr;
 
 use crate::engine::{db, matrica::Requirement};
 
-/// Seconds of `Retry-After` when the database or the provider cannot answer.
+/// `Retry-After` of every 503, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// A request that ends without what it asked for.
+/// A failed request.
 ///
-/// The variant decides the status. Its name in kebab case is the slug: the end of the `type` of a problem (RFC 9457),
-/// which never changes. The failure travels as an extension of its response, so that `http::failures` can write the body.
+/// The variant decides the status. Its name in kebab case is the end of the problem's `type` (RFC
+/// 9457) and never changes. The response carries the failure as an extension, from which
+/// `http::failures` writes the body.
 #[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Failure {
     /// The page needs a sign-in. `Some(url)`: redirect a browser there. `None`: answer 401.
     SignInRequired(Option<String>),
-    /// The page needs a sign-in of the last minutes. Redirects to this URL.
+    /// The page needs a recent sign-in. Redirects to this URL.
     FreshSignInRequired(String),
-    /// A request that changes something did not come from our own pages.
+    /// An unsafe request that did not come from our own pages.
     CrossSiteRequest,
     NotFound,
     MethodNotAllowed,
-    /// The body is larger than any form of ours.
     TooLarge,
     /// The body is not a form.
     UnsupportedFormat,
     BadRequest,
-    /// A query parameter, by its name, is unknown, given twice, or has an impossible value.
+    /// The query parameter of this name is unknown, repeated, or has an invalid value.
     InvalidParameter(String),
     /// The app does not ask for this scope.
     #[strum(serialize = "scope-required")]
@@ -44,27 +45,28 @@ pub enum Failure {
     Reconnect,
     /// The person does not own what the page requires.
     NotHeld(Requirement),
-    /// The database cannot answer. Nothing was changed and nobody was signed out.
+    /// The database does not answer. Nothing was changed, and the person stays signed in.
     Unavailable,
-    /// The circuit breaker of the token endpoint is open, so nobody is sent to the provider.
+    /// The circuit breaker of the token endpoint is open, so a login cannot start.
     #[strum(serialize = "provider-unavailable")]
     ProviderDown,
-    /// The user API does not answer, and no earlier answer will do.
+    /// The user API does not answer, and no earlier answer can stand in.
     #[strum(serialize = "provider-unavailable")]
     DataUnavailable,
-    /// Signed out in this browser, but the database could not end the session. Holds the removal of the cookie.
+    /// Signed out in this browser, but the database could not end the session. Holds the removal of
+    /// the cookie.
     LogoutUnconfirmed(HeaderValue),
-    /// The answer was not ready in time.
     Timeout,
-    /// A mistake of ours. The text is for the log.
+    /// A bug of ours. The text is for the log.
     Internal(&'static str),
 }
 
-/// Longest name of a parameter that is repeated to people, in bytes.
+/// Longest name of a parameter on an error page, in bytes.
 const PARAMETER_NAME_MAX: usize = 32;
 
 impl Failure {
-    /// Names the parameter only if it looks like one, so that nobody can put words on the error page.
+    /// Names the parameter only if it looks like one, so that a link cannot put words on the error
+    /// page.
     pub fn invalid_parameter(name: &str) -> Self {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let is_name = (1..=PARAMETER_NAME_MAX).contains(&name.len()) && name.bytes().all(legal);
@@ -76,7 +78,7 @@ impl Failure {
         self.into()
     }
 
-    /// The failure behind a status that a library chose.
+    /// The failure for a status that a library chose.
     pub fn from_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::SignInRequired(None),
@@ -123,7 +125,7 @@ impl From<db::Error> for Failure {
 }
 
 impl IntoResponse for Failure {
-    /// Status and headers. `http::failures` writes the body, the same way for every failure.
+    /// Status and headers. `http::failures` writes the body.
     fn into_response(self) -> Response {
         let status = self.status();
         let mut response = match &self {
@@ -134,31 +136,28 @@ impl IntoResponse for Failure {
                 (status, [(header::SET_COOKIE, removal.clone())]).into_response()
             }
             Self::Internal(what) => {
-                tracing::error!(
-                    event = "internal_error",
-                    what,
-                    "a request failed through our own fault"
-                );
+                tracing::error!(event = "internal_error", what, "a request failed by a bug");
                 status.into_response()
             }
             _ => status.into_response(),
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
+            let retry_after = RETRY_AFTER_SECONDS.into();
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+                .insert(header::RETRY_AFTER, retry_after);
         }
         response.extensions_mut().insert(self);
         response
     }
 }
 
-/// Whether a URL belongs to the JSON API, which never answers with a page or a redirect.
+/// Whether a URL belongs to the JSON API, which never responds with a page or a redirect.
 pub fn is_api(uri: &Uri) -> bool {
     uri.path().starts_with("/api/")
 }
 
-/// Whether a browser loads this as a page. Modern browsers say so. Others do when they accept HTML.
+/// Whether a browser loads this as a page. Old browsers are recognised by their `Accept`.
 pub fn is_navigation(headers: &HeaderMap) -> bool {
     match headers.get("sec-fetch-mode") {
         Some(mode) => mode == "navigate",
@@ -168,8 +167,7 @@ pub fn is_navigation(headers: &HeaderMap) -> bool {
 
 /// Whether the client can show a page.
 pub fn accepts_html(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"))
+    let accept = headers.get(header::ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
 }

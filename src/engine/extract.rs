@@ -1,4 +1,4 @@
-//! What handlers take from a request: who is signed in, and how lately.
+//! Extractors for the signed-in person.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -20,7 +20,7 @@ const SETTINGS: &str = "/settings";
 /// Age up to which a sign-in counts as fresh.
 const FRESH: Duration = Duration::from_mins(10);
 
-/// `None` when nobody is signed in. A database that cannot answer is an error, never `None`.
+/// `None` without a sign-in. If the database does not answer, it is an error, never `None`.
 impl OptionalFromRequestParts<Engine> for CurrentUser {
     type Rejection = Failure;
 
@@ -31,12 +31,7 @@ impl OptionalFromRequestParts<Engine> for CurrentUser {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(Some(known.clone()));
         }
-        let Some(session) = parts.extensions.get::<tower_sessions::Session>().cloned() else {
-            return Err(Failure::Internal(
-                "the session layer is missing on this route",
-            ));
-        };
-        let current = session::current_user(&session, &engine.sessions).await?;
+        let current = session::current_user(parts, &engine.sessions).await?;
         if let Some(current) = &current {
             parts.extensions.insert(current.clone());
         }
@@ -44,7 +39,7 @@ impl OptionalFromRequestParts<Engine> for CurrentUser {
     }
 }
 
-/// Rejects with a redirect to the sign-in page, or with 401 if a page would be of no use.
+/// Rejects with a redirect to the sign-in page for a browser's navigation, else with 401.
 impl FromRequestParts<Engine> for CurrentUser {
     type Rejection = Failure;
 
@@ -55,25 +50,22 @@ impl FromRequestParts<Engine> for CurrentUser {
     }
 }
 
-/// A browser's navigation is sent to the sign-in page and comes back. Everything else, and the JSON API, gets 401.
 fn sign_in_required(parts: &Parts) -> Failure {
-    let page = is_navigation(&parts.headers) && !is_api(&parts.uri);
-    Failure::SignInRequired(page.then(|| {
-        let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let get = parts.method == Method::GET;
-        let return_to = if get {
-            ReturnTo::parse(here)
-        } else {
-            ReturnTo::home()
-        };
-        sign_in_url(None, None, Some(&return_to))
-    }))
+    if !is_navigation(&parts.headers) || is_api(&parts.uri) {
+        return Failure::SignInRequired(None);
+    }
+    let return_to = match parts.uri.path_and_query() {
+        Some(here) if parts.method == Method::GET => ReturnTo::parse(here.as_str()),
+        _ => ReturnTo::home(),
+    };
+    Failure::SignInRequired(Some(sign_in_url(None, None, Some(&return_to))))
 }
 
-/// Requires a sign-in of the last 10 minutes, so that an unattended screen cannot be used for sensitive actions.
+/// Requires a sign-in of the last 10 minutes, so that an unattended screen cannot be used for
+/// sensitive actions.
 ///
-/// Rejects with a redirect to the sign-in page, which leads back to the settings. Only signing in makes a session, so the
-/// age of the session is the age of the sign-in.
+/// Rejects with a redirect to the sign-in page, which leads back to the settings. Each sign-in
+/// makes a new session, so the age of the session is the age of the sign-in.
 #[derive(Clone)]
 pub struct FreshSignIn(pub CurrentUser);
 
@@ -87,11 +79,8 @@ impl FromRequestParts<Engine> for FreshSignIn {
             return Ok(Self(user));
         }
         let settings = ReturnTo::parse(SETTINGS);
-        Err(Failure::FreshSignInRequired(sign_in_url(
-            Some(SignInNotice::Confirm),
-            None,
-            Some(&settings),
-        )))
+        let url = sign_in_url(Some(SignInNotice::Confirm), None, Some(&settings));
+        Err(Failure::FreshSignInRequired(url))
     }
 }
 
@@ -99,6 +88,6 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionCookie {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts.extensions.get()))
+        Ok(Self::of(parts))
     }
 }

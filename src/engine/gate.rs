@@ -1,4 +1,5 @@
-//! The holding gate: a handler that takes `Holds<Rule>` runs only for people who own what the rule requires.
+//! The gate. A handler with a `Holds<Rule>` parameter runs only for people who own what the rule
+//! requires.
 
 use std::{collections::HashSet, marker::PhantomData, time::Duration};
 
@@ -7,16 +8,14 @@ use futures_util::{StreamExt as _, pin_mut};
 
 use crate::engine::{
     error::Failure,
-    matrica::{
-        ApiError, NftQuery, Paging, ROLES_MAX, Requirement, Resource, RolesQuery, UserApi, paging,
-    },
+    matrica::{ApiError, NftQuery, ROLES_MAX, Requirement, Resource, RolesQuery, UserApi, paging},
     oauth::Token,
     session::CurrentUser,
     state::Engine,
     user_data::{DataError, Reader},
 };
 
-/// Budget for looking through a person's NFTs.
+/// Budget for reading all NFTs of a person.
 const WALK_BUDGET: Duration = Duration::from_secs(10);
 
 /// A condition that a handler names in its type.
@@ -26,8 +25,8 @@ pub trait Rule: Send + Sync {
 
 /// Proof that the user satisfies `R`, from data at most one minute old.
 ///
-/// Rejects with a redirect to the sign-in page, with 403 if the requirement is not met, and with 503 if Matrica cannot be
-/// asked (fails closed).
+/// Rejects with a redirect to the sign-in page, with 403 if the requirement is not met, and with
+/// 503 if Matrica does not answer (fails closed).
 pub struct Holds<R> {
     pub user: CurrentUser,
     rule: PhantomData<R>,
@@ -55,7 +54,7 @@ impl<R: Rule> FromRequestParts<Engine> for Holds<R> {
 async fn is_held(reader: &Reader<'_>, requirement: Requirement) -> Result<bool, DataError> {
     match requirement {
         Requirement::NftOf { collection_id, .. } => {
-            let held = reader.get(HoldsNftOf(collection_id.to_owned())).await?;
+            let held = reader.get(HoldsNftOf(collection_id)).await?;
             Ok(*held.current()?)
         }
         Requirement::DiscordRole {
@@ -65,7 +64,7 @@ async fn is_held(reader: &Reader<'_>, requirement: Requirement) -> Result<bool, 
             let held = roles
                 .iter()
                 .any(|role| role.id == role_id && role.guild_id.as_deref() == Some(guild_id));
-            // There may be more roles than are read.
+            // More roles may follow the ones that were read.
             if !held && roles.len() >= ROLES_MAX {
                 Err(DataError::Unavailable)
             } else {
@@ -75,32 +74,28 @@ async fn is_held(reader: &Reader<'_>, requirement: Requirement) -> Result<bool, 
     }
 }
 
-/// Whether one of the person's NFTs belongs to this collection, by Matrica's id of it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct HoldsNftOf(String);
+/// Whether an NFT of the person belongs to the collection with this id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct HoldsNftOf(&'static str);
 
 impl Resource for HoldsNftOf {
     type Data = bool;
     const SCOPE: &'static str = NftQuery::SCOPE;
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<bool, ApiError> {
-        let walk = find_nft_of(&self.0, api, token);
-        tokio::time::timeout(WALK_BUDGET, walk)
-            .await
-            .unwrap_or(Err(ApiError::Unavailable))
+        let walk = find_nft_of(self.0, api, token);
+        let found = tokio::time::timeout(WALK_BUDGET, walk).await;
+        found.unwrap_or(Err(ApiError::Unavailable))
     }
 }
 
-/// Does not trust the provider's filter: checks every NFT. Answers `false` only if the whole list was read and parsed.
+/// Does not trust the provider's filter and checks every NFT. `false` only if the whole list was
+/// read and parsed.
 async fn find_nft_of(collection_id: &str, api: &UserApi, token: &Token) -> Result<bool, ApiError> {
-    let filter = NftQuery::of_collection(collection_id.to_owned());
-    let first = filter.paging.clone();
-    let pages = paging::pages(first, |paging: Paging| {
-        let query = NftQuery {
-            paging,
-            ..filter.clone()
-        };
-        async move { query.page(api, token).await }
+    let query = NftQuery::of_collection(collection_id.to_owned());
+    let pages = paging::pages(query.paging.clone(), |paging| {
+        let query = query.clone();
+        NftQuery { paging, ..query }.page(api, token)
     });
     pin_mut!(pages);
     let (mut seen, mut complete) = (HashSet::new(), true);
@@ -109,13 +104,10 @@ async fn find_nft_of(collection_id: &str, api: &UserApi, token: &Token) -> Resul
         if page.items.iter().any(|nft| nft.is_of(collection_id)) {
             return Ok(true);
         }
-        // A provider without paging sends the same items again, and the others never.
-        let new = page
-            .items
-            .into_iter()
-            .map(|nft| seen.insert(nft.id))
-            .collect::<Vec<_>>();
-        complete &= page.complete && (new.is_empty() || new.contains(&true));
+        // A provider that ignores paging repeats its first page and never sends the other items.
+        let (is_empty, seen_before) = (page.items.is_empty(), seen.len());
+        seen.extend(page.items.into_iter().map(|nft| nft.id));
+        complete &= page.complete && (is_empty || seen.len() > seen_before);
     }
     if complete {
         Ok(false)

@@ -1,4 +1,4 @@
-//! The one door to randomness for secrets: the operating system's generator, nothing in between.
+//! The only source of randomness for secrets, which is the operating system's generator.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRng, rngs::SysRng};
@@ -6,7 +6,7 @@ use rand::{TryRng, rngs::SysRng};
 /// `N` random bytes.
 ///
 /// # Panics
-/// When the system has none: a guessable secret is worse than a failed request.
+/// If the system has none, because a guessable secret is worse than a failed request.
 #[expect(
     clippy::expect_used,
     reason = "there is no safe way on without randomness"
@@ -24,19 +24,19 @@ pub fn token<const N: usize>() -> String {
     URL_SAFE_NO_PAD.encode(bytes::<N>())
 }
 
-/// Characters of a reference: no vowels that make words, nothing that is misread aloud.
+/// The characters of a reference. Few vowels, so that it rarely spells a word.
 const REFERENCE_ALPHABET: &[u8; 32] = b"0123456789bcdfghjkmnpqrstvwxyzae";
-/// Characters of a reference that people read to support: 50 bits.
+/// Characters of a reference that people read to support. They carry 50 bits.
 pub const REFERENCE_LENGTH: usize = 10;
 
-/// A reference made of the first bytes given: random ones for a request, a hash for a login attempt.
+/// A reference from random bytes for a request, or from a hash for a login attempt.
 pub fn reference(from: [u8; REFERENCE_LENGTH]) -> String {
     from.iter()
         .map(|byte| char::from(REFERENCE_ALPHABET[usize::from(byte % 32)]))
         .collect()
 }
 
-/// Whether `text` could be a reference of ours: what arrives in a URL is shown only if it is.
+/// Whether `text` has the form of a reference. Check it before showing one that came in a URL.
 pub fn is_reference(text: &str) -> bool {
     text.len() == REFERENCE_LENGTH && text.bytes().all(|byte| REFERENCE_ALPHABET.contains(&byte))
 }

@@ -1,4 +1,4 @@
-//! Single flight: one piece of work per key in this process. Later callers wait for the result of the first.
+//! Single flight. Work runs once per key in this process, and later callers wait for its result.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 /// Receives the result. If the work panics, the channel closes without one.
 pub type Receiver<V> = watch::Receiver<Option<V>>;
 
-/// The work in flight. Clones share it.
+/// Clones share the work in flight.
 pub struct SingleFlight<K, V>(Arc<Mutex<HashMap<K, Receiver<V>>>>);
 
 impl<K, V> Clone for SingleFlight<K, V> {
@@ -34,7 +34,7 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Send + Sync + 'static,
 {
-    /// Joins the work of this key, or starts it as a tracked task. It goes on when every caller has left.
+    /// Joins the work of this key, or starts it as a tracked task that outlives its callers.
     pub fn join<F>(&self, key: K, tracker: &TaskTracker, work: F) -> Receiver<V>
     where
         F: Future<Output = V> + Send + 'static,
@@ -52,7 +52,7 @@ where
         };
         let flight = async move {
             let result = work.await;
-            // From here on another flight may start. It finds what this one has stored.
+            // The next flight may start now, because this one has stored its result.
             drop(guard);
             sender.send_replace(Some(result));
         };
@@ -67,7 +67,7 @@ impl<K, V> SingleFlight<K, V> {
     }
 }
 
-/// Removes the key when the work ends, also by a panic.
+/// Removes the key when the work ends or panics.
 struct Guard<K: Eq + Hash, V> {
     flights: SingleFlight<K, V>,
     key: K,

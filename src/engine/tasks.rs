@@ -1,8 +1,8 @@
-//! `Tasks`: work that outlives its request, and the signal to stop.
+//! `Tasks`: tracked tasks and the shutdown signal.
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Work that a closed tab or a timeout must not cut short, and the signal that the process is to stop.
+/// The tracker is for work that neither a closed tab nor a timeout may cancel.
 #[derive(Clone, Default)]
 pub struct Tasks {
     pub tracker: TaskTracker,

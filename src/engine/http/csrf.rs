@@ -1,4 +1,4 @@
-//! Requests that change something must come from our own pages.
+//! Protection against cross-site request forgery (CSRF).
 
 use axum::{
     extract::{Request, State},
@@ -10,37 +10,37 @@ use tower_http::csrf::CsrfLayer;
 
 use crate::engine::{session::cookies, state::Engine};
 
-/// Refuses what a browser says comes from elsewhere, siblings on our own domain included.
-/// `origin` is `PUBLIC_URL`: a proxy may have rewritten `Host`, which the layer would compare with otherwise.
+/// Refuses unsafe requests from other sites and from sibling subdomains. `origin` is the one of
+/// `PUBLIC_URL`, because a proxy may have rewritten the `Host` that the layer compares with.
 pub fn layer(origin: &str) -> CsrfLayer {
-    // The origin was parsed at the start; without it the layer is only stricter.
+    // An origin that does not parse, which `PUBLIC_URL` excludes, makes the layer stricter.
     CsrfLayer::new()
         .add_trusted_origin(origin)
         .unwrap_or_default()
 }
 
-/// The layer lets requests pass that say nothing of where they come from, because programs do not. Somebody's session
-/// cookie without either header is no such program.
+/// Closes two gaps of [`layer`], which passes requests without `Sec-Fetch-Site` and `Origin`
+/// because programs send neither.
 ///
-/// It also compares `Origin` with `Host` only, so `http` would pass for `https` where a browser says no more than that.
+/// With a session cookie one of the headers is required. And without `Sec-Fetch-Site`, the whole
+/// `Origin` must be ours, because the layer compares only its host and would accept `http` for
+/// `https`.
 pub async fn require_origin_proof(
     State(engine): State<Engine>,
     request: Request,
     next: Next,
 ) -> Response {
     let headers = request.headers();
-    let says_site = headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| !site.is_empty());
-    let vague = match headers.get(header::ORIGIN) {
-        _ if says_site => false,
+    let fetch_site = headers.get("sec-fetch-site");
+    let lacks_proof = match headers.get(header::ORIGIN) {
+        _ if fetch_site.is_some_and(|site| !site.is_empty()) => false,
         Some(origin) => origin.as_bytes() != engine.config.public_url.origin.as_bytes(),
         None => cookies::has_session(headers, &engine.cookie_names),
     };
-    if !request.method().is_safe() && vague {
+    if !request.method().is_safe() && lacks_proof {
         tracing::warn!(
             event = "csrf_refused",
-            "a request does not say that it comes from here"
+            "the request does not prove that it comes from our pages"
         );
         return StatusCode::FORBIDDEN.into_response();
     }

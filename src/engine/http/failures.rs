@@ -1,11 +1,12 @@
-//! Gives every failed response a body: a page for people, a problem (RFC 9457) for programs.
+//! Gives every failed response a body, which is a page for people or a problem (RFC 9457) for
+//! programs.
 
 use askama::Template;
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::header,
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
 };
 
 use super::RequestId;
@@ -19,37 +20,37 @@ use crate::engine::{
 /// Writes the body of a failed response. Status and headers stay those of the failure.
 pub type RenderFailure = fn(&FailedRequest<'_>) -> Response;
 
-/// A request that failed, with everything that its error page shows.
+/// A failed request, with everything that its error page shows.
 pub struct FailedRequest<'a> {
     pub engine: &'a Engine,
     pub failure: &'a Failure,
     pub format: ErrorFormat,
-    /// The person who is signed in, if the failure came from behind the sign-in check.
+    /// The signed-in person, if the route requires a sign-in.
     pub user: Option<&'a CurrentUser>,
-    /// The path of this request, for a link or form that leads back to it.
+    /// The path of this request, for a link that leads back to it.
     pub here: &'a str,
-    /// The request may be repeated: GET or HEAD.
+    /// GET or HEAD, which can be repeated.
     pub is_safe: bool,
-    /// Names this request in the log.
+    /// The request id.
     pub reference: &'a str,
 }
 
-/// What the client can show.
+/// The format of an error body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorFormat {
     /// A page of the app.
     Page,
-    /// A page that loads nothing, because its URL may hold an authorization code. See [`bare_page`].
+    /// See [`bare_page`].
     BarePage,
-    /// JSON by RFC 9457.
+    /// JSON (RFC 9457).
     Problem,
 }
 
-/// A response extension: the plain text is the answer, also of a failure.
+/// A response extension that keeps the plain text of a failed response.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainText;
 
-/// Writes the body of every failed response, also of those that a library answered with a bare line.
+/// Writes the body of every failed response, including those of libraries.
 pub async fn render_body(
     State((engine, render)): State<(Engine, RenderFailure)>,
     request_id: RequestId,
@@ -62,16 +63,13 @@ pub async fn render_body(
         true if request.uri().path() == CALLBACK_PATH => ErrorFormat::BarePage,
         true => ErrorFormat::Page,
     };
-    let here = request
-        .uri()
-        .path_and_query()
-        .map_or("/", |path| path.as_str());
-    let here = ReturnTo::parse(here).to_string();
+    let path = request.uri().path_and_query();
+    let here = ReturnTo::parse(path.map_or("/", |path| path.as_str())).to_string();
     let response = next.run(request).await;
-    let failed = response.status().is_client_error() || response.status().is_server_error();
     let content_type = response.headers().get(header::CONTENT_TYPE);
     let has_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-    if !failed || has_page || response.extensions().get::<PlainText>().is_some() {
+    let is_plain_text = response.extensions().get::<PlainText>().is_some();
+    if !has_failed(&response) || has_page || is_plain_text {
         return response;
     }
     let known = response.extensions().get().cloned();
@@ -87,16 +85,21 @@ pub async fn render_body(
     replace_body(response, body)
 }
 
-/// Keeps status and headers of the failure, such as `Allow`, `Retry-After` and the removal of a cookie.
+/// Whether the status is 4xx or 5xx.
+pub fn has_failed(response: &Response) -> bool {
+    response.status().is_client_error() || response.status().is_server_error()
+}
+
+/// Keeps status and headers of the failure, such as `Allow`, `Retry-After` and the removal of a
+/// cookie.
 fn replace_body(failure: Response, body: Response) -> Response {
     let (mut parts, _) = failure.into_parts();
-    let (new, body) = body.into_parts();
+    let (mut new, body) = body.into_parts();
     for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE] {
         parts.headers.remove(name);
     }
-    let mut headers: HeaderMap = new.headers;
-    headers.extend(parts.headers);
-    parts.headers = headers;
+    new.headers.extend(parts.headers);
+    parts.headers = new.headers;
     parts.extensions.extend(new.extensions);
     Response::from_parts(parts, body)
 }
@@ -109,16 +112,13 @@ struct BarePage<'a> {
     reference: &'a str,
 }
 
-/// The one page that may stand under a URL with an authorization code. It loads nothing, so no request can carry that
-/// URL away as its `Referer`.
+/// The only page for a URL that may hold an authorization code. It loads nothing, so no request
+/// carries the URL in its `Referer`.
 pub fn bare_page(title: &str, text: &str, reference: &str) -> Response {
-    let html = BarePage {
+    let page = BarePage {
         title,
         text,
         reference,
-    }
-    .render()
-    .unwrap_or_default();
-    let html_type = HeaderValue::from_static("text/html; charset=utf-8");
-    ([(header::CONTENT_TYPE, html_type)], html).into_response()
+    };
+    Html(page.render().unwrap_or_default()).into_response()
 }

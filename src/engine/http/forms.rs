@@ -1,4 +1,4 @@
-//! Forms: one format, short fields, nothing twice.
+//! The one format of our forms.
 
 use axum::{
     body::Body,
@@ -9,20 +9,16 @@ use axum::{
 };
 use http_body::Body as _;
 
-/// The only format that a form of ours arrives in.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Refuses every other format: a page elsewhere can send `text/plain` without asking. A request without a body needs none.
+/// Refuses bodies in other formats, such as the `text/plain` that a foreign page can send without a
+/// CORS preflight.
 pub async fn require_form_encoding(request: Request<Body>, next: Next) -> Response {
-    let kind = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let media_type = content_type
+        .and_then(|value| value.to_str().ok()?.split(';').next())
         .unwrap_or_default();
-    let is_form = kind
-        .split(';')
-        .next()
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
+    let is_form = media_type.trim().eq_ignore_ascii_case(FORM);
     if request.method().is_safe() || is_form || request.body().is_end_stream() {
         return next.run(request).await;
     }

@@ -1,4 +1,4 @@
-//! For machines: is the process alive, may it get traffic. Neither ever asks the provider.
+//! Health checks. Neither asks the provider.
 
 use axum::{
     Extension,
@@ -13,24 +13,26 @@ use crate::engine::{
     state::Engine,
 };
 
-/// `GET /healthz`: the process is alive.
+/// `GET /healthz`. The process is alive.
 pub async fn healthz() -> &'static str {
     "ok"
 }
 
-/// `GET /readyz`: not stopping, database reachable, schema current.
+/// `GET /readyz`. The server is not stopping, the database is reachable, and its schema is current.
 pub async fn readyz(State(engine): State<Engine>) -> Response {
-    let (status, text) = if engine.tasks.shutdown.is_cancelled() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
+    let problem = if engine.tasks.shutdown.is_cancelled() {
+        "stopping"
     } else {
         match schema::check(&engine.db).await {
-            Ok(Schema::Current) => (StatusCode::OK, "ready"),
-            Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "the schema does not match"),
-            Err(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the database does not answer",
-            ),
+            Ok(Schema::Current) => return "ready".into_response(),
+            Ok(_) => "the schema does not match",
+            Err(_) => "the database does not answer",
         }
     };
-    (status, Extension(PlainText), text).into_response()
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        Extension(PlainText),
+        problem,
+    )
+        .into_response()
 }

@@ -1,10 +1,10 @@
-//! Logs: one line per request and per event, with a request id, without anything secret.
+//! Logs, one line per request and per event. No line holds a secret.
 
 use std::{convert::Infallible, io::IsTerminal, time::Instant};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request},
-    http::{HeaderName, HeaderValue, request::Parts},
+    http::{HeaderValue, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -13,62 +13,63 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 use crate::engine::{config::LogFormat, random};
 
-/// tower-sessions warns about every stale cookie, which anybody can send, and puts a span of its own between ours and
-/// the events of a handler; tower-http prints whole paths at `trace`; Postgres tells each migration that its table is there. `RUST_LOG` can
-/// still name them.
+/// tower-sessions warns about every stale cookie, which anyone can send. Its span would hide ours.
+/// tower-http prints whole paths at `trace`. Postgres sends a notice in each migration.
 const QUIET: &str =
     "tower_sessions=error,tower_sessions_core=error,tower_http=info,sqlx::postgres::notice=warn";
-/// What is logged when `RUST_LOG` says nothing.
+/// Used without `RUST_LOG`.
 const DEFAULT_LEVEL: &str = "info";
 
-/// Sets up logging for the process. `RUST_LOG` filters; a filter that cannot be read falls back to the default.
+/// Sets up logging for the process, filtered by `RUST_LOG`. An invalid filter falls back to the
+/// default.
 pub fn init(format: LogFormat) {
-    let wanted = std::env::var(EnvFilter::DEFAULT_ENV)
-        .ok()
-        .filter(|wanted| !wanted.is_empty());
-    let wanted = wanted.unwrap_or_else(|| DEFAULT_LEVEL.to_owned());
-    let filter = EnvFilter::try_new(filter(&wanted))
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let wanted = if wanted.is_empty() {
+        DEFAULT_LEVEL
+    } else {
+        &wanted
+    };
+    let filter = EnvFilter::try_new(filter(wanted))
         .unwrap_or_else(|_| EnvFilter::new(filter(DEFAULT_LEVEL)));
     let registry = tracing_subscriber::registry().with(filter);
-    // A panic's text may hold anything, so only its place is logged.
+    // The text of a panic may hold a secret, so only its place is logged.
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        tracing::error!(event = "panic", place, "a task panicked");
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(
+            event = "panic",
+            place = place.unwrap_or_default(),
+            "a task panicked"
+        );
     }));
-    // A second call, in tests, changes nothing.
+    let layer = fmt::layer();
+    // Fails at a second call, which only tests make.
     let _ = match format {
-        LogFormat::Json => registry
-            .with(
-                fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_span_list(false),
-            )
-            .try_init(),
-        LogFormat::Pretty => registry
-            .with(
-                fmt::layer()
-                    .compact()
-                    .with_target(false)
-                    .with_ansi(std::io::stdout().is_terminal()),
-            )
-            .try_init(),
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true).with_span_list(false);
+            registry.with(layer).try_init()
+        }
+        LogFormat::Pretty => {
+            let is_terminal = std::io::stdout().is_terminal();
+            let layer = layer.compact().with_target(false).with_ansi(is_terminal);
+            registry.with(layer).try_init()
+        }
     };
 }
 
-/// The filter for what `RUST_LOG` asks for.
+/// The filter for a value of `RUST_LOG`, which can still name the quiet targets.
 pub fn filter(wanted: &str) -> String {
     format!("{QUIET},{wanted}")
 }
 
-/// Names a request in logs, in `x-request-id` and on error pages.
+/// Identifies a request in logs, in `x-request-id` and on error pages.
 #[derive(Debug, Clone)]
 pub struct RequestId(String);
 
 impl RequestId {
+    fn generate() -> Self {
+        Self(random::reference(random::bytes()))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -78,23 +79,18 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .unwrap_or_else(|| Self(random::reference(random::bytes()))))
+        let id = parts.extensions.get::<Self>().cloned();
+        Ok(id.unwrap_or_else(Self::generate))
     }
 }
 
-/// Gives every request its id and its line. The route's pattern is logged, never the address: that may hold a code.
+/// Gives every request its id and its log line. Logs the pattern of the route, because the URL may
+/// hold a code.
 pub async fn request(mut request: Request, next: Next) -> Response {
-    let id = RequestId(random::reference(random::bytes()));
+    let id = RequestId::generate();
     let header = HeaderValue::from_str(id.as_str()).ok();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("none", MatchedPath::as_str)
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("none", MatchedPath::as_str);
     let span =
         tracing::info_span!("request", request_id = id.as_str(), method = %request.method(), route);
     request.extensions_mut().insert(id);
@@ -109,9 +105,7 @@ pub async fn request(mut request: Request, next: Next) -> Response {
             "request answered"
         );
         if let Some(header) = header {
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static("x-request-id"), header);
+            response.headers_mut().insert("x-request-id", header);
         }
         response
     }

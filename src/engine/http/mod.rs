@@ -1,4 +1,4 @@
-//! Everything around the handlers: the accept loop, the layers and the logs.
+//! The HTTP server around the handlers: accept loop, layers and logs.
 
 pub mod csrf;
 pub mod failures;
@@ -30,19 +30,18 @@ use crate::engine::{
     state::Engine,
 };
 
-/// Longest time until an answer. Work that must not be cut short runs in a tracked task.
+/// Longest time until a response. Work that must not be cancelled runs in a tracked task.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// Largest body of a request, in bytes. Our forms have a handful of short fields.
+/// Largest request body, in bytes. Our forms have a few short fields.
 const BODY_MAX: usize = 16 * 1024;
 
 /// Who may open a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody. The session layer does not run, so the handler cannot know who is signed in.
+    /// Everyone. Without the session layer, so the handler cannot know who is signed in.
     Plain,
-    /// Everybody.
+    /// Everyone.
     Public,
-    /// People who are signed in.
     SignedIn,
 }
 
@@ -63,18 +62,12 @@ impl Route {
     }
 }
 
-/// Puts the routes behind every layer, in the order in which a request meets them.
-///
-/// `render` writes the body of every failed response.
+/// Puts the routes behind the layers. `render` writes the body of every failed response.
 pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Router {
     let (mut plain, mut with_session) = (Router::new(), Router::new());
-    for Route {
-        path,
-        access,
-        handler,
-    } in routes
-    {
-        match access {
+    for route in routes {
+        let (path, handler) = (route.path, route.handler);
+        match route.access {
             Access::Plain => plain = plain.route(path, handler),
             Access::Public => with_session = with_session.route(path, handler),
             Access::SignedIn => {
@@ -83,28 +76,19 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
             }
         }
     }
-    let sessions = session::layer(
-        &engine.sessions,
-        &engine.cookie_names,
-        engine.config.session,
-    );
+    let (names, lifetime) = (engine.cookie_names.clone(), engine.config.session);
+    let sessions = session::layer(&engine.sessions, &names, lifetime);
+    let failures = (engine.clone(), render);
+    let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT);
+    // In the order in which a request meets them.
     let layers = ServiceBuilder::new()
         .layer(from_fn(log::request))
         .layer(from_fn_with_state(engine.clone(), headers::add))
-        .layer(from_fn_with_state(
-            (engine.clone(), render),
-            failures::render_body,
-        ))
+        .layer(from_fn_with_state(failures, failures::render_body))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            REQUEST_TIMEOUT,
-        ))
+        .layer(timeout)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(from_fn_with_state(
-            engine.cookie_names.clone(),
-            cookies::guard,
-        ))
+        .layer(from_fn_with_state(names, cookies::guard))
         .layer(csrf::layer(&engine.config.public_url.origin))
         .layer(from_fn_with_state(
             engine.clone(),
@@ -119,10 +103,10 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
         .with_state(engine)
 }
 
-/// Lets in people who are signed in. An error page learns from the response who they are.
+/// Requires a sign-in. Tells an error page through the response who the person is.
 async fn require_sign_in(user: CurrentUser, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    if response.status().is_client_error() || response.status().is_server_error() {
+    if failures::has_failed(&response) {
         response.extensions_mut().insert(user);
     }
     response
@@ -132,7 +116,7 @@ async fn not_found(_: Request) -> StatusCode {
     StatusCode::NOT_FOUND
 }
 
-/// The panic hook has logged where it happened.
+/// The panic hook has logged the place.
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!(event = "panic", "a handler panicked");
     StatusCode::INTERNAL_SERVER_ERROR.into_response()

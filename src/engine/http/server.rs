@@ -1,4 +1,4 @@
-//! The accept loop: bounded heads, bounded waits, bounded connections, and an end that comes in time.
+//! The accept loop, with limits on heads, waits and connections, and a deadline for shutdown.
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
@@ -9,10 +9,10 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
-    sync::Semaphore,
-    time::Instant,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
@@ -22,20 +22,22 @@ use crate::engine::tasks::Tasks;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest request head, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
-/// Most connections at once; further ones wait in the kernel's queue.
+/// Most connections at once. Further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
-/// From the signal to stop until the process ends, come what may. Orchestrators kill after 30 s, some after 20.
+/// From the stop signal to the end of the process. Orchestrators kill after 30 s, some after 20 s.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(18);
-/// Of that, how much requests may take; the rest is for work that outlives them.
+/// The part of it for requests. The rest is for work that outlives them.
 const DRAIN_REQUESTS: Duration = Duration::from_secs(15);
-/// After this a connection is asked to end: one whose client never reads would hold its place forever.
+/// Age at which a connection shuts down gracefully. A client that never reads would hold its slot
+/// forever.
 const CONNECTION_AGE_MAX: Duration = Duration::from_mins(5);
-/// Pause after a failed accept: usually the process has run out of file descriptors.
+/// Pause after a failed accept, usually for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` completes, then drains: no new connections, requests, tracked work.
+/// Serves until `stop` completes. Then it closes the listener, drains the requests, and drains the
+/// tracked tasks.
 ///
-/// axum's own loop waits for a half-sent head forever, while serving as well as while stopping.
+/// axum's own loop has no timeout for a half-sent head, neither while serving nor while stopping.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -55,7 +57,7 @@ pub async fn serve(
             () = &mut stop => break,
         };
         let Ok((stream, slot)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
+            sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let service = TowerToHyperService::new(router.clone());
@@ -63,49 +65,42 @@ pub async fn serve(
         let shutdown = tasks.shutdown.clone();
         connections.spawn(async move {
             let mut connection = std::pin::pin!(connection);
-            // How a connection ends is the other side's business.
+            // Errors of a connection are the client's.
             tokio::select! {
                 _ = connection.as_mut() => return,
                 () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(CONNECTION_AGE_MAX) => {}
+                () = sleep(CONNECTION_AGE_MAX) => {}
             }
             connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(DRAIN_REQUESTS, connection).await;
+            let _ = timeout(DRAIN_REQUESTS, connection).await;
             drop(slot);
         });
     }
-    // Not ready first, then no new connections.
+    // `/readyz` fails before the listener closes.
     tasks.shutdown.cancel();
     drop(listener);
     tracing::info!(event = "stopping", "stopping: no new connections");
     let deadline = Instant::now() + SHUTDOWN_DEADLINE;
     connections.close();
-    let drained = tokio::time::timeout_at(deadline, connections.wait())
-        .await
-        .is_ok();
+    let drained = timeout_at(deadline, connections.wait()).await.is_ok();
     tasks.tracker.close();
-    let finished = tokio::time::timeout_at(deadline, tasks.tracker.wait())
-        .await
-        .is_ok();
+    let finished = timeout_at(deadline, tasks.tracker.wait()).await.is_ok();
     tracing::info!(event = "stopped", drained, finished, "stopped");
 }
 
-/// Takes a connection only when there is room for it.
+/// Waits for a free slot before it accepts.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = slots
-        .clone()
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await;
+    let slot = slot.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, slot))
 }
 
-/// Listens for SIGTERM and Ctrl-C from now on; the future completes at the first of them.
+/// Listens for SIGTERM and Ctrl-C from now on. The future completes at the first of them.
 pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -33,7 +33,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// Budget of one read.
 const READ_BUDGET: Duration = Duration::from_secs(5);
 
-/// The user API, version 2, and the profile of version 1. Clones share connections and circuit breakers.
+/// The user API, version 2, and the profile of version 1. Clones share connections and circuit
+/// breakers.
 #[derive(Clone)]
 pub struct UserApi {
     http: reqwest::Client,
@@ -62,7 +63,8 @@ impl UserApi {
         })
     }
 
-    /// The identity, from `/profile` (scope `profile`). Asks version 1 only if version 2 sends no id.
+    /// The identity, from `/profile` (scope `profile`). Asks version 1 only if version 2 sends no
+    /// id.
     pub async fn identity(&self, token: &Token, deadline: Instant) -> Result<Identity, ApiError> {
         let profile = async |base: &Url| {
             let request = self.request(base, "profile", &[], token, deadline);
@@ -91,8 +93,8 @@ impl UserApi {
         Ok(answer.map_err(ApiError::without_user_input)?.0)
     }
 
-    /// One page of a list, mostly with one request. `item` parses an entry. Unreadable entries are left out.
-    /// [`ApiError::Rejected`] if the provider does not accept a filter.
+    /// One page of a list, mostly with one request. `item` parses an entry. Unreadable entries are
+    /// left out. [`ApiError::Rejected`] if the provider does not accept a filter.
     pub async fn page<T: PartialEq>(
         &self,
         path: &str,
@@ -119,7 +121,8 @@ impl UserApi {
             };
             let more = part(&missing).await?;
             if more.received == 0 || (!more.items.is_empty() && more.items == page.items) {
-                // The list has ended, or the provider ignores paging and repeats itself. It may still count more items.
+                // The list has ended, or the provider ignores paging and repeats itself. It may
+                // still count more items.
                 page.complete &= page.total.is_none();
                 page.total = Some(page.skip + page.received);
                 break;
@@ -129,7 +132,8 @@ impl UserApi {
         Ok(page)
     }
 
-    /// 204 and an empty body become null, which is how the provider may answer for an account that is not linked.
+    /// 204 and an empty body become null, which is how the provider may answer for an account that
+    /// is not linked.
     async fn request(
         &self,
         base: &Url,

@@ -1,4 +1,5 @@
-//! The identity of a person, which is the provider's immutable id, with a name and a picture to show.
+//! The identity of a person, which is the provider's immutable id, with a name and a picture to
+//! show.
 
 use serde_json::Value;
 use strum::IntoStaticStr;
@@ -55,7 +56,8 @@ pub(super) fn has_subject(v2: &Value) -> bool {
     v2_subject(v2).is_some()
 }
 
-/// `None` without a usable id. A name, an e-mail address or a wallet is no substitute, because these change hands.
+/// `None` without a usable id. A name, an e-mail address or a wallet is no substitute, because
+/// these change hands.
 pub(super) fn parse(v2: &Value, v1: &Value) -> Option<Identity> {
     let subject = v2_subject(v2).or_else(|| subject(v1, SubjectSource::V1Id))?;
     let layers = [layers(v2), layers(v1)].concat();

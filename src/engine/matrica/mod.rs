@@ -1,5 +1,5 @@
-//! Matrica's user API, version 2, one resource per file. A field that is missing, of another type or unfit to show is left
-//! out alone.
+//! Matrica's user API, version 2, one resource per file. A field that is missing, of another type
+//! or unfit to show is left out alone.
 
 mod accounts;
 mod balances;

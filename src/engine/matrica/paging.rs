@@ -76,15 +76,16 @@ impl Paging {
 }
 
 impl<T> Page<T> {
-    /// Start of the next part. `None` after an empty part and after the last item that the provider counts.
+    /// Start of the next part. `None` after an empty part and after the last item that the provider
+    /// counts.
     pub fn next(&self) -> Option<u64> {
         let end = self.skip.saturating_add(self.received);
         let more = self.received > 0 && self.total.is_none_or(|total| end < total);
         more.then_some(end)
     }
 
-    /// Parses an answer. A list longer than `take` is cut. Without a paging header it is the whole list, so the part is
-    /// taken from `skip` on.
+    /// Parses an answer. A list longer than `take` is cut. Without a paging header it is the whole
+    /// list, so the part is taken from `skip` on.
     pub(super) fn parse(
         (answer, headers): &(Value, HeaderMap),
         key: &str,

@@ -1,4 +1,5 @@
-//! The profile for display. The person can change all of it at any time. [`super::Identity`] says who they are.
+//! The profile for display. The person can change all of it at any time. [`super::Identity`] says
+//! who they are.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -9,8 +9,8 @@ use crate::engine::oauth::Token;
 
 /// A resource of the user API. The value is also the cache key of the answer.
 ///
-/// An app adds a resource with one type and this trait. `Reader::get` adds the cache, single flight, the access token
-/// and one refresh after a 401.
+/// An app adds a resource with one type and this trait. `Reader::get` adds the cache, single
+/// flight, the access token and one refresh after a 401.
 pub trait Resource: Clone + Eq + Hash + Send + Sync + 'static {
     type Data: Serialize + Send + Sync + 'static;
     /// The scope that the call needs.

@@ -1,4 +1,5 @@
-//! Makes foreign text fit to show and to store. It becomes one bounded line, without characters that hide or reorder others.
+//! Makes foreign text fit to show and to store. It becomes one bounded line, without characters
+//! that hide or reorder others.
 
 use serde_json::Value;
 use url::Url;
@@ -80,8 +81,8 @@ fn is_visible(c: char) -> bool {
         )
 }
 
-/// Bidirectional controls, line separators, zero-width characters other than the joiner that emoji need, soft hyphens,
-/// tags, annotation marks and the byte order mark.
+/// Bidirectional controls, line separators, zero-width characters other than the joiner that emoji
+/// need, soft hyphens, tags, annotation marks and the byte order mark.
 fn is_hidden(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{180E}' | '\u{2028}' | '\u{2029}' | '\u{200B}' | '\u{200C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }

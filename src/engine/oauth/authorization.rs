@@ -16,7 +16,8 @@ const RANDOM_BYTES: usize = 32;
 /// Characters of both, as base64url.
 const STATE_LENGTH: usize = 43;
 
-/// `state`: one per attempt, random, meaningless outside the browser that holds the attempt's cookie.
+/// `state`: one per attempt, random, meaningless outside the browser that holds the attempt's
+/// cookie.
 #[derive(Clone)]
 pub struct OAuthState(String);
 

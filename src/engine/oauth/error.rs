@@ -48,8 +48,8 @@ impl TokenError {
         }
     }
 
-    /// Whether the provider works. A refused code or token does not count as a failure, or an attacker could open the
-    /// circuit breaker with made-up codes.
+    /// Whether the provider works. A refused code or token does not count as a failure, or an
+    /// attacker could open the circuit breaker with made-up codes.
     pub(super) fn is_healthy(&self) -> bool {
         match self {
             Self::InvalidGrant => true,
@@ -89,8 +89,8 @@ pub(super) fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) 
     }
 }
 
-/// Whether there is nothing left to revoke. The token is unknown, dead, or of a type that the provider does not revoke
-/// (RFC 7009 section 2.2.1).
+/// Whether there is nothing left to revoke. The token is unknown, dead, or of a type that the
+/// provider does not revoke (RFC 7009 section 2.2.1).
 pub(super) fn nothing_to_revoke(status: u16, body: &[u8]) -> bool {
     match status {
         404 => true,

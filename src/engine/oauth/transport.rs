@@ -1,4 +1,5 @@
-//! The HTTP client for the provider. Every limit is set. It follows no redirect and repeats no request.
+//! The HTTP client for the provider. Every limit is set. It follows no redirect and repeats no
+//! request.
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ pub mod device;
 mod live;
 mod store;
 
+use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::SameSite, session::Id};
@@ -15,10 +16,8 @@ pub use self::live::LiveSessions;
 use self::{cookies::CookieNames, store::PostgresStore};
 use crate::engine::{
     config::SessionLifetime,
-    db::{
-        self,
-        sessions::{SessionHash, StoredSession},
-    },
+    db::sessions::{SessionHash, StoredSession},
+    error::Failure,
     random,
 };
 
@@ -85,9 +84,14 @@ impl CurrentUser {
 
 /// The person whom the session cookie of a request belongs to. `None` without a cookie or with a dead session.
 pub(super) async fn current_user(
-    session: &Session,
+    parts: &Parts,
     sessions: &LiveSessions,
-) -> Result<Option<CurrentUser>, db::Error> {
+) -> Result<Option<CurrentUser>, Failure> {
+    let Some(session) = parts.extensions.get::<Session>() else {
+        return Err(Failure::Internal(
+            "the session layer is missing on this route",
+        ));
+    };
     let Some(id) = session.id() else {
         return Ok(None);
     };
@@ -103,7 +107,8 @@ pub(super) async fn current_user(
 pub struct SessionCookie(pub Option<SessionHash>);
 
 impl SessionCookie {
-    pub(super) fn of(session: Option<&Session>) -> Self {
+    pub(super) fn of(parts: &Parts) -> Self {
+        let session = parts.extensions.get::<Session>();
         Self(session.and_then(Session::id).map(|id| hash(&id)))
     }
 }

@@ -61,7 +61,7 @@ async fn pass(
     table: Table,
     progress: &mut impl FnMut(usize),
 ) -> Result<Pass, db::Error> {
-    let head = seal::head(sealer.active_key());
+    let head = seal::envelope_prefix(sealer.active_key());
     let mut pass = Pass::default();
     let mut after = Uuid::nil();
     loop {
