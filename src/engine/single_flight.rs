@@ -14,14 +14,9 @@ use tracing::Instrument as _;
 /// Receives the result. If the work panics, the channel closes without one.
 pub type Receiver<V> = watch::Receiver<Option<V>>;
 
-/// Clones share the work in flight.
+/// The work in flight. Clones share it.
+#[derive(Clone)]
 pub struct SingleFlight<K, V>(Arc<Mutex<HashMap<K, Receiver<V>>>>);
-
-impl<K, V> Clone for SingleFlight<K, V> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
 
 impl<K, V> Default for SingleFlight<K, V> {
     fn default() -> Self {
@@ -47,7 +42,7 @@ where
         in_flight.insert(key.clone(), receiver.clone());
         drop(in_flight);
         let guard = Guard {
-            flights: self.clone(),
+            flights: Self(self.0.clone()),
             key,
         };
         let flight = async move {

@@ -89,6 +89,8 @@ pub enum LogFormat {
     Pretty,
 }
 
+const CLIENT_SECRET: &str = "MATRICA_CLIENT_SECRET";
+
 /// The struct if every field is `Some`. Evaluates all fields, so that no mistake hides another.
 macro_rules! all_fields {
     ($settings:ident { $($field:ident: $value:expr,)+ }) => {
@@ -157,9 +159,22 @@ fn parse_database(env: &mut Source<'_>) -> Option<Database> {
 }
 
 fn parse_matrica(env: &mut Source<'_>) -> Option<Matrica> {
+    let is_public = env.or_default("MATRICA_CLIENT_TYPE", "private", rules::client_type);
+    let has_secret = env.is_set(CLIENT_SECRET);
+    if has_secret && is_public == Some(true) {
+        let rule = "must not be set when MATRICA_CLIENT_TYPE=public";
+        env.problem(CLIENT_SECRET, rule);
+    }
     all_fields!(Matrica {
         client_id: env.required("MATRICA_CLIENT_ID", rules::client_id),
-        client_secret: parse_client_secret(env),
+        client_secret: match is_public {
+            // Without its secret a private application would silently become a public one.
+            Some(false) => env
+                .required_secret(CLIENT_SECRET, rules::client_secret)
+                .map(Some),
+            Some(true) => Some(None),
+            None => None,
+        },
         scopes: env.or_default("MATRICA_SCOPES", "profile wallets nfts", rules::scopes),
         authorization_endpoint: env.or_default(
             "MATRICA_AUTHORIZATION_ENDPOINT",
@@ -187,20 +202,6 @@ fn parse_matrica(env: &mut Source<'_>) -> Option<Matrica> {
             rules::endpoint_or_off,
         ),
     })
-}
-
-/// A private application must have a secret. Without it, it would silently become a public one.
-fn parse_client_secret(env: &mut Source<'_>) -> Option<Option<SecretString>> {
-    const NAME: &str = "MATRICA_CLIENT_SECRET";
-    let is_public = env.or_default("MATRICA_CLIENT_TYPE", "private", rules::client_type);
-    let is_set = env.is_set(NAME);
-    if is_public? {
-        if is_set {
-            env.problem(NAME, "must not be set when MATRICA_CLIENT_TYPE=public");
-        }
-        return Some(None);
-    }
-    env.required_secret(NAME, rules::client_secret).map(Some)
 }
 
 fn parse_session(env: &mut Source<'_>) -> Option<SessionLifetime> {

@@ -6,9 +6,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use http_body::Body as _;
 use tower_http::csrf::CsrfLayer;
 
 use crate::engine::{session::cookies, state::Engine};
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Refuses unsafe requests from other sites and from sibling subdomains. `origin` is the one of
 /// `PUBLIC_URL`, because a proxy may have rewritten the `Host` that the layer compares with.
@@ -45,4 +48,18 @@ pub async fn require_origin_proof(
         return StatusCode::FORBIDDEN.into_response();
     }
     next.run(request).await
+}
+
+/// Refuses bodies in other formats, such as the `text/plain` that a foreign page can send without a
+/// CORS preflight.
+pub async fn require_form_encoding(request: Request, next: Next) -> Response {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let media_type = content_type
+        .and_then(|value| value.to_str().ok()?.split(';').next())
+        .unwrap_or_default();
+    let is_form = media_type.trim().eq_ignore_ascii_case(FORM);
+    if request.method().is_safe() || is_form || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response()
 }

@@ -2,7 +2,6 @@
 
 pub mod csrf;
 pub mod failures;
-pub mod forms;
 pub mod headers;
 pub mod health;
 pub mod log;
@@ -94,7 +93,7 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
             engine.clone(),
             csrf::require_origin_proof,
         ))
-        .layer(from_fn(forms::require_form_encoding));
+        .layer(from_fn(csrf::require_form_encoding));
     with_session
         .layer(sessions)
         .merge(plain)

@@ -48,13 +48,13 @@ impl Resource for BalanceQuery {
             ("tokenIds", token_ids),
             ("minBalance", self.min_balance),
         ];
-        api.page("tokens", token, &self.paging, filters, parse)
+        api.page("tokens", token, &self.paging, filters, parse_balance)
             .await
     }
 }
 
 /// `None` without the token's id.
-fn parse(entry: &Value) -> Option<TokenBalance> {
+fn parse_balance(entry: &Value) -> Option<TokenBalance> {
     let token = entry.get("token").unwrap_or(&Value::Null);
     Some(TokenBalance {
         token_id: text::id(entry, "tokenId").or_else(|| text::id(token, "id"))?,

@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::header::HeaderMap;
+use reqwest::{Response, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use url::Url;
 
-use super::{ApiError, Identity, Page, Paging, error::FailedCall, identity};
+use super::{ApiError, Identity, Page, Paging, identity};
 use crate::engine::{
     config::Matrica,
     oauth::{
@@ -67,15 +67,16 @@ impl UserApi {
     /// id.
     pub async fn identity(&self, token: &Token, deadline: Instant) -> Result<Identity, ApiError> {
         let profile = async |base: &Url| {
-            let request = self.request(base, "profile", &[], token, deadline);
-            guarded(&self.identifying, request).await
+            let breaker = &self.identifying;
+            self.request(breaker, base, "profile", &[], token, deadline)
+                .await
         };
         let (v2, _) = profile(&self.base).await?;
         let v1 = match &self.base_v1 {
             Some(base) if !identity::has_subject(&v2) => profile(base).await?.0,
             _ => Value::Null,
         };
-        let mut identity = identity::parse(&v2, &v1).ok_or(ApiError::NoUserId)?;
+        let mut identity = identity::parse_identity(&v2, &v1).ok_or(ApiError::NoUserId)?;
         identity.picture_url = identity.picture_url.filter(|_| self.pictures);
         Ok(identity)
     }
@@ -88,9 +89,8 @@ impl UserApi {
     /// The answer to `GET {MATRICA_USER_API}/{path}`. Null if the body is empty.
     pub async fn get(&self, path: &str, token: &Token) -> Result<Value, ApiError> {
         let deadline = Instant::now() + READ_BUDGET;
-        let request = self.request(&self.base, path, &[], token, deadline);
-        let answer = guarded(&self.reading, request).await;
-        Ok(answer.map_err(ApiError::without_user_input)?.0)
+        let request = self.request(&self.reading, &self.base, path, &[], token, deadline);
+        Ok(request.await.map_err(ApiError::without_user_input)?.0)
     }
 
     /// One page of a list, mostly with one request. `item` parses an entry. Unreadable entries are
@@ -110,9 +110,8 @@ impl UserApi {
             .collect();
         let part = async |paging: &Paging| {
             let query = [paging.parameters(), filters.clone()].concat();
-            let request = self.request(&self.base, path, &query, token, deadline);
-            let answer = guarded(&self.listing, request).await?;
-            Page::parse(&answer, path, paging, &item)
+            let request = self.request(&self.listing, &self.base, path, &query, token, deadline);
+            Page::parse(&request.await?, path, paging, &item)
         };
         let mut page = part(asked).await?;
         for _ in 1..PAGE_REQUESTS_MAX {
@@ -132,76 +131,78 @@ impl UserApi {
         Ok(page)
     }
 
-    /// 204 and an empty body become null, which is how the provider may answer for an account that
-    /// is not linked.
     async fn request(
         &self,
+        breaker: &Breaker,
         base: &Url,
         path: &str,
         query: &[(&'static str, String)],
         token: &Token,
         deadline: Instant,
-    ) -> Result<Answer, FailedCall> {
+    ) -> Result<Answer, ApiError> {
         let mut url = base.clone();
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        let permit = breaker.enter().await.map_err(|_| ApiError::Unavailable)?;
+        let answer = match self.send(&url, token, deadline).await {
+            Ok(response) => match retry_after(&response) {
+                Some(pause) => {
+                    permit.pause(pause);
+                    return Err(ApiError::Unavailable);
+                }
+                None => parse_answer(response).await,
+            },
+            Err(_) => Err(ApiError::Unavailable),
+        };
+        permit.report(answer.as_ref().err().is_none_or(|error| error.is_healthy()));
+        answer
+    }
+
+    async fn send(&self, url: &Url, token: &Token, deadline: Instant) -> reqwest::Result<Response> {
         let send = || {
             let request = self.http.get(url.clone()).bearer_auth(token.expose());
             let remaining = deadline.saturating_duration_since(Instant::now());
             request.timeout(remaining).send()
         };
-        let mut response = send().await;
-        // The provider may just have closed a pooled connection. A read can be repeated.
-        if response
-            .as_ref()
-            .is_err_and(|error| error.is_request() && !error.is_timeout() && !error.is_connect())
-        {
-            response = send().await;
-        }
-        let response = response.map_err(|_| ApiError::Unavailable)?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        match status {
-            200 | 204 => {}
-            400 | 422 => return Err(ApiError::Rejected.into()),
-            401 => return Err(ApiError::Unauthorized.into()),
-            403 => return Err(ApiError::Forbidden.into()),
-            429 => {
-                return Err(FailedCall {
-                    error: ApiError::Unavailable,
-                    retry_after: transport::retry_after(&response),
-                });
+        match send().await {
+            // The provider may just have closed a pooled connection. A read can be repeated.
+            Err(error) if error.is_request() && !error.is_timeout() && !error.is_connect() => {
+                send().await
             }
-            500..600 => return Err(ApiError::Unavailable.into()),
-            _ => return Err(ApiError::Unreadable(status).into()),
+            response => response,
         }
-        let body = transport::read_capped(response, ANSWER_MAX).await;
-        let body = body.map_err(|error| match error {
-            BodyError::TooLong => ApiError::Unreadable(status),
-            BodyError::BrokenOff => ApiError::Unavailable,
-        })?;
-        if body.trim_ascii().is_empty() {
-            return Ok((Value::Null, headers));
-        }
-        let answer = serde_json::from_slice(&body).map_err(|_| ApiError::Unreadable(status))?;
-        Ok((answer, headers))
     }
 }
 
-/// Sends the request if the circuit breaker permits, and reports the result to it.
-async fn guarded(
-    breaker: &Breaker,
-    request: impl Future<Output = Result<Answer, FailedCall>>,
-) -> Result<Answer, ApiError> {
-    let permit = breaker.enter().await.map_err(|_| ApiError::Unavailable)?;
-    let result = request.await;
-    match &result {
-        Ok(_) => permit.report(true),
-        Err(failed) => match failed.retry_after {
-            Some(wish) => permit.pause(wish.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)),
-            None => permit.report(failed.error.is_healthy()),
-        },
+/// The pause that a 429 asks for.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
+    let wish = transport::retry_after(response).filter(|_| is_limited)?;
+    Some(wish.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
+}
+
+/// 204 and an empty body become null, which is how the provider may answer for an account that is
+/// not linked.
+async fn parse_answer(response: Response) -> Result<Answer, ApiError> {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    match status {
+        200 | 204 => {}
+        400 | 422 => return Err(ApiError::Rejected),
+        401 => return Err(ApiError::Unauthorized),
+        403 => return Err(ApiError::Forbidden),
+        429 | 500..600 => return Err(ApiError::Unavailable),
+        _ => return Err(ApiError::Unreadable(status)),
     }
-    result.map_err(|failed| failed.error)
+    let body = transport::read_capped(response, ANSWER_MAX).await;
+    let body = body.map_err(|error| match error {
+        BodyError::TooLong => ApiError::Unreadable(status),
+        BodyError::BrokenOff => ApiError::Unavailable,
+    })?;
+    if body.trim_ascii().is_empty() {
+        return Ok((Value::Null, headers));
+    }
+    let answer = serde_json::from_slice(&body).map_err(|_| ApiError::Unreadable(status))?;
+    Ok((answer, headers))
 }

@@ -40,13 +40,13 @@ impl Resource for DomainQuery {
             ("extension", self.extension),
             ("networkSymbol", self.network),
         ];
-        api.page("domains", token, &self.paging, filters, parse)
+        api.page("domains", token, &self.paging, filters, parse_domain)
             .await
     }
 }
 
 /// `None` without a name.
-fn parse(entry: &Value) -> Option<Domain> {
+fn parse_domain(entry: &Value) -> Option<Domain> {
     let wallet = entry.get("ownerWallet").unwrap_or(&Value::Null);
     Some(Domain {
         name: text::field(entry, "key", DOMAIN_MAX)

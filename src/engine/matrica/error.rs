@@ -1,7 +1,5 @@
 //! Errors of the user API, classified by their consequence.
 
-use std::time::Duration;
-
 /// A failed read. Holds no foreign text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
@@ -24,21 +22,6 @@ pub enum ApiError {
     NoUserId,
     #[error("the list has too many pages or items")]
     Endless,
-}
-
-/// An error with the `Retry-After` of its answer.
-pub(super) struct FailedCall {
-    pub(super) error: ApiError,
-    pub(super) retry_after: Option<Duration>,
-}
-
-impl From<ApiError> for FailedCall {
-    fn from(error: ApiError) -> Self {
-        Self {
-            error,
-            retry_after: None,
-        }
-    }
 }
 
 impl ApiError {

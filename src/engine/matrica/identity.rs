@@ -58,7 +58,7 @@ pub(super) fn has_subject(v2: &Value) -> bool {
 
 /// `None` without a usable id. A name, an e-mail address or a wallet is no substitute, because
 /// these change hands.
-pub(super) fn parse(v2: &Value, v1: &Value) -> Option<Identity> {
+pub(super) fn parse_identity(v2: &Value, v1: &Value) -> Option<Identity> {
     let subject = v2_subject(v2).or_else(|| subject(v1, SubjectSource::V1Id))?;
     let layers = [layers(v2), layers(v1)].concat();
     let label = |name| first(&layers, |layer| text::field(layer, name, text::NAME_MAX));

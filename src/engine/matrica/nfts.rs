@@ -68,7 +68,7 @@ impl NftQuery {
             ("collectionId", self.collection_id),
             ("networkSymbol", self.network),
         ];
-        let item = |entry: &Value| parse(entry, api.keeps_pictures());
+        let item = |entry: &Value| parse_nft(entry, api.keeps_pictures());
         api.page("nfts", token, &self.paging, filters, item).await
     }
 }
@@ -95,7 +95,7 @@ impl Resource for NftQuery {
 }
 
 /// `None` without an id.
-fn parse(entry: &Value, pictures: bool) -> Option<Nft> {
+fn parse_nft(entry: &Value, pictures: bool) -> Option<Nft> {
     let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
     let collection = |value: &Value| {
         Some(Collection {

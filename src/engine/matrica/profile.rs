@@ -30,7 +30,7 @@ impl Resource for ProfileQuery {
     const SCOPE: &'static str = "profile";
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<Profile, ApiError> {
-        parse(&api.get("profile", token).await?, api.keeps_pictures())
+        parse_profile(&api.get("profile", token).await?, api.keeps_pictures())
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) fn first<T>(layers: &[&Value], read: impl Fn(&Value) -> Option<T>) ->
 }
 
 /// Null is an empty profile.
-fn parse(answer: &Value, pictures: bool) -> Result<Profile, ApiError> {
+fn parse_profile(answer: &Value, pictures: bool) -> Result<Profile, ApiError> {
     shape::object(answer, "profile")?;
     let layers = layers(answer);
     let label = |name| first(&layers, |layer| text::field(layer, name, text::NAME_MAX));

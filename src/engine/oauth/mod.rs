@@ -149,7 +149,7 @@ impl OAuthClient {
             return Err(error::classify(status, retry_after, &body));
         }
         let body = body.map_err(|_| TokenError::Lost)?;
-        token::parse(&body, scopes, sent).map_err(TokenError::Unreadable)
+        token::parse_token_set(&body, scopes, sent).map_err(TokenError::Unreadable)
     }
 
     /// Authenticates by `client_secret_post` (RFC 6749 section 2.3.1) and in no other way.

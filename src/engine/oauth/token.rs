@@ -53,7 +53,7 @@ struct TokenResponse {
 }
 
 /// The error says why the response cannot be used.
-pub(super) fn parse(
+pub(super) fn parse_token_set(
     body: &[u8],
     requested: &[String],
     sent: Instant,

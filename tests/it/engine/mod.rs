@@ -6,6 +6,7 @@ mod configuration;
 mod cost;
 mod csrf;
 mod keys;
+mod layout;
 mod leaving;
 mod logs;
 mod provider_faults;
