@@ -102,7 +102,6 @@ fn a_mistake_names_its_variable_and_the_rule_and_never_the_value() {
         ("SESSION_ABSOLUTE_TIMEOUT", "500d", "between"),
         ("KEEP_GRANTS", "canary", "true or false"),
         ("REMOTE_IMAGES", "canary", "on or off"),
-        ("USER_DATA_CACHE", "canary", "on or off"),
         ("LOG_FORMAT", "canary", "json or pretty"),
         ("RATE_LIMIT", "canary", "on or off"),
         ("TRUSTED_PROXY_HOPS", "-1", "number"),
