@@ -1,5 +1,4 @@
-//! The only access to the process's clock. Stored times are compared with the database's clock
-//! instead.
+//! The only access to the process's clock. Stored times use the database's clock.
 
 use time::OffsetDateTime;
 

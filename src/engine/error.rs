@@ -1,5 +1,4 @@
-//! `Failure`: the only error that becomes a response. People see the words of the app, never the
-//! source error.
+//! `Failure`: the only error that becomes a response. People see the app's words for it.
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
@@ -53,8 +52,7 @@ pub enum Failure {
     /// The user API does not answer, and no earlier answer can stand in.
     #[strum(serialize = "provider-unavailable")]
     DataUnavailable,
-    /// Signed out in this browser, but the database could not end the session. Holds the removal of
-    /// the cookie.
+    /// The database could not end the session. Holds the removal of the cookie.
     LogoutUnconfirmed(HeaderValue),
     Timeout,
     /// A bug of ours. The text is for the log.
@@ -65,8 +63,7 @@ pub enum Failure {
 const PARAMETER_NAME_MAX: usize = 32;
 
 impl Failure {
-    /// Names the parameter only if it looks like one, so that a link cannot put words on the error
-    /// page.
+    /// Drops a name that looks like no parameter, so that a link cannot put words on the page.
     pub fn invalid_parameter(name: &str) -> Self {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let is_name = (1..=PARAMETER_NAME_MAX).contains(&name.len()) && name.bytes().all(legal);
@@ -142,10 +139,8 @@ impl IntoResponse for Failure {
             _ => status.into_response(),
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            let retry_after = RETRY_AFTER_SECONDS.into();
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, retry_after);
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         response.extensions_mut().insert(self);
         response

@@ -18,7 +18,7 @@ use crate::engine::{
 /// Where to return after re-authentication.
 const SETTINGS: &str = "/settings";
 /// Age up to which a sign-in counts as fresh.
-const FRESH: Duration = Duration::from_mins(10);
+const SIGN_IN_FRESH_FOR: Duration = Duration::from_mins(10);
 
 /// `None` without a sign-in. If the database does not answer, it is an error, never `None`.
 impl OptionalFromRequestParts<Engine> for CurrentUser {
@@ -75,7 +75,7 @@ impl FromRequestParts<Engine> for FreshSignIn {
     async fn from_request_parts(parts: &mut Parts, engine: &Engine) -> Result<Self, Failure> {
         let user =
             <CurrentUser as FromRequestParts<Engine>>::from_request_parts(parts, engine).await?;
-        if sessions::is_younger(&engine.db, user.session_hash, FRESH).await? {
+        if sessions::is_younger(&engine.db, user.session_hash, SIGN_IN_FRESH_FOR).await? {
             return Ok(Self(user));
         }
         let settings = ReturnTo::parse(SETTINGS);

@@ -1,5 +1,4 @@
-//! The gate. A handler with a `Holds<Rule>` parameter runs only for people who own what the rule
-//! requires.
+//! The gate. A handler that takes `Holds<Rule>` runs only for people who satisfy the rule.
 
 use std::{collections::HashSet, marker::PhantomData, time::Duration};
 
@@ -89,8 +88,7 @@ impl Resource for HoldsNftOf {
     }
 }
 
-/// Does not trust the provider's filter and checks every NFT. `false` only if the whole list was
-/// read and parsed.
+/// Does not trust the provider's filter. `false` only if the whole list was read and parsed.
 async fn find_nft_of(collection_id: &str, api: &UserApi, token: &Token) -> Result<bool, ApiError> {
     let query = NftQuery::of_collection(collection_id.to_owned());
     let pages = paging::pages(query.paging.clone(), |paging| {

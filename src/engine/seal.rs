@@ -46,8 +46,7 @@ impl Purpose {
 pub struct Keyring(Vec<(String, SecretSlice<u8>)>);
 
 impl Keyring {
-    /// Parses `id:base64(32 bytes)`, comma-separated. The error is the broken rule and never holds
-    /// key material.
+    /// Parses `id:base64(32 bytes)`, comma-separated. The error never holds key material.
     pub fn parse(text: &SecretString) -> Result<Self, String> {
         let mut ring = Self(Vec::new());
         for (index, entry) in text.expose_secret().split(',').enumerate() {
@@ -119,8 +118,7 @@ fn is_weak(key: &[u8]) -> bool {
     distinct < KEY_MIN_DISTINCT_BYTES || is_counting || is_text
 }
 
-/// Seals and opens envelopes of one purpose. The layout is `version | length of key id | key id |
-/// nonce | ciphertext`.
+/// Seals and opens envelopes: `version | length of key id | key id | nonce | ciphertext`.
 #[derive(Clone)]
 pub struct Sealer {
     purpose: Purpose,
@@ -149,8 +147,7 @@ impl Sealer {
         self.keys.iter().map(|(id, _)| id.as_str())
     }
 
-    /// Seals `plaintext`. Opening it needs the same `context`, which is part of the associated
-    /// data.
+    /// Seals `plaintext`. `context` is part of the associated data.
     pub fn seal(&self, context: &[&[u8]], plaintext: &[u8]) -> Vec<u8> {
         let (id, cipher) = &self.keys[0];
         let nonce = random::bytes::<NONCE_BYTES>();
@@ -201,8 +198,7 @@ impl Sealer {
     }
 }
 
-/// The first bytes of every envelope sealed by this key. A key id has at most `KEY_ID_MAX` bytes,
-/// so its length fits.
+/// The first bytes of every envelope sealed by this key. Its length always fits one byte.
 pub fn envelope_prefix(id: &str) -> Vec<u8> {
     let length = u8::try_from(id.len()).unwrap_or(u8::MAX);
     [&[ENVELOPE_VERSION, length], id.as_bytes()].concat()

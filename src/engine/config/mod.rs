@@ -1,5 +1,5 @@
-//! The settings, read once from the environment. All mistakes are reported together, never with a
-//! value.
+//! The settings, read once from the environment. All mistakes are reported together, without
+//! values.
 
 mod rules;
 mod source;

@@ -25,9 +25,8 @@ pub fn layer(origin: &str) -> CsrfLayer {
 /// Closes two gaps of [`layer`], which passes requests without `Sec-Fetch-Site` and `Origin`
 /// because programs send neither.
 ///
-/// With a session cookie one of the headers is required. And without `Sec-Fetch-Site`, the whole
-/// `Origin` must be ours, because the layer compares only its host and would accept `http` for
-/// `https`.
+/// A session cookie needs one of the two. Without `Sec-Fetch-Site` the whole `Origin` must be ours,
+/// because the layer compares only its host and would accept `http` for `https`.
 pub async fn require_origin_proof(
     State(engine): State<Engine>,
     request: Request,
@@ -50,8 +49,7 @@ pub async fn require_origin_proof(
     next.run(request).await
 }
 
-/// Refuses bodies in other formats, such as the `text/plain` that a foreign page can send without a
-/// CORS preflight.
+/// Refuses other formats, such as `text/plain`, which needs no CORS preflight.
 pub async fn require_form_encoding(request: Request, next: Next) -> Response {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let media_type = content_type

@@ -1,5 +1,4 @@
-//! Gives every failed response a body, which is a page for people or a problem (RFC 9457) for
-//! programs.
+//! Gives every failed response a page for people or a problem (RFC 9457) for programs.
 
 use askama::Template;
 use axum::{
@@ -90,8 +89,7 @@ pub fn has_failed(response: &Response) -> bool {
     response.status().is_client_error() || response.status().is_server_error()
 }
 
-/// Keeps status and headers of the failure, such as `Allow`, `Retry-After` and the removal of a
-/// cookie.
+/// Keeps status and headers of the failure, such as `Allow`, `Retry-After` and `Set-Cookie`.
 fn replace_body(failure: Response, body: Response) -> Response {
     let (mut parts, _) = failure.into_parts();
     let (mut new, body) = body.into_parts();

@@ -20,13 +20,9 @@ const PERMISSIONS: &str = "accelerometer=(), camera=(), geolocation=(), gyroscop
 
 /// Adds the headers that the handler did not set itself.
 pub async fn add(State(engine): State<Engine>, request: Request, next: Next) -> Response {
-    // A URL below /auth/ may hold a code. Elsewhere `no-referrer` would turn the `Origin` of our
-    // own forms into `null`.
-    let referrer_policy = if request.uri().path().starts_with("/auth/") {
-        "no-referrer"
-    } else {
-        "same-origin"
-    };
+    // A URL below /auth/ may hold a code. Elsewhere `no-referrer` would blank our forms' `Origin`.
+    let auth = request.uri().path().starts_with("/auth/");
+    let referrer_policy = if auth { "no-referrer" } else { "same-origin" };
     let mut response = next.run(request).await;
     let sign_in_form = response.extensions().get::<SignInForm>().is_some();
     let policy = content_security_policy(&engine, sign_in_form);
@@ -61,11 +57,8 @@ fn content_security_policy(engine: &Engine, sign_in_form: bool) -> String {
         (true, "http") => format!(" https: {}", provider.origin().ascii_serialization()),
         (true, _) => " https:".to_owned(),
     };
-    let pictures = if engine.config.remote_images {
-        " https:"
-    } else {
-        ""
-    };
+    let remote = engine.config.remote_images;
+    let pictures = if remote { " https:" } else { "" };
     let mut policy = vec![
         "default-src 'none'".to_owned(),
         "style-src 'self'".to_owned(),

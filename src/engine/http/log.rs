@@ -20,15 +20,11 @@ const QUIET: &str =
 /// Used without `RUST_LOG`.
 const DEFAULT_LEVEL: &str = "info";
 
-/// Sets up logging for the process, filtered by `RUST_LOG`. An invalid filter falls back to the
-/// default.
+/// Sets up logging, filtered by `RUST_LOG`. An invalid filter falls back to the default.
 pub fn init(format: LogFormat) {
-    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
-    let wanted = if wanted.is_empty() {
-        DEFAULT_LEVEL
-    } else {
-        &wanted
-    };
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let wanted = wanted.as_deref().filter(|wanted| !wanted.is_empty());
+    let wanted = wanted.unwrap_or(DEFAULT_LEVEL);
     let filter = EnvFilter::try_new(filter(wanted))
         .unwrap_or_else(|_| EnvFilter::new(filter(DEFAULT_LEVEL)));
     let registry = tracing_subscriber::registry().with(filter);
@@ -84,8 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// Gives every request its id and its log line. Logs the pattern of the route, because the URL may
-/// hold a code.
+/// Gives every request its id and log line. Logs the route, because the URL may hold a code.
 pub async fn request(mut request: Request, next: Next) -> Response {
     let id = RequestId::generate();
     let header = HeaderValue::from_str(id.as_str()).ok();

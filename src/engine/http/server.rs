@@ -28,8 +28,7 @@ const CONNECTIONS_MAX: usize = 4096;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(18);
 /// The part of it for requests. The rest is for work that outlives them.
 const DRAIN_REQUESTS: Duration = Duration::from_secs(15);
-/// Age at which a connection shuts down gracefully. A client that never reads would hold its slot
-/// forever.
+/// Age at which a connection is closed. A client that never reads must not hold its slot.
 const CONNECTION_AGE_MAX: Duration = Duration::from_mins(5);
 /// Pause after a failed accept, usually for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

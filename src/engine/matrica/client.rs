@@ -33,8 +33,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// Budget of one read.
 const READ_BUDGET: Duration = Duration::from_secs(5);
 
-/// The user API, version 2, and the profile of version 1. Clones share connections and circuit
-/// breakers.
+/// The user API. Clones share connections and circuit breakers.
 #[derive(Clone)]
 pub struct UserApi {
     http: reqwest::Client,
@@ -63,8 +62,7 @@ impl UserApi {
         })
     }
 
-    /// The identity, from `/profile` (scope `profile`). Asks version 1 only if version 2 sends no
-    /// id.
+    /// The identity, from `/profile`. Asks version 1 only if version 2 sends no id.
     pub async fn identity(&self, token: &Token, deadline: Instant) -> Result<Identity, ApiError> {
         let profile = async |base: &Url| {
             let breaker = &self.identifying;
@@ -120,8 +118,7 @@ impl UserApi {
             };
             let more = part(&missing).await?;
             if more.received == 0 || (!more.items.is_empty() && more.items == page.items) {
-                // The list has ended, or the provider ignores paging and repeats itself. It may
-                // still count more items.
+                // The list has ended, or the provider ignores paging and repeats itself.
                 page.complete &= page.total.is_none();
                 page.total = Some(page.skip + page.received);
                 break;
@@ -183,8 +180,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(wish.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
 }
 
-/// 204 and an empty body become null, which is how the provider may answer for an account that is
-/// not linked.
+/// 204 and an empty body become null. The provider may send them for an unlinked account.
 async fn parse_answer(response: Response) -> Result<Answer, ApiError> {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     match status {

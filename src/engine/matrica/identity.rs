@@ -1,5 +1,4 @@
-//! The identity of a person, which is the provider's immutable id, with a name and a picture to
-//! show.
+//! The identity of a person, which is the provider's immutable id.
 
 use serde_json::Value;
 use strum::IntoStaticStr;
@@ -56,8 +55,7 @@ pub(super) fn has_subject(v2: &Value) -> bool {
     v2_subject(v2).is_some()
 }
 
-/// `None` without a usable id. A name, an e-mail address or a wallet is no substitute, because
-/// these change hands.
+/// `None` without a usable id. Names, e-mail addresses and wallets change hands.
 pub(super) fn parse_identity(v2: &Value, v1: &Value) -> Option<Identity> {
     let subject = v2_subject(v2).or_else(|| subject(v1, SubjectSource::V1Id))?;
     let layers = [layers(v2), layers(v1)].concat();

@@ -76,8 +76,7 @@ impl Paging {
 }
 
 impl<T> Page<T> {
-    /// Start of the next part. `None` after an empty part and after the last item that the provider
-    /// counts.
+    /// Start of the next part. `None` after an empty part and after the last counted item.
     pub fn next(&self) -> Option<u64> {
         let end = self.skip.saturating_add(self.received);
         let more = self.received > 0 && self.total.is_none_or(|total| end < total);

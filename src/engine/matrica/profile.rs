@@ -1,5 +1,4 @@
-//! The profile for display. The person can change all of it at any time. [`super::Identity`] says
-//! who they are.
+//! The profile for display. The person can change all of it, unlike their [`super::Identity`].
 
 use serde::Serialize;
 use serde_json::Value;

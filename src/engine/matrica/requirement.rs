@@ -1,7 +1,6 @@
 //! `Requirement`: a condition for opening a page.
 
-/// Something that a person must own. Only ids decide, because names are not unique. Names are shown
-/// to people.
+/// Something that a person must own. Only ids decide. Names are not unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requirement {
     /// An NFT of a collection, by Matrica's id of the collection. Needs the scope `nfts`.

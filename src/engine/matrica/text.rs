@@ -1,5 +1,4 @@
-//! Makes foreign text fit to show and to store. It becomes one bounded line, without characters
-//! that hide or reorder others.
+//! Cleans foreign text. Bounds its length, and drops characters that hide or reorder others.
 
 use serde_json::Value;
 use url::Url;

@@ -16,8 +16,7 @@ const RANDOM_BYTES: usize = 32;
 /// Characters of both, as base64url.
 const STATE_LENGTH: usize = 43;
 
-/// `state`: one per attempt, random, meaningless outside the browser that holds the attempt's
-/// cookie.
+/// `state`. One per attempt, and of use only with the attempt's cookie.
 #[derive(Clone)]
 pub struct OAuthState(String);
 

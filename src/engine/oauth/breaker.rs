@@ -116,7 +116,8 @@ impl BreakerPermit {
                 tracing::error!(
                     event = "breaker_opened",
                     group,
-                    "the provider keeps failing, so nothing is sent for 10 seconds"
+                    pause = ?PAUSE,
+                    "the provider keeps failing, so nothing is sent for a while"
                 );
             }
             state.open_until = Some(Instant::now() + PAUSE);

@@ -56,8 +56,7 @@ impl OAuthClient {
     /// Fails only if no certificate authority is installed.
     pub fn new(settings: Matrica, redirect_uri: String) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            // No idle connections. If the provider closes one just before it is reused, a one-time
-            // POST becomes ambiguous.
+            // A POST on a connection that the provider just closed would be ambiguous.
             http: transport::client(0)?,
             settings: Arc::new(settings),
             redirect_uri: redirect_uri.into(),
@@ -72,14 +71,12 @@ impl OAuthClient {
         authorization::url(&self.settings, &self.redirect_uri, state, code_verifier)
     }
 
-    /// Whether the circuit breaker would refuse to exchange a code, so that starting a login is of
-    /// no use.
+    /// Whether the circuit breaker refuses to exchange codes, so that a login cannot succeed.
     pub fn is_down(&self) -> bool {
         self.exchanging.is_open()
     }
 
-    /// Exchanges the code (RFC 6749 section 4.1.3). Repeated once, and only if nothing was sent
-    /// before.
+    /// Exchanges the code (RFC 6749 section 4.1.3). Repeated once if nothing was sent.
     pub async fn exchange(
         &self,
         code: &AuthorizationCode,
@@ -110,8 +107,7 @@ impl OAuthClient {
         })
     }
 
-    /// Revokes a token (RFC 7009). `Ok` also if there is nothing to revoke or no endpoint is
-    /// configured.
+    /// Revokes a token (RFC 7009). `Ok` also if there is nothing to revoke or no endpoint.
     pub async fn revoke(&self, token: &Token, token_type_hint: &str) -> Result<(), TokenError> {
         let Some(endpoint) = &self.settings.revocation_endpoint else {
             return Ok(());
@@ -188,8 +184,7 @@ async fn revocation_request(
 }
 
 impl RefreshSlot<'_> {
-    /// Sends one refresh (RFC 6749 section 6). `granted` bounds its scope, because a refresh never
-    /// adds consent.
+    /// Sends one refresh (RFC 6749 section 6), which never grants more than `granted`.
     pub async fn refresh(
         self,
         refresh_token: &Token,

@@ -58,8 +58,7 @@ pub(super) fn parse_token_set(
     requested: &[String],
     sent: Instant,
 ) -> Result<TokenSet, &'static str> {
-    // serde accepts an array for a struct. It refuses duplicate keys, a byte order mark and deep
-    // nesting.
+    // serde accepts an array for a struct. It refuses duplicate keys and deep nesting.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err("not a JSON object");
     }
@@ -92,8 +91,7 @@ fn parse_token(value: Option<Value>) -> Result<Option<Token>, &'static str> {
     }
 }
 
-/// An absent `scope` means as requested (RFC 6749 section 5.1). Anything beyond the request is
-/// dropped.
+/// An absent `scope` is the requested one (RFC 6749 section 5.1). Drops anything beyond that.
 fn granted_scope(scope: Option<&Value>, requested: &[String]) -> Vec<String> {
     match scope.and_then(Value::as_str) {
         Some(text) if text.len() <= SCOPE_MAX => {

@@ -1,5 +1,4 @@
-//! The HTTP client for the provider. Every limit is set. It follows no redirect and repeats no
-//! request.
+//! The HTTP client for the provider. It sets every limit and follows no redirect.
 
 use std::time::Duration;
 
