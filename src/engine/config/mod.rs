@@ -23,7 +23,7 @@ pub struct Config {
     /// `DATABASE_URL`, `DATABASE_TLS`, `DATABASE_MAX_CONNECTIONS`
     pub database: Database,
     /// `MATRICA_*`
-    pub matrica: Matrica,
+    pub matrica: MatricaSettings,
     /// `TOKEN_KEYS`
     pub token_keys: Keyring,
     /// `SESSION_IDLE_TIMEOUT`, `SESSION_ABSOLUTE_TIMEOUT`
@@ -47,7 +47,7 @@ pub struct Database {
 
 /// The registration at Matrica Connect, and its endpoints.
 #[derive(Clone)]
-pub struct Matrica {
+pub struct MatricaSettings {
     /// `MATRICA_CLIENT_ID`
     pub client_id: String,
     /// `MATRICA_CLIENT_SECRET`. `None` for a public application (`MATRICA_CLIENT_TYPE`).
@@ -66,7 +66,7 @@ pub struct Matrica {
     pub user_api_v1: Option<Url>,
 }
 
-impl Matrica {
+impl MatricaSettings {
     /// Whether the app asks for this scope.
     pub fn asks_for(&self, scope: &str) -> bool {
         self.scopes.iter().any(|asked| asked == scope)
@@ -158,14 +158,14 @@ fn parse_database(env: &mut Source<'_>) -> Option<Database> {
     })
 }
 
-fn parse_matrica(env: &mut Source<'_>) -> Option<Matrica> {
+fn parse_matrica(env: &mut Source<'_>) -> Option<MatricaSettings> {
     let is_public = env.or_default("MATRICA_CLIENT_TYPE", "private", rules::client_type);
     let has_secret = env.is_set(CLIENT_SECRET);
     if has_secret && is_public == Some(true) {
         let rule = "must not be set when MATRICA_CLIENT_TYPE=public";
         env.problem(CLIENT_SECRET, rule);
     }
-    all_fields!(Matrica {
+    all_fields!(MatricaSettings {
         client_id: env.required("MATRICA_CLIENT_ID", rules::client_id),
         client_secret: match is_public {
             // Without its secret a private application would silently become a public one.

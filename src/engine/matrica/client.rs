@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{ApiError, Identity, Page, Paging, identity};
 use crate::engine::{
-    config::Matrica,
+    config::MatricaSettings,
     oauth::{
         Token,
         breaker::Breaker,
@@ -50,7 +50,7 @@ type Answer = (Value, HeaderMap);
 
 impl UserApi {
     /// `pictures` keeps the URLs of pictures. Fails only if no certificate authority is installed.
-    pub fn new(settings: &Matrica, pictures: bool) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: &MatricaSettings, pictures: bool) -> Result<Self, reqwest::Error> {
         Ok(Self {
             http: transport::client(IDLE_CONNECTIONS)?,
             base: Arc::new(settings.user_api.clone()),

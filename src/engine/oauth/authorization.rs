@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 use url::Url;
 
 use crate::engine::{
-    config::Matrica,
+    config::MatricaSettings,
     random::{self, REFERENCE_LENGTH},
 };
 
@@ -79,7 +79,7 @@ impl CodeVerifier {
 
 /// Each parameter once, none of them from a request.
 pub(super) fn url(
-    settings: &Matrica,
+    settings: &MatricaSettings,
     redirect_uri: &str,
     state: &OAuthState,
     code_verifier: &CodeVerifier,

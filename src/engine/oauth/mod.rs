@@ -22,7 +22,7 @@ pub use self::{
     error::TokenError,
     token::{Token, TokenSet},
 };
-use crate::engine::config::Matrica;
+use crate::engine::config::MatricaSettings;
 
 /// Longest answer of the token endpoint, in bytes.
 const TOKEN_ANSWER_MAX: usize = 64 * 1024;
@@ -38,7 +38,7 @@ const REVOCATIONS_MAX: usize = 8;
 #[derive(Clone)]
 pub struct OAuthClient {
     http: reqwest::Client,
-    settings: Arc<Matrica>,
+    settings: Arc<MatricaSettings>,
     redirect_uri: Arc<str>,
     exchanging: Breaker,
     refreshing: Breaker,
@@ -54,7 +54,7 @@ pub struct RefreshSlot<'a> {
 
 impl OAuthClient {
     /// Fails only if no certificate authority is installed.
-    pub fn new(settings: Matrica, redirect_uri: String) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: MatricaSettings, redirect_uri: String) -> Result<Self, reqwest::Error> {
         Ok(Self {
             // A POST on a connection that the provider just closed would be ambiguous.
             http: transport::client(0)?,

@@ -187,7 +187,7 @@ fn plant(app: &TestApp, browser: &mut Browser, state: OAuthState, issued_at: Off
 
 /// `state` as it stands in the authorization URL: the only place where it is legible.
 fn exposed(state: &OAuthState) -> String {
-    let matrica = matrica_starter::engine::config::Matrica {
+    let matrica = matrica_starter::engine::config::MatricaSettings {
         client_id: String::new(),
         client_secret: None,
         scopes: Vec::new(),
