@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the production server. Applies no migration
+    /// Run the production server. It applies no migration
     Serve {
         /// Only check the configuration, list every mistake, and exit
         #[arg(long)]
@@ -26,20 +26,20 @@ enum Command {
     },
     /// Apply missing database migrations
     Migrate,
-    /// Ask the local server whether it is ready; the exit code is for containers
+    /// Ask the local server whether it is ready, for health checks of containers
     Healthcheck {
-        /// Where the server listens
+        /// Address of the server
         #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000")]
         listen_addr: SocketAddr,
     },
     /// Manage the keys that seal tokens
     #[command(subcommand)]
     Keys(Keys),
-    /// Everything on this machine: private Postgres, demo provider, migrations and the app. Settings in the environment
-    /// win, `DATABASE_URL` included
+    /// Run a private Postgres, the demo provider, the migrations and the app on this machine. Settings
+    /// in the environment win, `DATABASE_URL` included
     #[cfg(feature = "dev")]
     Dev(matrica_starter::dev::Options),
-    /// The stand-in for Matrica alone
+    /// Run only the stand-in for Matrica
     #[cfg(feature = "dev")]
     DemoProvider(matrica_starter::dev::DemoProviderOptions),
 }
@@ -48,19 +48,19 @@ enum Command {
 enum Keys {
     /// Make a new key that seals tokens, and print it as an entry of `TOKEN_KEYS`
     Generate {
-        /// Name of the key, part of every row that it seals
+        /// Name of the key, stored with every token that it seals
         #[arg(long, default_value = "k1")]
         id: String,
-        /// Write it to this file instead, readable by its owner only. A file that is there is left as it is
+        /// Write it to this file instead, readable by its owner only. An existing file is kept
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// How many stored tokens each key has sealed. Fails when a key is missing or wrong
+    /// Count the stored tokens of each key. Fails if a key is missing or wrong
     Status,
-    /// Seal every stored token anew by the first key of `TOKEN_KEYS`. Servers can go on running; stopping it loses nothing
+    /// Seal every grant anew by the first key of `TOKEN_KEYS`, while servers run. Can be stopped
     Rotate,
-    /// Say whether a key can be taken out of `TOKEN_KEYS`. Fails while a stored token still needs it
-    Forget {
+    /// Say whether a key can be taken out of `TOKEN_KEYS`. Fails while a stored token needs it
+    Check {
         /// Name of the key
         id: String,
     },
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         Command::Keys(Keys::Generate { id, out }) => keys::generate(&id, out.as_deref()),
         Command::Keys(Keys::Status) => keys::status(),
         Command::Keys(Keys::Rotate) => keys::rotate(),
-        Command::Keys(Keys::Forget { id }) => keys::forget(&id),
+        Command::Keys(Keys::Check { id }) => keys::check(&id),
         #[cfg(feature = "dev")]
         Command::Dev(options) => matrica_starter::dev::dev(&options),
         #[cfg(feature = "dev")]

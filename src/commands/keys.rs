@@ -1,59 +1,46 @@
-//! The subcommands of `keys`: making a key, looking at what is sealed by which, and changing from one to the next.
+//! `keys`: making a key, finding out which keys are in use, and rotating to the next one.
 
-use std::{
-    fs::OpenOptions,
-    io::{IsTerminal as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::PgConnection;
 
 use super::block_on;
-use crate::engine::{
-    config::{KeySettings, Source},
-    db::{
-        self,
-        keys::{KeyUse, count_by_key, first_rows_of_key},
-    },
-    seal::{self, Keyring, Purpose, Sealer},
-    vault::rotation,
-};
+use crate::engine::config::{KeySettings, Source};
+use crate::engine::db;
+use crate::engine::db::keys::{KeyUse, count_by_key, first_rows_of_key};
+use crate::engine::seal::{self, Keyring, Purpose, Sealer};
+use crate::engine::vault::rotation;
 
 /// Rows of each key that `status` tries to open.
 const SAMPLE: i64 = 5;
-/// Between two lines of progress when nobody watches a bar.
+/// A rotation that takes longer than this reports its progress.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+/// Pause between two lines of progress.
 const PROGRESS_PAUSE: Duration = Duration::from_secs(5);
-
-/// A database of ours and the keys to it.
-struct Opened {
-    connection: sqlx::PgConnection,
-    sealer: Sealer,
-}
+/// A queued revocation is tried 8 times and then dropped.
+const REVOCATIONS_DRAIN: &str = "They are gone within about 15 hours while a server runs.";
 
 /// Reads the settings and connects.
-async fn open() -> anyhow::Result<Opened> {
+async fn connect() -> anyhow::Result<(PgConnection, Sealer)> {
     let variables = Source::environment();
     let settings = KeySettings::from_source(Source::new(&variables))?;
-    let connection = db::connect(&settings.database)
-        .await
-        .map_err(db::Error::from);
-    Ok(Opened {
-        connection: connection.context("DATABASE_URL leads to no database that answers")?,
-        sealer: settings.token_keys.sealer(Purpose::Tokens),
-    })
+    let connection = db::connect(&settings.database).await;
+    let connection = connection
+        .map_err(db::Error::from)
+        .context("DATABASE_URL leads to no database that answers")?;
+    Ok((connection, settings.token_keys.sealer(Purpose::Tokens)))
 }
 
 /// `keys status`
 pub fn status() -> anyhow::Result<()> {
     block_on(async {
-        let Opened {
-            mut connection,
-            sealer,
-        } = open().await?;
+        let (mut connection, sealer) = connect().await?;
         let uses = count_by_key(&mut connection).await?;
         print_uses(&sealer, &uses);
         let mut wrong = Vec::new();
@@ -64,21 +51,16 @@ pub fn status() -> anyhow::Result<()> {
                 wrong.push(id);
             }
         }
-        let unknown: Vec<&str> = uses
-            .iter()
-            .filter(|uses| !is_known(&sealer, uses))
-            .map(name)
-            .collect();
+        let unknown = uses.iter().filter(|uses| !is_known(&sealer, uses));
+        let unknown: Vec<&str> = unknown.map(KeyUse::name).collect();
         if !unknown.is_empty() {
-            bail!(
-                "stored tokens need keys that TOKEN_KEYS lacks: {}",
-                unknown.join(", ")
-            );
+            let keys = unknown.join(", ");
+            bail!("stored tokens need keys that TOKEN_KEYS lacks: {keys}");
         }
         if !wrong.is_empty() {
+            let keys = wrong.join(", ");
             bail!(
-                "stored tokens do not open: another key has the name {}, or they were altered",
-                wrong.join(", ")
+                "stored tokens do not open: another key has the name {keys}, or they were altered"
             );
         }
         Ok(())
@@ -88,35 +70,41 @@ pub fn status() -> anyhow::Result<()> {
 /// `keys rotate`
 pub fn rotate() -> anyhow::Result<()> {
     block_on(async {
-        let Opened {
-            mut connection,
-            sealer,
-        } = open().await?;
+        let (mut connection, sealer) = connect().await?;
         let active = sealer.active_key();
-        let is_old = |uses: &&KeyUse| uses.key_id.as_deref() != Some(active);
-        let old: i64 = count_by_key(&mut connection)
-            .await?
-            .iter()
-            .filter(is_old)
-            .map(tokens)
-            .sum();
-        let mut progress = Progress::new(old);
-        let rotating = rotation::rotate(&mut connection, &sealer, |rows| progress.add(rows));
-        let rotated = tokio::select! {
-            rotated = rotating => rotated?,
-            _ = tokio::signal::ctrl_c() => bail!("stopped; what is done is done, and running it again does the rest"),
+        let is_old = |uses: &&KeyUse| !uses.is_of(active);
+        let uses = count_by_key(&mut connection).await?;
+        let old: i64 = uses.iter().filter(is_old).map(|uses| uses.grants).sum();
+        // Most grants have two tokens.
+        let (about, mut done) = ((old + 1) / 2, 0);
+        let mut next_line = Instant::now() + PROGRESS_AFTER;
+        let progress = |rows| {
+            done += rows;
+            if Instant::now() >= next_line {
+                next_line = Instant::now() + PROGRESS_PAUSE;
+                eprintln!("{done} of about {about} rows");
+            }
         };
-        progress.finish();
+        let rotated = tokio::select! {
+            rotated = rotation::rotate(&mut connection, &sealer, progress) => rotated?,
+            _ = tokio::signal::ctrl_c() => bail!("stopped; nothing is lost, and running it again does the rest"),
+        };
         println!("{} row(s) sealed anew by {active}.", rotated.resealed);
         let uses = count_by_key(&mut connection).await?;
         print_uses(&sealer, &uses);
-        if rotated.unopenable > 0 {
-            bail!(
-                "{} row(s) do not open and were left as they are",
-                rotated.unopenable
-            );
+        let waiting: i64 = uses
+            .iter()
+            .filter(is_old)
+            .map(|uses| uses.revocations)
+            .sum();
+        if waiting > 0 {
+            println!("{waiting} token(s) under other keys wait to be revoked. {REVOCATIONS_DRAIN}");
         }
-        if uses.iter().any(|uses| is_old(&uses)) {
+        let unopenable = rotated.unopenable;
+        if unopenable > 0 {
+            bail!("{unopenable} row(s) do not open and were left as they are");
+        }
+        if uses.iter().filter(is_old).any(|uses| uses.grants > 0) {
             bail!(
                 "a server still seals by another key: give every server the new TOKEN_KEYS, then run this again"
             );
@@ -125,47 +113,34 @@ pub fn rotate() -> anyhow::Result<()> {
     })
 }
 
-/// `keys forget`
-pub fn forget(id: &str) -> anyhow::Result<()> {
+/// `keys check`
+pub fn check(id: &str) -> anyhow::Result<()> {
     block_on(async {
-        let Opened {
-            mut connection,
-            sealer,
-        } = open().await?;
+        let (mut connection, sealer) = connect().await?;
         if sealer.active_key() == id {
             bail!(
                 "{id} is the key that seals: put another one first in TOKEN_KEYS, then run `keys rotate`"
             );
         }
+        let known = sealer.key_ids().any(|known| known == id);
         let uses = count_by_key(&mut connection).await?;
-        if let Some(needed) = uses.iter().find(|uses| uses.key_id.as_deref() == Some(id)) {
-            bail!(
-                "{} stored token(s) need {id}: run `keys rotate` first",
-                tokens(needed)
-            );
+        let uses = uses.iter().find(|uses| uses.is_of(id));
+        match uses.map_or((0, 0), |uses| (uses.grants, uses.revocations)) {
+            (0, 0) if known => println!(
+                "No stored token needs {id}. Once every server seals by another key, take it out of TOKEN_KEYS."
+            ),
+            (0, 0) => bail!("there is no key {id} in TOKEN_KEYS, and no stored token needs one"),
+            (0, revocations) => bail!(
+                "{revocations} token(s) that wait to be revoked need {id}. {REVOCATIONS_DRAIN}"
+            ),
+            (grants, _) => bail!("{grants} stored token(s) need {id}: run `keys rotate` first"),
         }
-        if !sealer.key_ids().any(|known| known == id) {
-            bail!("there is no key {id} in TOKEN_KEYS, and no stored token needs one");
-        }
-        println!(
-            "No stored token needs {id}. Once every server seals by another key, take it out of TOKEN_KEYS."
-        );
         Ok(())
     })
 }
 
-fn tokens(uses: &KeyUse) -> i64 {
-    uses.grants + uses.revocations
-}
-
-fn name(uses: &KeyUse) -> &str {
-    uses.key_id.as_deref().unwrap_or("(unreadable)")
-}
-
 fn is_known(sealer: &Sealer, uses: &KeyUse) -> bool {
-    uses.key_id
-        .as_deref()
-        .is_some_and(|id| sealer.key_ids().any(|known| known == id))
+    sealer.key_ids().any(|id| uses.is_of(id))
 }
 
 fn print_uses(sealer: &Sealer, uses: &[KeyUse]) {
@@ -175,7 +150,7 @@ fn print_uses(sealer: &Sealer, uses: &[KeyUse]) {
     };
     println!("{:<16}  {:>10}  {:>12}", "key", "tokens", "to be revoked");
     for id in sealer.key_ids() {
-        let found = uses.iter().find(|uses| uses.key_id.as_deref() == Some(id));
+        let found = uses.iter().find(|uses| uses.is_of(id));
         let note = match found {
             _ if id == sealer.active_key() => "seals and opens",
             Some(_) => "opens",
@@ -184,73 +159,29 @@ fn print_uses(sealer: &Sealer, uses: &[KeyUse]) {
         line(id, found, note);
     }
     for unknown in uses.iter().filter(|uses| !is_known(sealer, uses)) {
-        line(name(unknown), Some(unknown), "NOT IN TOKEN_KEYS");
-    }
-}
-
-/// A bar where somebody watches, and a line now and then elsewhere.
-struct Progress {
-    bar: Option<ProgressBar>,
-    done: u64,
-    about: u64,
-    said: Instant,
-}
-
-impl Progress {
-    /// A row has one or two tokens, mostly two.
-    fn new(tokens: i64) -> Self {
-        let about = u64::try_from(tokens).unwrap_or_default().div_ceil(2);
-        let style = ProgressStyle::with_template("{bar:40} {pos} of about {len} rows, {eta} left");
-        let bar = std::io::stderr()
-            .is_terminal()
-            .then(|| ProgressBar::new(about));
-        let bar =
-            bar.map(|bar| bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())));
-        Self {
-            bar,
-            done: 0,
-            about,
-            said: Instant::now(),
-        }
-    }
-
-    fn add(&mut self, rows: usize) {
-        self.done += rows as u64;
-        match &self.bar {
-            Some(bar) => bar.set_position(self.done),
-            None if self.said.elapsed() >= PROGRESS_PAUSE => {
-                self.said = Instant::now();
-                eprintln!("{} of about {} rows", self.done, self.about);
-            }
-            None => {}
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        line(unknown.name(), Some(unknown), "NOT IN TOKEN_KEYS");
     }
 }
 
 /// `keys generate`
 pub fn generate(id: &str, out: Option<&Path>) -> anyhow::Result<()> {
-    match out {
-        None => println!("{}", new_key(id)?.expose_secret()),
-        Some(path) if write_key(id, path)? => {
-            println!(
-                "Wrote a new key to {0}. Set TOKEN_KEYS_FILE={0}.",
-                path.display()
-            );
-        }
-        Some(path) => println!("{} is there already and was left as it is.", path.display()),
+    let Some(path) = out else {
+        println!("{}", new_key(id)?.expose_secret());
+        return Ok(());
+    };
+    let (written, path) = (write_key(id, path)?, path.display());
+    if written {
+        println!("Wrote a new key to {path}. Set TOKEN_KEYS_FILE={path}.");
+    } else {
+        println!("{path} exists and was left as it is.");
     }
     Ok(())
 }
 
-/// Writes a new key to a file that only its owner can read; `false` if there is a file already. The file appears with
-/// its content or not at all: an empty one would be taken for a key from then on.
-pub(crate) fn write_key(id: &str, path: &Path) -> anyhow::Result<bool> {
+/// Writes a new key to a file that only its owner can read. Returns `false` if the file exists.
+///
+/// The file appears with its content or not at all, because an empty one would be read as a key.
+pub fn write_key(id: &str, path: &Path) -> anyhow::Result<bool> {
     let key = new_key(id)?;
     let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
     let mut file = OpenOptions::new()
@@ -262,7 +193,7 @@ pub(crate) fn write_key(id: &str, path: &Path) -> anyhow::Result<bool> {
         .with_context(|| format!("cannot write {}", unfinished.display()))?;
     writeln!(file, "{}", key.expose_secret())?;
     file.sync_all()?;
-    // Unlike a rename, a link never replaces what is there.
+    // Unlike a rename, a link never replaces an existing file.
     let linked = std::fs::hard_link(&unfinished, path);
     std::fs::remove_file(&unfinished)?;
     match linked {

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use crate::engine::config::Config;
 
-/// Runs to the end. Threads that are stuck in a name lookup are not waited for.
+/// Runs `work` to its end. Does not wait for threads that are stuck in a name lookup.
 pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = Runtime::new()?;
     let result = runtime.block_on(work);
@@ -17,10 +17,9 @@ pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resul
     result
 }
 
-/// Logs what is odd about the configuration and does not stop the start.
+/// Logs the warnings about the configuration.
 pub fn log_warnings(config: &Config) {
-    config
-        .warnings
-        .iter()
-        .for_each(|warning| tracing::warn!(event = "configuration", "{warning}"));
+    for warning in &config.warnings {
+        tracing::warn!(event = "configuration", "{warning}");
+    }
 }

@@ -1,28 +1,25 @@
-//! `serve`: the production server. Errors are sentences for the terminal.
+//! `serve`: the production server.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::{block_on, log_warnings};
-use crate::{
-    app::routes::router,
-    engine::{
-        config::{Config, Source},
-        db::schema::{self, Schema},
-        http::{log, server},
-        state::Engine,
-        workers,
-    },
-};
+use crate::app::routes::router;
+use crate::engine::config::{Config, Source};
+use crate::engine::db::schema::{self, Schema};
+use crate::engine::http::{log, server};
+use crate::engine::{state::Engine, workers};
 
-/// How long `serve` waits at its start for a database that does not answer yet.
+/// How long the start waits for a database that does not answer yet.
 const DATABASE_WAIT: Duration = Duration::from_secs(10);
+const DATABASE_POLL: Duration = Duration::from_millis(500);
 /// Longest that closing the database connections may take at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// `serve --check`: says what is wrong, or that nothing is.
+/// `serve --check`
 pub fn check() -> anyhow::Result<()> {
     let variables = Source::environment();
     let config = Config::from_source(Source::new(&variables));
@@ -34,10 +31,9 @@ pub fn check() -> anyhow::Result<()> {
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
-    let config = config?;
+    let redirect_uri = config?.redirect_uri();
     println!(
-        "The configuration is complete. Register this redirect URI at Matrica, exactly:\n  {}",
-        config.redirect_uri()
+        "The configuration is complete. Register this redirect URI at Matrica, exactly:\n  {redirect_uri}"
     );
     Ok(())
 }
@@ -63,12 +59,8 @@ pub fn serve() -> anyhow::Result<()> {
     })
 }
 
-/// Serves until `stop` completes, then closes what is left.
-pub(crate) async fn serve_until(
-    stop: impl Future<Output = ()>,
-    engine: Engine,
-    listener: TcpListener,
-) {
+/// Serves until `stop` completes, then drains and closes the database connections.
+pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listener: TcpListener) {
     let (tasks, db) = (engine.tasks.clone(), engine.db.clone());
     workers::start(&engine);
     server::serve(listener, router(engine), tasks, stop).await;
@@ -76,16 +68,13 @@ pub(crate) async fn serve_until(
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, db.close()).await;
 }
 
-/// A server on another schema would fail request by request; it does not start instead.
+/// Refuses to start on another schema, where requests would fail one by one.
 async fn require_current_schema(engine: &Engine) -> anyhow::Result<()> {
-    let deadline = tokio::time::Instant::now() + DATABASE_WAIT;
+    let deadline = Instant::now() + DATABASE_WAIT;
     let schema = loop {
         match schema::check(&engine.db).await {
-            Ok(schema) => break schema,
-            Err(error) if tokio::time::Instant::now() >= deadline => {
-                return Err(error).context("DATABASE_URL leads to no database that answers");
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(DATABASE_POLL).await,
+            checked => break checked.context("DATABASE_URL leads to no database that answers")?,
         }
     };
     match schema {
@@ -93,10 +82,8 @@ async fn require_current_schema(engine: &Engine) -> anyhow::Result<()> {
         Schema::Behind(missing) => {
             bail!("the database lacks {missing} migration(s): run `matrica-starter migrate` first")
         }
-        Schema::Different(version) => {
-            bail!(
-                "migration {version} was applied with another text: this binary does not belong to this database"
-            )
-        }
+        Schema::Different(version) => bail!(
+            "migration {version} was applied with another text: this binary does not belong to this database"
+        ),
     }
 }

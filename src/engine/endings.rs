@@ -1,83 +1,52 @@
-//! The ways out: ending sessions, ending the connection to Matrica, ending the account. Each frees the tokens that nobody
-//! needs any more, works while the provider is down, and is never cut short by the browser going away.
+//! Sign-out, disconnecting from Matrica, and deleting the account. Each revokes tokens that are no
+//! longer needed, works while the provider is down, and survives a closed browser.
 
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 pub use crate::engine::db::endings::SessionSelection;
-use crate::engine::{
-    config::Config,
-    db::{
-        self,
-        endings::{self, Removed},
-    },
-    state::Engine,
-};
+use crate::engine::db::endings::{self, Removed};
+use crate::engine::{db, state::Engine};
 
-/// Ends sessions; gives how many. With somebody's last one their tokens are destroyed too, unless grants are kept.
+/// Ends sessions and returns how many. The last one takes the grant with it, unless `KEEP_GRANTS`.
 pub async fn end_sessions(engine: Engine, which: SessionSelection) -> Result<usize, db::Error> {
-    let Config {
-        session: lifetime,
-        keep_grants,
-        ..
-    } = *engine.config;
-    let db = engine.db.clone();
-    spawn_to_completion(engine, async move {
-        endings::end_sessions(&db, which, lifetime, keep_grants).await
-    })
-    .await
+    let (lifetime, keep_grant) = (engine.config.session, engine.config.keep_grants);
+    let work = endings::end_sessions(engine.db.clone(), which, lifetime, keep_grant);
+    spawn_to_completion(engine, work).await
 }
 
-/// Destroys somebody's tokens; they stay signed in. Having none is fine.
+/// Revokes the grant of a user, if there is one. The sessions stay.
 pub async fn disconnect(engine: Engine, user_id: Uuid) -> Result<(), db::Error> {
-    let db = engine.db.clone();
-    spawn_to_completion(
-        engine,
-        async move { endings::disconnect(&db, user_id).await },
-    )
-    .await
-    .map(drop)
+    let work = endings::disconnect(engine.db.clone(), user_id);
+    spawn_to_completion(engine, work).await.map(drop)
 }
 
-/// Deletes somebody with everything about them.
+/// Deletes a user with everything about them.
 pub async fn delete_account(engine: Engine, user_id: Uuid) -> Result<(), db::Error> {
-    let db = engine.db.clone();
-    spawn_to_completion(
-        engine,
-        async move { endings::delete_user(&db, user_id).await },
-    )
-    .await
-    .map(drop)
+    let work = endings::delete_user(engine.db.clone(), user_id);
+    spawn_to_completion(engine, work).await.map(drop)
 }
 
-/// The sessions are over and the data is forgotten here when this returns, and on other servers when the database has told them.
+/// Returns the number of ended sessions. On return this server has dropped the sessions and the
+/// cached data. Other servers follow on NOTIFY.
 async fn spawn_to_completion(
     engine: Engine,
     work: impl Future<Output = Result<Removed, db::Error>> + Send + 'static,
 ) -> Result<usize, db::Error> {
-    let (vault, sessions, user_data) = (
-        engine.vault.clone(),
-        engine.sessions.clone(),
-        engine.user_data.cache.clone(),
-    );
+    let tracker = engine.tasks.tracker.clone();
     let work = async move {
         let removed = work.await?;
         if let Some(user_id) = removed.user_id {
-            user_data.forget(user_id);
+            engine.user_data.cache.forget(user_id);
         }
         if removed.revocations_queued {
-            vault.revoke_soon();
+            engine.vault.revoke_soon();
         }
-        removed
-            .sessions
-            .iter()
-            .for_each(|session| sessions.end(*session));
+        for session in &removed.sessions {
+            engine.sessions.end(*session);
+        }
         Ok(removed.sessions.len())
     };
-    engine
-        .tasks
-        .tracker
-        .spawn(work.in_current_span())
-        .await
-        .unwrap_or(Err(db::Error::TASK_BROKE))
+    let ended = tracker.spawn(work.in_current_span()).await;
+    ended.unwrap_or(Err(db::Error::TASK_BROKE))
 }

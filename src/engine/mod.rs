@@ -1,4 +1,5 @@
-//! The engine: sign-in, token vault, sessions, user data and the server around them. Updated as a whole, never edited.
+//! The engine: sign-in, token vault, sessions, user data and the server around them. An app leaves
+//! it alone and updates it as a whole.
 
 pub mod clock;
 pub mod config;

@@ -4,19 +4,17 @@ use std::{ops::Deref, sync::Arc};
 
 use uuid::Uuid;
 
-use crate::engine::{
-    config::Config,
-    db::{self, Db},
-    matrica::UserApi,
-    oauth::OAuthClient,
-    seal::{Purpose, Sealer},
-    session::{LiveSessions, cookies::CookieNames},
-    tasks::Tasks,
-    user_data::{Reader, UserData, cache::UserDataCache},
-    vault::Vault,
-};
+use crate::engine::config::Config;
+use crate::engine::db::{self, Db};
+use crate::engine::matrica::UserApi;
+use crate::engine::oauth::OAuthClient;
+use crate::engine::seal::{Purpose, Sealer};
+use crate::engine::session::{LiveSessions, cookies::CookieNames};
+use crate::engine::tasks::Tasks;
+use crate::engine::user_data::{Reader, UserData, cache::UserDataCache};
+use crate::engine::vault::Vault;
 
-/// The state of every handler, behind one pointer: each layer clones it for each request.
+/// The state of every handler. One pointer, because each layer clones it for each request.
 #[derive(Clone)]
 pub struct Engine(Arc<Parts>);
 
@@ -50,19 +48,19 @@ impl From<Parts> for Engine {
 }
 
 impl Engine {
-    /// Talks to nothing yet. Fails only without any certificate authority.
+    /// Connects to nothing yet. Fails if no certificate authority is installed.
     pub fn new(config: Config) -> Result<Self, reqwest::Error> {
         Parts::new(config).map(Self::from)
     }
 
-    /// Reads the data of one person, for the length of a request.
+    /// Reads the data of one user during one request.
     pub fn reader(&self, user_id: Uuid) -> Reader<'_> {
-        self.user_data.reader(user_id)
+        Reader::new(&self.user_data, user_id)
     }
 }
 
 impl Parts {
-    /// What follows from the configuration. Tests replace single parts before they make an [`Engine`].
+    /// The parts for a configuration. Tests replace single ones before they make an [`Engine`].
     pub fn new(config: Config) -> Result<Self, reqwest::Error> {
         let config = Arc::new(config);
         let db = db::pool(&config.database);

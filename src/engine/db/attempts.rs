@@ -1,4 +1,4 @@
-//! `login_attempts`: burning an attempt, its outcome, and what a second callback learns of it.
+//! `login_attempts`: burning an attempt, its outcome, and finding the outcome again.
 
 use super::{Db, Error};
 
@@ -12,22 +12,23 @@ pub enum Burn {
     Lost,
 }
 
-/// What is known of a burnt attempt.
+/// A burnt attempt.
 pub struct Burnt {
     pub outcome: Option<String>,
     /// Seconds since it was burnt.
     pub age: f64,
 }
 
-/// How long each step took, in milliseconds; none for a step that was not reached.
+/// Duration of each step in milliseconds. `None` for a step that was not reached.
 #[derive(Clone, Copy, Default)]
 pub struct Timings {
     pub exchange_ms: Option<i32>,
     pub profile_ms: Option<i32>,
 }
 
-/// Uses the attempt up, once and for all. Committed, and so visible to every replica, when this returns; it need not
-/// be on disk, because a code outlives a database crash by seconds only, so this commit does not wait for the disk.
+/// Uses the attempt up. On return it is committed and visible to every replica.
+///
+/// The commit does not wait for the disk, because a code outlives a database crash by seconds only.
 pub async fn burn(
     db: &Db,
     state_hash: &[u8; 32],
@@ -44,14 +45,13 @@ pub async fn burn(
     )
     .execute(db)
     .await?;
-    Ok(if inserted.rows_affected() == 1 {
-        Burn::Won
-    } else {
-        Burn::Lost
+    Ok(match inserted.rows_affected() {
+        1 => Burn::Won,
+        _ => Burn::Lost,
     })
 }
 
-/// Writes how a failed attempt ended. A successful one is written together with its session, in `logins`.
+/// Writes how a failed attempt ended. `logins` writes a successful one together with its session.
 pub async fn finish(
     db: &Db,
     state_hash: &[u8; 32],
@@ -71,14 +71,13 @@ pub async fn finish(
     Ok(())
 }
 
-/// A burnt attempt; none if it never was.
+/// A burnt attempt. `None` if it was never burnt.
 pub async fn find(db: &Db, state_hash: &[u8; 32]) -> Result<Option<Burnt>, Error> {
-    let row = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         Burnt,
         r#"select outcome, extract(epoch from now() - burnt_at)::float8 as "age!" from login_attempts where state_hash = $1"#,
         state_hash,
     )
     .fetch_optional(db)
-    .await?;
-    Ok(row)
+    .await?)
 }

@@ -1,13 +1,13 @@
-//! What ending a session or an account removes: as a whole or not at all.
+//! Removing a session, a grant or an account, as a whole or not at all.
 //!
-//! The lock on the person comes first, as in a login: whoever signs in or out at the same time waits, and the statements
-//! after it see what they did. Most are transactions, so call them where nothing cuts them short.
+//! The lock on the user comes first, as in a login. A concurrent login or sign-out of the same user
+//! waits for it, and later statements see its result. Most of these are transactions and must not
+//! be cancelled midway. They take the pool by value, so that a task can own them.
 
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::sessions::SessionHash;
-use super::{Db, Error};
+use super::{Db, Error, sessions::SessionHash};
 use crate::engine::config::SessionLifetime;
 
 /// Which sessions to end.
@@ -15,28 +15,28 @@ use crate::engine::config::SessionLifetime;
 pub enum SessionSelection {
     /// The one with this hash.
     This(SessionHash),
-    /// Of this person, the one with this public id.
+    /// Of this user, the one with this public id.
     Named(Uuid, Uuid),
-    /// Of this person, all but the one with this hash.
+    /// Of this user, all but the one with this hash.
     Others(Uuid, SessionHash),
-    /// All of this person.
+    /// All of this user.
     All(Uuid),
 }
 
-/// What was removed.
+/// The result of a removal.
 #[derive(Debug, Default)]
 pub struct Removed {
-    /// Whose it was; none if nobody's.
+    /// The owner. `None` if the session was not found.
     pub user_id: Option<Uuid>,
-    /// Hashes of the sessions that are over.
+    /// Hashes of the sessions that have ended.
     pub sessions: Vec<SessionHash>,
-    /// Whether there are tokens that wait to be revoked now.
+    /// Whether tokens were queued to be revoked.
     pub revocations_queued: bool,
 }
 
-/// Ends sessions. When no live one is left and grants are not kept, the grant goes too.
+/// Ends sessions. The grant goes with the last live session unless `keep_grant` is set.
 pub async fn end_sessions(
-    db: &Db,
+    db: Db,
     which: SessionSelection,
     lifetime: SessionLifetime,
     keep_grant: bool,
@@ -44,15 +44,13 @@ pub async fn end_sessions(
     let mut connection = db.acquire().await?;
     let mut transaction = connection.begin().await?;
     let (user_id, this, named, others) = match which {
-        SessionSelection::This(hash) => {
-            (owner(&mut transaction, hash).await?, Some(hash), None, None)
-        }
-        SessionSelection::Named(user_id, public_id) => (Some(user_id), None, Some(public_id), None),
-        SessionSelection::Others(user_id, hash) => (Some(user_id), None, None, Some(hash)),
-        SessionSelection::All(user_id) => (Some(user_id), None, None, None),
-    };
-    let Some(user_id) = user_id else {
-        return Ok(Removed::default());
+        SessionSelection::This(hash) => match owner(&mut transaction, hash).await? {
+            Some(user_id) => (user_id, Some(hash), None, None),
+            None => return Ok(Removed::default()),
+        },
+        SessionSelection::Named(user_id, public_id) => (user_id, None, Some(public_id), None),
+        SessionSelection::Others(user_id, hash) => (user_id, None, None, Some(hash)),
+        SessionSelection::All(user_id) => (user_id, None, None, None),
     };
     lock(&mut transaction, user_id).await?;
     let sessions = sqlx::query_scalar!(
@@ -90,8 +88,8 @@ pub async fn end_sessions(
     })
 }
 
-/// Deletes a person with everything about them.
-pub async fn delete_user(db: &Db, user_id: Uuid) -> Result<Removed, Error> {
+/// Deletes a user with everything about them.
+pub async fn delete_user(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     let mut connection = db.acquire().await?;
     let mut transaction = connection.begin().await?;
     lock(&mut transaction, user_id).await?;
@@ -113,19 +111,20 @@ pub async fn delete_user(db: &Db, user_id: Uuid) -> Result<Removed, Error> {
     })
 }
 
-/// Takes somebody's grant away; the sessions stay.
-pub async fn disconnect(db: &Db, user_id: Uuid) -> Result<Removed, Error> {
+/// Removes the grant of a user. The sessions stay.
+pub async fn disconnect(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     let mut connection = db.acquire().await?;
-    let revocations_queued = queue_grant(&mut connection, user_id).await?;
     Ok(Removed {
         user_id: Some(user_id),
         sessions: Vec::new(),
-        revocations_queued,
+        revocations_queued: queue_grant(&mut connection, user_id).await?,
     })
 }
 
-/// Takes somebody's grant away and puts its tokens into the queue: one statement, so that no token is in neither place. A
-/// refresh under way finds nothing to write to and gives its new tokens back. `true` when there was a grant.
+/// Moves the tokens of a user's grant into the queue. Returns `false` if there was no grant.
+///
+/// One statement, so a token is always in exactly one of the two tables. A refresh in flight finds
+/// no row to write to and gives its new tokens back.
 async fn queue_grant(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
     let queued = sqlx::query!(
         "with gone as (

@@ -1,13 +1,14 @@
-//! Everything that is stored about a person, for them to take along.
+//! The data export of a user.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Db, Error};
 
-/// As one JSON object. Of tokens it says that they are there and until when; hashes and seals are nobody's data.
+/// Everything stored about a user, as one JSON object. It says which tokens exist and when they
+/// expire. Hashes and sealed bytes are left out.
 pub async fn find(db: &Db, user_id: Uuid) -> Result<Value, Error> {
-    let export = sqlx::query_scalar!(
+    Ok(sqlx::query_scalar!(
         r#"select jsonb_build_object(
                'exported_at', now(),
                'account', (
@@ -28,6 +29,5 @@ pub async fn find(db: &Db, user_id: Uuid) -> Result<Value, Error> {
         user_id,
     )
     .fetch_one(db)
-    .await?;
-    Ok(export)
+    .await?)
 }

@@ -1,5 +1,5 @@
-//! `grants`: sealed tokens, one row per person, and the lease that lets one process at a time refresh them. A login writes
-//! its grant in `logins`.
+//! `grants`: sealed tokens, one row per user, and the lease that lets one process at a time refresh
+//! them. `logins` writes the grant of a login.
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use uuid::Uuid;
 
 use super::{Db, Error};
 
-/// First generation of a grant; every refresh adds one.
+/// First generation of a grant. Every refresh adds one.
 pub const FIRST_GENERATION: i64 = 1;
 
-/// A grant ready to be stored: tokens sealed for exactly one row.
+/// A grant ready to be stored. The tokens are sealed for exactly one row.
 pub struct SealedGrant {
     pub id: Uuid,
     pub user_id: Uuid,
     pub access_token: Vec<u8>,
     pub refresh_token: Option<Vec<u8>>,
     pub scope: String,
-    /// Seconds since the request that brought the access token was sent.
+    /// Seconds since the request for the access token was sent.
     pub age: f64,
-    /// Seconds that the access token lives, counted from then.
+    /// Lifetime of the access token in seconds, counted from that request.
     pub lifetime: f64,
 }
 
-/// Which tokens of which grant: a refresh makes a new generation, a login a new grant.
+/// Names the tokens of a grant. A refresh makes a new generation, a login a new grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version {
     pub grant_id: Uuid,
     pub generation: i64,
 }
 
-/// A grant as stored, judged by the database's clock. The tokens are sealed.
+/// A stored grant, judged by the database's clock.
 #[derive(Clone)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -43,15 +43,15 @@ pub struct StoredGrant {
     pub access_token: Vec<u8>,
     pub refresh_token: Option<Vec<u8>>,
     pub scope: String,
-    /// Seconds since the access token was asked for.
+    /// Seconds since the request for the access token.
     pub age: f64,
-    /// Whether the access token can still be used: a tenth of its life, at most a minute, is kept as margin.
+    /// The access token can be used. The margin is a tenth of its lifetime, at most 1 minute.
     pub live: bool,
-    /// Whether it is in the last fifth of its life, at most 5 minutes from its end.
+    /// The access token is in the last fifth of its lifetime, at most 5 minutes from its end.
     pub ageing: bool,
-    /// Whether somebody is refreshing it.
+    /// A process is refreshing it.
     pub leased: bool,
-    /// Whether the next refresh has to wait because one has failed.
+    /// A refresh has failed, and the next one has to wait.
     pub backing_off: bool,
 }
 
@@ -64,9 +64,9 @@ impl StoredGrant {
     }
 }
 
-/// Somebody's grant.
+/// The grant of a user.
 pub async fn find(db: &Db, user_id: Uuid) -> Result<Option<StoredGrant>, Error> {
-    let grant = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         StoredGrant,
         r#"select id, user_id, generation, access_token, refresh_token, scope,
                   extract(epoch from now() - access_issued_at)::float8 as "age!",
@@ -80,23 +80,23 @@ pub async fn find(db: &Db, user_id: Uuid) -> Result<Option<StoredGrant>, Error> 
         user_id,
     )
     .fetch_optional(db)
-    .await?;
-    Ok(grant)
+    .await?)
 }
 
-/// The right to refresh one version of a grant, and what became of earlier tries with the same refresh token.
+/// The right to refresh one version of a grant, with the record of earlier tries.
 pub struct Lease {
     pub version: Version,
-    /// Names the holder: new for each try.
+    /// The fencing token, new for each try.
     pub owner: Uuid,
-    /// Requests sent with this refresh token whose answer nobody knows, this one included.
+    /// Requests with this refresh token whose answer was lost, plus this one.
     pub unanswered: i32,
-    /// Tries in a row that failed before.
+    /// Failed tries in a row before this one.
     pub failures: i32,
 }
 
-/// Takes the lease. None when somebody else has it, the version is no longer the stored one, or it is too early for
-/// another try. Committed when this returns, so the mark of the try outlives a crash.
+/// Takes the lease and counts the try. On return both are committed, so the count outlives a crash.
+///
+/// `None` if another process holds the lease, if the version is outdated, or before `retry_at`.
 pub async fn lease(db: &Db, version: Version, duration: Duration) -> Result<Option<Lease>, Error> {
     let owner = Uuid::new_v4();
     let row = sqlx::query!(
@@ -118,9 +118,11 @@ pub async fn lease(db: &Db, version: Version, duration: Duration) -> Result<Opti
     }))
 }
 
-/// Stores what a refresh brought, as the next generation; `grant` is sealed for that. `false` when the lease was lost and
-/// somebody else has written since, or the grant is gone. Safe to repeat when the answer was lost: that the lease's owner
-/// is still named means that nobody wrote in between. No other refresh before `pause` is over.
+/// Stores refreshed tokens as the next generation, which `grant` is sealed for. The next refresh has
+/// to wait for `pause`.
+///
+/// Returns `false` if the grant is gone or another owner has written since. Idempotent: if an
+/// earlier try was committed, `lease_owner` is still ours and this writes the same row again.
 pub async fn store_refreshed(
     db: &Db,
     lease: &Lease,
@@ -148,7 +150,7 @@ pub async fn store_refreshed(
     Ok(stored.rows_affected() == 1)
 }
 
-/// Gives the lease back after a try that brought nothing. `answered`: the refresh token is surely as good as before.
+/// Gives the lease back after a failed try. `answered` means that the refresh token is still good.
 pub async fn release(db: &Db, lease: &Lease, answered: bool, pause: Duration) -> Result<(), Error> {
     sqlx::query!(
         "update grants set lease_until = null, failures = failures + 1, unanswered = unanswered - $4,
@@ -165,8 +167,8 @@ pub async fn release(db: &Db, lease: &Lease, answered: bool, pause: Duration) ->
     Ok(())
 }
 
-/// Destroys a grant that the provider has ended. `false` when the lease was lost, so that the answer is about tokens
-/// which are no longer the stored ones.
+/// Deletes a grant that the provider has ended. Returns `false` if the lease was lost, because the
+/// answer is then about tokens that are no longer the stored ones.
 pub async fn end(db: &Db, lease: &Lease) -> Result<bool, Error> {
     let ended = sqlx::query!(
         "delete from grants where id = $1 and generation = $2 and lease_owner = $3",

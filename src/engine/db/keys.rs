@@ -1,26 +1,29 @@
-//! Which keys the stored tokens are sealed by, and sealing them anew in batches.
+//! Which keys sealed the stored tokens, and sealing grants again in batches.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Error;
 
-/// The tables that hold sealed tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Table {
-    Grants,
-    Revocations,
-}
-
-/// Tokens that one key has sealed.
+/// Number of stored tokens that one key has sealed.
 pub struct KeyUse {
-    /// None for bytes that are no envelope.
+    /// `None` for bytes that are no envelope.
     pub key_id: Option<String>,
     pub grants: i64,
     pub revocations: i64,
 }
 
-/// The sealed part of a row, of either table.
+impl KeyUse {
+    pub fn is_of(&self, id: &str) -> bool {
+        self.key_id.as_deref() == Some(id)
+    }
+
+    pub fn name(&self) -> &str {
+        self.key_id.as_deref().unwrap_or("(unreadable)")
+    }
+}
+
+/// The sealed part of a grant.
 pub struct SealedRow {
     pub grant_id: Uuid,
     pub user_id: Uuid,
@@ -29,7 +32,7 @@ pub struct SealedRow {
     pub refresh_token: Option<Vec<u8>>,
 }
 
-/// A row sealed anew: it replaces the one whose access token is still `before`.
+/// A grant sealed again. It replaces the row whose access token still is `before`.
 pub struct ResealedRow {
     pub grant_id: Uuid,
     pub before: Vec<u8>,
@@ -37,10 +40,10 @@ pub struct ResealedRow {
     pub refresh_token: Option<Vec<u8>>,
 }
 
-/// How many tokens each key has sealed. Reads both tables as a whole.
+/// Counts the tokens of each key. Reads both tables as a whole.
 pub async fn count_by_key(connection: &mut PgConnection) -> Result<Vec<KeyUse>, Error> {
-    // An envelope is a byte for the version, one for the length of the key id, and the id.
-    let uses = sqlx::query_as!(
+    // An envelope is one byte for the version, one for the length of the key id, and the id.
+    Ok(sqlx::query_as!(
         KeyUse,
         r#"with envelopes as (
                select true as granted, access_token as sealed from grants
@@ -57,17 +60,16 @@ pub async fn count_by_key(connection: &mut PgConnection) -> Result<Vec<KeyUse>, 
            from named group by key_id order by key_id nulls last"#
     )
     .fetch_all(connection)
-    .await?;
-    Ok(uses)
+    .await?)
 }
 
-/// Some rows with a token that this key has sealed. `head` is how its envelopes begin.
+/// Up to `limit` grants with a token whose envelope begins with `head`.
 pub async fn first_rows_of_key(
     connection: &mut PgConnection,
     head: &[u8],
     limit: i64,
 ) -> Result<Vec<SealedRow>, Error> {
-    let rows = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         SealedRow,
         "select id as grant_id, user_id, generation, access_token, refresh_token from grants
          where substring(access_token from 1 for octet_length($1::bytea)) = $1::bytea
@@ -77,98 +79,52 @@ pub async fn first_rows_of_key(
         limit,
     )
     .fetch_all(connection)
-    .await?;
-    Ok(rows)
+    .await?)
 }
 
-/// The next rows, by grant id, with a token that another key has sealed.
+/// The next grants, by id, with a token whose envelope begins otherwise than with `head`.
 pub async fn next_rows_not_under(
     connection: &mut PgConnection,
-    table: Table,
     head: &[u8],
     after: Uuid,
     limit: i64,
 ) -> Result<Vec<SealedRow>, Error> {
-    let rows = match table {
-        Table::Grants => {
-            sqlx::query_as!(
-                SealedRow,
-                "select id as grant_id, user_id, generation, access_token, refresh_token from grants
-                 where id > $2 and (substring(access_token from 1 for octet_length($1::bytea)) <> $1
-                                    or substring(refresh_token from 1 for octet_length($1::bytea)) <> $1)
-                 order by id limit $3",
-                head,
-                after,
-                limit,
-            )
-            .fetch_all(connection)
-            .await?
-        }
-        Table::Revocations => {
-            sqlx::query_as!(
-                SealedRow,
-                "select grant_id, user_id, generation, access_token, refresh_token from revocations
-                 where grant_id > $2 and (substring(access_token from 1 for octet_length($1::bytea)) <> $1
-                                          or substring(refresh_token from 1 for octet_length($1::bytea)) <> $1)
-                 order by grant_id limit $3",
-                head,
-                after,
-                limit,
-            )
-            .fetch_all(connection)
-            .await?
-        }
-    };
-    Ok(rows)
+    Ok(sqlx::query_as!(
+        SealedRow,
+        "select id as grant_id, user_id, generation, access_token, refresh_token from grants
+         where id > $2 and (substring(access_token from 1 for octet_length($1::bytea)) <> $1
+                            or substring(refresh_token from 1 for octet_length($1::bytea)) <> $1)
+         order by id limit $3",
+        head,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?)
 }
 
-/// Writes rows that were sealed anew, each only if nobody has written it meanwhile: whatever a refresh or a login stored
-/// is newer. Gives how many were written. One statement; rows are locked in one order, so that two of these never wait for
-/// each other in a circle.
-pub async fn reseal(
-    connection: &mut PgConnection,
-    table: Table,
-    rows: &[ResealedRow],
-) -> Result<u64, Error> {
+/// Writes re-sealed grants and returns how many. A grant that changed since it was read is skipped,
+/// because a refresh or a login has stored newer tokens. Rows are locked in one order, so that two
+/// of these statements cannot deadlock.
+pub async fn reseal(connection: &mut PgConnection, rows: &[ResealedRow]) -> Result<u64, Error> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.grant_id).collect();
     let before: Vec<Vec<u8>> = rows.iter().map(|row| row.before.clone()).collect();
     let access: Vec<Vec<u8>> = rows.iter().map(|row| row.access_token.clone()).collect();
     let refresh: Vec<Option<Vec<u8>>> = rows.iter().map(|row| row.refresh_token.clone()).collect();
-    let written = match table {
-        Table::Grants => {
-            sqlx::query!(
-                "with locked as materialized (
-                     select id from grants where id = any($1) order by id for no key update
-                 )
-                 update grants set access_token = new.access_token, refresh_token = new.refresh_token
-                 from locked join unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[])
-                      as new (id, before, access_token, refresh_token) using (id)
-                 where grants.id = new.id and grants.access_token = new.before",
-                &ids,
-                &before,
-                &access,
-                &refresh as &[Option<Vec<u8>>],
-            )
-            .execute(connection)
-            .await?
-        }
-        Table::Revocations => {
-            sqlx::query!(
-                "with locked as materialized (
-                     select grant_id from revocations where grant_id = any($1) order by grant_id for no key update
-                 )
-                 update revocations set access_token = new.access_token, refresh_token = new.refresh_token
-                 from locked join unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[])
-                      as new (grant_id, before, access_token, refresh_token) using (grant_id)
-                 where revocations.grant_id = new.grant_id and revocations.access_token = new.before",
-                &ids,
-                &before,
-                &access,
-                &refresh as &[Option<Vec<u8>>],
-            )
-            .execute(connection)
-            .await?
-        }
-    };
+    let written = sqlx::query!(
+        "with locked as materialized (
+             select id from grants where id = any($1) order by id for no key update
+         )
+         update grants set access_token = new.access_token, refresh_token = new.refresh_token
+         from locked join unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[])
+              as new (id, before, access_token, refresh_token) using (id)
+         where grants.id = new.id and grants.access_token = new.before",
+        &ids,
+        &before,
+        &access,
+        &refresh as &[Option<Vec<u8>>],
+    )
+    .execute(connection)
+    .await?;
     Ok(written.rows_affected())
 }

@@ -1,65 +1,86 @@
-//! What a login writes: as a whole or not at all.
+//! Storing a login, as a whole or not at all.
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    Error,
-    attempts::{SIGNED_IN, Timings},
-    grants::{FIRST_GENERATION, SealedGrant},
-    sessions::{SESSIONS_MAX, SessionHash},
-};
+use super::Error;
+use super::attempts::{SIGNED_IN, Timings};
+use super::grants::{FIRST_GENERATION, SealedGrant};
+use super::sessions::{SESSIONS_MAX, SessionHash};
 
-/// Everything a completed login stores.
+/// Everything that a completed login stores.
 pub struct NewLogin<'a> {
-    /// Names the attempt, whose outcome is written too.
-    pub state_hash: &'a [u8; 32],
     pub subject: &'a str,
     pub subject_source: &'a str,
     pub display_name: &'a str,
     pub picture_url: Option<&'a str>,
     pub grant: &'a SealedGrant,
-    /// SHA-256 of the new session's cookie value.
+    /// Hash of the new session's id.
     pub session: SessionHash,
-    /// What the session is started on, in words.
-    pub device: &'a str,
-    /// Seconds until the session ends, whatever happens.
+    /// Seconds until the session ends at the latest.
     pub session_lifetime: f64,
-    /// The session this browser had before: a new login always replaces it.
+    /// Browser and system in words.
+    pub device: &'a str,
+    /// The session that this browser had before.
     pub replaces: Option<SessionHash>,
+    /// Names the attempt, whose outcome is written too.
+    pub state_hash: &'a [u8; 32],
     pub timings: Timings,
 }
 
-/// What became of it.
+/// The outcome of [`store`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     Done,
-    /// The person's id is not the one the tokens were sealed for: somebody else's first login of the same person came
-    /// in between. Nothing of the grant or session was written; find the id and seal again.
+    /// A concurrent first login of the same user chose another user id, so the seals do not fit.
+    /// Neither grant nor session was written. Find the id and seal again.
     OtherUserId,
-    /// An operator has locked this person out.
+    /// An operator has locked the account.
     Disabled,
 }
 
-/// The id of a person who has signed in before.
+/// The id of a user who has signed in before.
 pub async fn find_user_id(
-    db: &mut sqlx::PgConnection,
+    db: &mut PgConnection,
     subject: &str,
     source: &str,
 ) -> Result<Option<Uuid>, Error> {
-    let id = sqlx::query_scalar!(
+    Ok(sqlx::query_scalar!(
         "select id from users where subject_source = $1 and subject = $2",
         source,
         subject,
     )
     .fetch_optional(db)
-    .await?;
-    Ok(id)
+    .await?)
 }
 
-/// Stores a login. Safe to repeat when the answer was lost: every key in it was made by us.
-pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<Stored, Error> {
+/// Stores a login. Idempotent, because every key in it was made by us.
+pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Stored, Error> {
+    let user = upsert(db, login).await?;
+    Ok(match (user.disabled, user.expected) {
+        (true, _) => Stored::Disabled,
+        (false, true) => Stored::Done,
+        (false, false) => Stored::OtherUserId,
+    })
+}
+
+struct UpsertedUser {
+    /// The id is the one that the tokens are sealed for.
+    expected: bool,
+    disabled: bool,
+}
+
+/// One statement, so that a crash leaves either all of a login or nothing.
+///
+/// Parameters: the user is $1 to $5, the grant $6 to $12, the session $13 to $17, the attempt $18
+/// to $21. $16 is the session that this one replaces, $17 the most sessions of one user.
+///
+/// `reprieved` takes older tokens of the user out of the queue, because revoking them could end the
+/// new ones (same family). `surplus` has a `- 1` because the new session is not visible to it.
+async fn upsert(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<UpsertedUser, Error> {
     let NewLogin { grant, timings, .. } = login;
-    let row = sqlx::query!(
+    Ok(sqlx::query_as!(
+        UpsertedUser,
         r#"with person as (
                insert into users (id, subject, subject_source, display_name, picture_url)
                values ($1, $2, $3, $4, $5)
@@ -82,25 +103,23 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
                    retry_at = null
                returning user_id
            ), reprieved as (
-               -- The provider may take tokens that still wait to be revoked and the new ones for one family.
                delete from revocations where user_id in (select user_id from granted)
            ), session as (
                insert into sessions (id_hash, user_id, expires_at, device)
-               select $13, user_id, now() + make_interval(secs => $14), $20 from granted
+               select $13, user_id, now() + make_interval(secs => $14), $15 from granted
                on conflict (id_hash) do nothing
            ), replaced as (
-               delete from sessions where id_hash = $15 and exists (select from granted)
+               delete from sessions where id_hash = $16 and exists (select from granted)
            ), surplus as (
-               -- This statement does not see the session that it adds.
                delete from sessions where id_hash in (
                    select id_hash from sessions
-                   where user_id in (select user_id from granted) and id_hash is distinct from $15 and id_hash <> $13
-                   order by created_at desc offset $21::bigint - 1
+                   where user_id in (select user_id from granted) and id_hash is distinct from $16 and id_hash <> $13
+                   order by created_at desc offset $17::bigint - 1
                )
            ), finished as (
-               update login_attempts set outcome = $16, exchange_ms = $17, profile_ms = $18,
+               update login_attempts set outcome = $19, exchange_ms = $20, profile_ms = $21,
                    store_ms = extract(milliseconds from clock_timestamp() - statement_timestamp())::integer
-               where state_hash = $19 and exists (select from granted)
+               where state_hash = $18 and exists (select from granted)
            )
            select id = $1 as "expected!", disabled_at is not null as "disabled!" from person"#,
         grant.user_id,
@@ -117,19 +136,14 @@ pub async fn store(db: &mut sqlx::PgConnection, login: &NewLogin<'_>) -> Result<
         grant.lifetime,
         login.session.as_bytes(),
         login.session_lifetime,
+        login.device,
         login.replaces.as_ref().map(SessionHash::as_bytes),
+        SESSIONS_MAX,
+        login.state_hash,
         SIGNED_IN,
         timings.exchange_ms,
         timings.profile_ms,
-        login.state_hash,
-        login.device,
-        SESSIONS_MAX,
     )
     .fetch_one(db)
-    .await?;
-    Ok(match (row.disabled, row.expected) {
-        (true, _) => Stored::Disabled,
-        (false, true) => Stored::Done,
-        (false, false) => Stored::OtherUserId,
-    })
+    .await?)
 }

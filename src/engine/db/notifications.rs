@@ -1,18 +1,18 @@
-//! What the database tells by itself: triggers on `sessions`, `users` and `grants` notify with a commit.
+//! Postgres NOTIFY: triggers on `sessions`, `users` and `grants` send one with each commit.
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use super::Error;
 use crate::engine::config;
 
-/// A session is over. The payload of the first two channels is its hash in hexadecimal digits.
+/// A session has ended. The payload is its hash in hexadecimal digits.
 pub const SESSION_ENDED: &str = "session_ended";
-/// A session's values, its end, or its person have changed.
+/// The values, the end or the user of a session have changed. The payload is its hash.
 pub const SESSION_CHANGED: &str = "session_changed";
-/// Somebody has connected anew, or is not connected any more. The payload is their id.
+/// A user has connected again or has disconnected. The payload is the user id.
 pub const GRANT_CHANGED: &str = "grant_changed";
 
-/// Listens on a connection of its own, which is none of the pool's.
+/// Listens on a connection outside the pool.
 pub async fn listen(settings: &config::Database) -> Result<PgListener, Error> {
     let pool = PgPoolOptions::new()
         .max_connections(1)

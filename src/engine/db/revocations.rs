@@ -1,13 +1,11 @@
-//! `revocations`: tokens that wait to be revoked at the provider. A row is claimed for a while by whoever works on it.
+//! `revocations`: the queue of tokens to be revoked at the provider.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{
-    Db, Error,
-    grants::{FIRST_GENERATION, SealedGrant},
-};
+use super::grants::{FIRST_GENERATION, SealedGrant};
+use super::{Db, Error};
 
 /// A claimed row. The tokens are sealed as they were in `grants`.
 pub struct Revocation {
@@ -18,11 +16,11 @@ pub struct Revocation {
     pub refresh_token: Option<Vec<u8>>,
     /// Tries, this one included.
     pub attempts: i32,
-    /// Seconds since it was put here.
+    /// Seconds since it was queued.
     pub age: f64,
 }
 
-/// Puts tokens here that were never stored as a grant.
+/// Queues tokens that were never stored as a grant.
 pub async fn insert(db: &Db, grant: &SealedGrant) -> Result<(), Error> {
     sqlx::query!(
         "insert into revocations (grant_id, user_id, generation, access_token, refresh_token) values ($1, $2, $3, $4, $5)
@@ -38,9 +36,9 @@ pub async fn insert(db: &Db, grant: &SealedGrant) -> Result<(), Error> {
     Ok(())
 }
 
-/// Claims up to `limit` rows that are due; nobody else gets them before `claim` is over.
+/// Claims up to `limit` rows that are due. They are hidden from other workers for `claim`.
 pub async fn claim(db: &Db, limit: i64, claim: Duration) -> Result<Vec<Revocation>, Error> {
-    let claimed = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         Revocation,
         r#"with due as materialized (
                select grant_id from revocations where due_at <= now() order by due_at limit $1 for update skip locked
@@ -53,11 +51,10 @@ pub async fn claim(db: &Db, limit: i64, claim: Duration) -> Result<Vec<Revocatio
         claim.as_secs_f64(),
     )
     .fetch_all(db)
-    .await?;
-    Ok(claimed)
+    .await?)
 }
 
-/// Removes a row: revoked, or given up.
+/// Removes a row that was revoked or given up.
 pub async fn delete(db: &Db, grant_id: Uuid) -> Result<(), Error> {
     sqlx::query!("delete from revocations where grant_id = $1", grant_id)
         .execute(db)
@@ -65,7 +62,7 @@ pub async fn delete(db: &Db, grant_id: Uuid) -> Result<(), Error> {
     Ok(())
 }
 
-/// Tries again after `pause`.
+/// Makes a row due again after `pause`.
 pub async fn postpone(db: &Db, grant_id: Uuid, pause: Duration) -> Result<(), Error> {
     sqlx::query!(
         "update revocations set due_at = now() + make_interval(secs => $2) where grant_id = $1",

@@ -1,4 +1,4 @@
-//! Migrations: embedded, applied only by `migrate`, checked by `serve` and `/readyz`.
+//! Migrations. They are embedded, applied only by `migrate`, and checked by `serve` and `/readyz`.
 
 use std::collections::BTreeMap;
 
@@ -8,33 +8,29 @@ use super::{Db, Error};
 use crate::engine::config;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
+/// Where sqlx records the applied migrations.
+const TABLE: &str = "_sqlx_migrations";
 
-/// How the database's schema relates to this binary.
+/// How the schema of the database relates to this binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
-    /// Everything this binary needs is there; there may be more, from a newer version running beside it.
+    /// Every migration of this binary is applied. A newer version beside it may have applied more.
     Current,
     /// This many migrations are missing.
     Behind(usize),
-    /// A migration was applied with another text than ours.
+    /// The migration of this version was applied with another text.
     Different(i64),
 }
 
-/// Applies what is missing, under a lock that other `migrate` processes wait for. Returns how many were applied.
+/// Applies missing migrations under a lock and returns how many.
 pub async fn migrate(settings: &config::Database) -> anyhow::Result<usize> {
-    // The error's own text may quote the URL.
+    // The text of `sqlx::Error` may quote the URL.
     let mut connection = super::connect(settings).await.map_err(Error::from)?;
-    // Before the first migration even the table is missing, and making it here would be outside the lock.
-    let before = connection
-        .list_applied_migrations("_sqlx_migrations")
-        .await
-        .map_or(0, |applied| applied.len());
+    // The table is missing before the first migration. Creating it here would be outside the lock.
+    let applied = connection.list_applied_migrations(TABLE).await;
+    let before = applied.map_or(0, |applied| applied.len());
     MIGRATIONS.run_direct(None, &mut connection, false).await?;
-    let after = connection
-        .list_applied_migrations("_sqlx_migrations")
-        .await?
-        .len();
-    Ok(after - before)
+    Ok(connection.list_applied_migrations(TABLE).await?.len() - before)
 }
 
 /// Compares without changing anything.
@@ -46,7 +42,7 @@ pub async fn check(db: &Db) -> Result<Schema, Error> {
     .await;
     let applied: BTreeMap<i64, Vec<u8>> = match applied {
         Ok(rows) => rows.into_iter().collect(),
-        // 42P01: the table is not there, so nothing was ever applied.
+        // 42P01 is undefined_table. No migration was ever applied.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
             BTreeMap::new()
         }
@@ -60,9 +56,8 @@ pub async fn check(db: &Db) -> Result<Schema, Error> {
             None => missing += 1,
         }
     }
-    Ok(if missing == 0 {
-        Schema::Current
-    } else {
-        Schema::Behind(missing)
+    Ok(match missing {
+        0 => Schema::Current,
+        missing => Schema::Behind(missing),
     })
 }

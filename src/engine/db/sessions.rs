@@ -1,4 +1,4 @@
-//! `sessions`: found only while they count, on the database's clock.
+//! `sessions`: finding, listing and using live ones. The database's clock decides what is live.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Db, Error};
 use crate::engine::config::SessionLifetime;
 
-/// SHA-256 of a session id: the key of a session in the table, in caches and in notifications.
+/// SHA-256 of a session id. Names a session in the table, in caches and in notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct SessionHash([u8; 32]);
@@ -30,7 +30,7 @@ impl SessionHash {
     }
 }
 
-/// A live session and the person it belongs to.
+/// A live session with its user.
 #[derive(Clone)]
 pub struct StoredSession {
     pub public_id: Uuid,
@@ -40,25 +40,25 @@ pub struct StoredSession {
     pub created_at: OffsetDateTime,
     pub expires_at: OffsetDateTime,
     pub data: Value,
-    /// Seconds until it ends if nobody uses it.
+    /// Seconds until it ends if it is not used.
     pub remaining: f64,
     /// Whether `last_seen_at` is old enough to be written again.
     pub unseen: bool,
 }
 
-/// Most sessions of one person; a login ends the oldest beyond it.
+/// Most sessions of one user. A login ends the oldest ones beyond it.
 pub const SESSIONS_MAX: i64 = 20;
-/// `last_seen_at` is written again after this part of the idle timeout, so that most page views write nothing.
+/// `last_seen_at` is written once per tenth of the idle timeout, so most page views write nothing.
 const SEEN_PER_IDLE_TIMEOUT: f64 = 10.0;
 
-/// A session that is neither over, idle for too long, nor of somebody locked out.
+/// A session, unless it ended by age, by the idle timeout, or because its user is locked out.
 pub async fn find(
     db: &Db,
     hash: SessionHash,
     lifetime: SessionLifetime,
 ) -> Result<Option<StoredSession>, Error> {
     let idle = lifetime.idle.as_secs_f64();
-    let session = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         StoredSession,
         r#"select public_id, user_id, display_name, picture_url, sessions.created_at, expires_at, data,
                   extract(epoch from least(expires_at, last_seen_at + make_interval(secs => $2)) - now())::float8
@@ -72,13 +72,12 @@ pub async fn find(
         idle / SEEN_PER_IDLE_TIMEOUT,
     )
     .fetch_optional(db)
-    .await?;
-    Ok(session)
+    .await?)
 }
 
-/// Whether the session is there and was made less than `age` ago.
+/// Whether the session exists and was made less than `age` ago.
 pub async fn is_younger(db: &Db, hash: SessionHash, age: Duration) -> Result<bool, Error> {
-    let young = sqlx::query_scalar!(
+    Ok(sqlx::query_scalar!(
         r#"select exists (
                select from sessions where id_hash = $1 and created_at > now() - make_interval(secs => $2)
            ) as "young!""#,
@@ -86,11 +85,10 @@ pub async fn is_younger(db: &Db, hash: SessionHash, age: Duration) -> Result<boo
         age.as_secs_f64(),
     )
     .fetch_one(db)
-    .await?;
-    Ok(young)
+    .await?)
 }
 
-/// Notes that the session is in use. Of many at once, one writes.
+/// Writes `last_seen_at`. Of many concurrent calls one writes.
 pub async fn touch(db: &Db, hash: SessionHash, lifetime: SessionLifetime) -> Result<(), Error> {
     sqlx::query!(
         "update sessions set last_seen_at = now()
@@ -103,7 +101,7 @@ pub async fn touch(db: &Db, hash: SessionHash, lifetime: SessionLifetime) -> Res
     Ok(())
 }
 
-/// A session as its owner sees it.
+/// A session as its user sees it in the settings.
 pub struct ListedSession {
     pub public_id: Uuid,
     pub device: String,
@@ -112,13 +110,13 @@ pub struct ListedSession {
     pub expires_at: OffsetDateTime,
 }
 
-/// Somebody's live sessions, the last used first.
+/// The live sessions of a user, the last used one first.
 pub async fn list(
     db: &Db,
     user_id: Uuid,
     lifetime: SessionLifetime,
 ) -> Result<Vec<ListedSession>, Error> {
-    let sessions = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         ListedSession,
         "select public_id, device, created_at, last_seen_at, expires_at from sessions
          where user_id = $1 and now() < expires_at and last_seen_at > now() - make_interval(secs => $2)
@@ -128,11 +126,10 @@ pub async fn list(
         SESSIONS_MAX,
     )
     .fetch_all(db)
-    .await?;
-    Ok(sessions)
+    .await?)
 }
 
-/// Replaces an application's own values. Only an update: a session that was ended meanwhile must not come back.
+/// Replaces the app's own values. Never inserts, so a session that has ended stays ended.
 pub async fn save(db: &Db, hash: SessionHash, data: Value) -> Result<(), Error> {
     sqlx::query!(
         "update sessions set data = $2 where id_hash = $1",
@@ -144,7 +141,7 @@ pub async fn save(db: &Db, hash: SessionHash, data: Value) -> Result<(), Error> 
     Ok(())
 }
 
-/// Removes one session; not being there is fine.
+/// Deletes one session, if it exists.
 pub async fn delete(db: &Db, hash: SessionHash) -> Result<(), Error> {
     sqlx::query!("delete from sessions where id_hash = $1", hash.as_bytes())
         .execute(db)

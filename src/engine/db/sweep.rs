@@ -1,22 +1,22 @@
-//! Removing what is over, in small batches, on one server at a time.
+//! Deleting expired rows in small batches, on one server at a time.
 
 use super::{Db, Error};
 use crate::engine::config::SessionLifetime;
 
-/// Names the turn among advisory locks: whoever sweeps holds it for one statement.
+/// Key of the advisory lock that a server holds during one batch.
 const TURN: i64 = 0x6d61_7472_6963_6101;
 
-/// What one batch did.
+/// The result of one batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Swept {
     pub removed: i64,
-    /// Seconds that the oldest of them had been over.
+    /// Seconds since the oldest of them expired.
     pub lag: f64,
 }
 
-/// Up to `limit` sessions that are over by age or by idling.
+/// Deletes up to `limit` sessions that ended by age or by the idle timeout.
 pub async fn sessions(db: &Db, lifetime: SessionLifetime, limit: i64) -> Result<Swept, Error> {
-    let swept = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         Swept,
         r#"with turn as materialized (
                select pg_try_advisory_xact_lock($1) as mine
@@ -35,13 +35,12 @@ pub async fn sessions(db: &Db, lifetime: SessionLifetime, limit: i64) -> Result<
         limit,
     )
     .fetch_one(db)
-    .await?;
-    Ok(swept)
+    .await?)
 }
 
-/// Up to `limit` login attempts that were burnt more than `days` ago.
+/// Deletes up to `limit` login attempts that were burnt more than `days` days ago.
 pub async fn attempts(db: &Db, days: i32, limit: i64) -> Result<Swept, Error> {
-    let swept = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         Swept,
         r#"with turn as materialized (
                select pg_try_advisory_xact_lock($1) as mine
@@ -59,6 +58,5 @@ pub async fn attempts(db: &Db, days: i32, limit: i64) -> Result<Swept, Error> {
         limit,
     )
     .fetch_one(db)
-    .await?;
-    Ok(swept)
+    .await?)
 }

@@ -1,23 +1,24 @@
-//! Cookie names and attributes, and the guard in front of every cookie parser.
+//! Cookie names and attributes, and the workarounds for what browsers and tower-sessions do.
+//!
+//! * Browsers: [`guard`] drops cookies that a sibling subdomain can forge or break.
+//! * tower-sessions: [`guard`] also drops the removals that it adds to answers.
+//! * Chromium: [`CookieNames::evict_bfcache`] hides account pages from "back" after a sign-out.
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header},
-    middleware::Next,
-    response::Response,
-};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::{middleware::Next, response::Response};
 use time::Duration;
 
 use super::SessionId;
 
-/// More cookies with names of ours than any browser of ours has; then none of them counts.
+/// Most cookies with our names in a request. With more of them none counts.
 const OURS_MAX: usize = 16;
-/// Pairs of changes; one sign-in makes up to four changes.
+/// Pairs of cookie changes at a sign-out. One sign-in makes up to four changes.
 const BFCACHE_EVICTION_PAIRS: usize = 3;
 
-/// The names of our cookies and whether they are `Secure`: that follows from `PUBLIC_URL`.
+/// The names of our cookies, and whether they are `Secure`. Both follow from `PUBLIC_URL`.
 #[derive(Clone)]
 pub struct CookieNames {
     pub session: String,
@@ -27,7 +28,7 @@ pub struct CookieNames {
 }
 
 impl CookieNames {
-    /// Over https the `__Host-` prefix makes browsers refuse the cookie from a subdomain or without `Secure`.
+    /// Over https the `__Host-` prefix makes browsers refuse a cookie from a subdomain.
     pub fn new(secure: bool) -> Self {
         let prefix = if secure { "__Host-" } else { "" };
         Self {
@@ -37,13 +38,10 @@ impl CookieNames {
         }
     }
 
-    /// The session cookie for a new session.
+    /// Sets the session cookie.
     pub fn session(&self, id: SessionId, max_age: std::time::Duration) -> HeaderValue {
-        self.set(
-            &self.session,
-            &id.expose(),
-            Duration::seconds(max_age.as_secs().try_into().unwrap_or(i64::MAX)),
-        )
+        let max_age = Duration::try_from(max_age).unwrap_or(Duration::MAX);
+        self.set(&self.session, &id.expose(), max_age)
     }
 
     /// Removes the session cookie.
@@ -51,11 +49,11 @@ impl CookieNames {
         self.remove(&self.session)
     }
 
-    /// Changes of cookies that leave none behind, to go with [`Self::remove_session`].
+    /// Cookie changes that leave no cookie behind, to go with [`Self::remove_session`].
     ///
-    /// Chromium keeps pages for "back" in spite of `no-store` until an `HttpOnly` cookie changes. For the page that a
-    /// sign-in ended on it sets the changes of that sign-in off against later ones, so that the removal of the session
-    /// alone goes unnoticed, and "back" would show the account to whoever uses the browser next.
+    /// Chromium keeps `no-store` pages in its back/forward cache until an `HttpOnly` cookie changes.
+    /// For the page after a sign-in it subtracts the cookie changes of that sign-in, so one removal
+    /// goes unnoticed. "Back" would then show the account to the next user of the browser.
     pub fn evict_bfcache(&self) -> impl Iterator<Item = HeaderValue> {
         let name = format!("{}00000000", self.attempt_prefix);
         [Duration::MINUTE, Duration::ZERO]
@@ -64,17 +62,16 @@ impl CookieNames {
             .map(move |age| self.set(&name, "x", age))
     }
 
-    /// A removal carries all attributes: without `Secure` browsers refuse it for a `__Host-` cookie.
+    /// Removes a cookie. Browsers refuse a removal without `Secure` for a `__Host-` cookie.
     pub fn remove(&self, name: &str) -> HeaderValue {
         self.set(name, "", Duration::ZERO)
     }
 
     pub fn set(&self, name: &str, value: &str, max_age: Duration) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
-        let cookie = format!(
-            "{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
-            max_age.whole_seconds()
-        );
+        let max_age = max_age.whole_seconds();
+        let cookie =
+            format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
         HeaderValue::from_str(&cookie).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
@@ -83,16 +80,14 @@ impl CookieNames {
     }
 }
 
-/// All cookies of ours in a request, as name and value. Call it behind the guard only.
+/// Our cookies in a request that passed [`guard`], as name and value.
 pub fn read<'a>(
     headers: &'a HeaderMap,
     prefix: &'a str,
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let lines = headers
-        .get_all(header::COOKIE)
-        .into_iter()
-        .filter_map(|line| line.to_str().ok());
+    let lines = headers.get_all(header::COOKIE).into_iter();
     lines
+        .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split("; "))
         .filter_map(|pair| pair.split_once('='))
         .filter(move |(name, _)| name.starts_with(prefix))
@@ -103,10 +98,10 @@ pub fn has_session(headers: &HeaderMap, names: &CookieNames) -> bool {
     read(headers, &names.session).any(|(name, _)| name == names.session)
 }
 
-/// Lets through only cookies with plain names and values, and each of ours only if it is there once.
+/// Passes cookies with plain names and values only, and of ours only those that occur once.
 ///
-/// The parser behind percent-decodes and trims names, and the last one wins. A sibling subdomain may set
-/// `%5F%5FHost-sid`, which no browser protects, and would override a `__Host-` cookie with it. It also gives up on the
+/// Later parsers percent-decode and trim names, and the last cookie wins. A sibling subdomain could
+/// override a `__Host-` cookie with `%5F%5FHost-sid`, which no browser protects. They also drop the
 /// whole header for one byte that is no text, so a foreign cookie could sign people out.
 pub async fn guard(
     State(names): State<Arc<CookieNames>>,
@@ -125,29 +120,21 @@ pub async fn guard(
     response
 }
 
-/// The `Cookie` header that the rest of the application sees.
+/// The `Cookie` header that the rest of the app sees.
 fn clean(headers: &HeaderMap, names: &CookieNames) -> Option<HeaderValue> {
     let lines = headers.get_all(header::COOKIE).into_iter();
-    let pairs = lines
+    let plain = lines
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .map(<[u8]>::trim_ascii);
-    let plain = pairs
-        .filter_map(|pair| std::str::from_utf8(pair).ok())
+        .filter_map(|pair| std::str::from_utf8(pair.trim_ascii()).ok())
         .filter(|pair| is_plain(pair));
     let (ours, mut kept): (Vec<&str>, Vec<&str>) =
         plain.partition(|pair| names.is_ours(name_of(pair)));
     if ours.len() <= OURS_MAX {
-        let once = |pair: &&&str| {
-            ours.iter()
-                .filter(|other| name_of(other) == name_of(pair))
-                .count()
-                == 1
-        };
-        kept.extend(ours.iter().filter(once));
+        let count = |name| ours.iter().filter(|pair| name_of(pair) == name).count();
+        kept.extend(ours.iter().filter(|pair| count(name_of(pair)) == 1));
     }
-    HeaderValue::from_str(&kept.join("; "))
-        .ok()
-        .filter(|value| !value.is_empty())
+    let clean = HeaderValue::from_str(&kept.join("; ")).ok();
+    clean.filter(|value| !value.is_empty())
 }
 
 fn name_of(pair: &str) -> &str {
@@ -163,22 +150,19 @@ fn is_plain(pair: &str) -> bool {
         && pair.bytes().all(|byte| (0x20..=0x7E).contains(&byte))
 }
 
-/// Drops removals of the session cookie that are not our own. tower-sessions removes the cookie of a dead session from
-/// any page that sees it: without `Secure`, which browsers refuse for `__Host-` cookies, and late enough to hit the
-/// cookie of a login that has just succeeded in another tab. Only signing out removes.
+/// Drops removals of the session cookie that are not our own, so that only a sign-out removes it.
+///
+/// tower-sessions removes the cookie of a dead session from every page that sees it. Browsers refuse
+/// that removal for a `__Host-` cookie, because it lacks `Secure`. It can also arrive late and hit
+/// the cookie of a login that has just succeeded in another tab.
 fn keep_own_removals(headers: &mut HeaderMap, names: &CookieNames) {
     let (removal, own) = (format!("{}=;", names.session), names.remove_session());
     let foreign =
         |cookie: &HeaderValue| cookie.as_bytes().starts_with(removal.as_bytes()) && *cookie != own;
-    if headers.get_all(header::SET_COOKIE).into_iter().any(foreign) {
-        let cookies: Vec<HeaderValue> = headers
-            .get_all(header::SET_COOKIE)
-            .into_iter()
-            .cloned()
-            .collect();
-        headers.remove(header::SET_COOKIE);
-        for cookie in cookies.into_iter().filter(|cookie| !foreign(cookie)) {
-            headers.append(header::SET_COOKIE, cookie);
-        }
+    let cookies = headers.get_all(header::SET_COOKIE).into_iter();
+    let kept: Vec<HeaderValue> = cookies.filter(|cookie| !foreign(cookie)).cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for cookie in kept {
+        headers.append(header::SET_COOKIE, cookie);
     }
 }

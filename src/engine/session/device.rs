@@ -1,4 +1,4 @@
-//! What a session was started on, in words: enough to recognise one's own, from what browsers say of themselves.
+//! Browser and system in words, so that people recognise their sessions in the list.
 
 /// Longest `User-Agent` that is looked at, in bytes.
 const USER_AGENT_MAX: usize = 512;
@@ -29,14 +29,12 @@ const SYSTEMS: [(&str, &str); 8] = [
     ("X11", "Unix"),
 ];
 
-/// "Firefox on Linux", or as much of it as can be told. What is not in the lists above is not repeated.
+/// "Firefox on Linux", or the known half of it. Only names from the lists above are returned.
 pub fn describe(user_agent: &str) -> String {
     let user_agent = user_agent.get(..USER_AGENT_MAX).unwrap_or(user_agent);
     let find = |names: &[(&str, &'static str)]| {
-        names
-            .iter()
-            .find(|(part, _)| user_agent.contains(part))
-            .map(|(_, name)| *name)
+        let mut names = names.iter();
+        names.find_map(|(part, name)| user_agent.contains(part).then_some(*name))
     };
     match (find(&BROWSERS), find(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),

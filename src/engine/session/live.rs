@@ -1,24 +1,34 @@
-//! Finding live sessions: in the cache first, then in the database.
+//! Finding live sessions, in memory first and then in Postgres.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration, time::Instant};
 
+use moka::{Expiry, ops::compute::Op, sync::Cache};
 use serde_json::Value;
 
-use super::cache::{Cached, SessionCache};
-use crate::engine::{
-    config::SessionLifetime,
-    db::{
-        self, Db,
-        sessions::{self, SessionHash, StoredSession},
-    },
-};
+use crate::engine::config::SessionLifetime;
+use crate::engine::db::sessions::{self, SessionHash, StoredSession};
+use crate::engine::db::{self, Db};
+
+/// Most seconds that an entry is used. The bound holds even if notifications are lost.
+const AGE_MAX: Duration = Duration::from_secs(5);
+/// Tombstone lifetime. Must exceed the slowest query, or a lookup in flight revives an ended session.
+const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(15);
+/// Most entries. One has about 300 bytes.
+const ENTRIES_MAX: u64 = 20_000;
+
+#[derive(Clone)]
+enum Entry {
+    Alive(Arc<StoredSession>),
+    /// The tombstone of a session that has ended. A lookup in flight does not replace it.
+    Ended,
+}
 
 /// The sessions table behind its cache. Clones share the cache.
 #[derive(Clone)]
 pub struct LiveSessions {
     db: Db,
-    cache: SessionCache,
     lifetime: SessionLifetime,
+    entries: Cache<SessionHash, Entry>,
 }
 
 impl std::fmt::Debug for LiveSessions {
@@ -29,55 +39,91 @@ impl std::fmt::Debug for LiveSessions {
 
 impl LiveSessions {
     pub fn new(db: Db, lifetime: SessionLifetime) -> Self {
+        let entries = Cache::builder()
+            .max_capacity(ENTRIES_MAX)
+            .expire_after(EntryLifetime)
+            .build();
         Self {
             db,
-            cache: SessionCache::default(),
             lifetime,
+            entries,
         }
     }
 
     /// The session, if it is alive. An error means that the database cannot say.
     pub async fn find(&self, hash: SessionHash) -> Result<Option<Arc<StoredSession>>, db::Error> {
-        match self.cache.find(hash) {
-            Cached::Alive(session) => return Ok(Some(session)),
-            Cached::Ended => return Ok(None),
-            Cached::Unknown => {}
-        }
-        let Some(session) = sessions::find(&self.db, hash, self.lifetime).await? else {
-            return Ok(None);
+        let entry = if let Some(entry) = self.entries.get(&hash) {
+            entry
+        } else {
+            let Some(session) = sessions::find(&self.db, hash, self.lifetime).await? else {
+                return Ok(None);
+            };
+            if session.unseen {
+                // The session is alive either way. If this fails, the next request tries again.
+                let _ = sessions::touch(&self.db, hash, self.lifetime).await;
+            }
+            let alive = || Entry::Alive(Arc::new(session));
+            self.entries.entry(hash).or_insert_with(alive).into_value()
         };
-        if session.unseen {
-            // The session is alive either way. If this fails, the next request tries again.
-            let _ = sessions::touch(&self.db, hash, self.lifetime).await;
-        }
-        Ok(self.cache.remember(hash, session))
+        Ok(match entry {
+            Entry::Alive(session) => Some(session),
+            Entry::Ended => None,
+        })
     }
 
     /// Replaces the values that the app keeps in the session. A session that has ended stays ended.
     pub(super) async fn save(&self, hash: SessionHash, data: Value) -> Result<(), db::Error> {
         sessions::save(&self.db, hash, data).await?;
-        self.cache.forget(hash);
+        self.forget(hash);
         Ok(())
     }
 
     pub(super) async fn delete(&self, hash: SessionHash) -> Result<(), db::Error> {
         sessions::delete(&self.db, hash).await?;
-        self.cache.end(hash);
+        self.end(hash);
         Ok(())
     }
 
-    /// Leaves a tombstone: the session has ended and nobody is let in with it on this server.
+    /// Leaves a tombstone. From now on this server accepts the session no more.
     pub fn end(&self, hash: SessionHash) {
-        self.cache.end(hash);
+        self.entries.insert(hash, Entry::Ended);
     }
 
-    /// Drops a cached session. The next request asks the database.
+    /// Drops a cached session, so that the next request asks the database. A tombstone stays.
     pub fn forget(&self, hash: SessionHash) {
-        self.cache.forget(hash);
+        let cached = self.entries.entry(hash);
+        cached.and_compute_with(|cached| match cached.as_ref().map(moka::Entry::value) {
+            Some(Entry::Alive(_)) => Op::Remove,
+            _ => Op::Nop,
+        });
     }
 
     /// Drops every cached session, because notifications may have been missed.
     pub fn forget_all(&self) {
-        self.cache.forget_all();
+        self.entries.invalidate_all();
+    }
+}
+
+/// An entry never outlives its session.
+struct EntryLifetime;
+
+impl Expiry<SessionHash, Entry> for EntryLifetime {
+    fn expire_after_create(&self, _: &SessionHash, entry: &Entry, _: Instant) -> Option<Duration> {
+        Some(match entry {
+            Entry::Alive(session) => Duration::try_from_secs_f64(session.remaining)
+                .unwrap_or_default()
+                .min(AGE_MAX),
+            Entry::Ended => TOMBSTONE_LIFETIME,
+        })
+    }
+
+    fn expire_after_update(
+        &self,
+        key: &SessionHash,
+        entry: &Entry,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(key, entry, now)
     }
 }

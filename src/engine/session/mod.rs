@@ -1,6 +1,5 @@
 //! Signed-in browsers. The only room that touches tower-sessions and the session cookie.
 
-pub mod cache;
 pub mod cookies;
 pub mod device;
 mod live;
@@ -14,14 +13,12 @@ use uuid::Uuid;
 
 pub use self::live::LiveSessions;
 use self::{cookies::CookieNames, store::PostgresStore};
-use crate::engine::{
-    config::SessionLifetime,
-    db::sessions::{SessionHash, StoredSession},
-    error::Failure,
-    random,
-};
+use crate::engine::config::SessionLifetime;
+use crate::engine::db::sessions::{SessionHash, StoredSession};
+use crate::engine::error::Failure;
+use crate::engine::random;
 
-/// A session id: 128 random bits. The database stores only its hash.
+/// A session id of 128 random bits. The database stores only its hash.
 #[derive(Clone, Copy)]
 pub struct SessionId(Id);
 
@@ -39,7 +36,7 @@ impl SessionId {
         self.0.to_string()
     }
 
-    /// Reads what `expose` wrote.
+    /// Reads the text that `expose` returned.
     pub(super) fn parse(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)
     }
@@ -49,14 +46,14 @@ fn hash(id: &Id) -> SessionHash {
     SessionHash::new(Sha256::digest(id.0.to_be_bytes()).into())
 }
 
-/// The person behind a request, and their session.
+/// The user of a request and their session.
 ///
-/// As an extractor it rejects everybody who is not signed in. `Option<CurrentUser>` lets them through as `None`. In both,
-/// a database that cannot answer is an error.
+/// As an extractor it rejects a request without a live session. `Option<CurrentUser>` turns that
+/// into `None`. Both fail if the database does not answer.
 #[derive(Clone)]
 pub struct CurrentUser {
     pub user_id: Uuid,
-    /// The public id of this session, for the list in the settings. It opens nothing.
+    /// The public id of this session, for the list in the settings. It is no credential.
     pub session: Uuid,
     pub session_hash: SessionHash,
     /// As of the last sign-in.
@@ -82,7 +79,7 @@ impl CurrentUser {
     }
 }
 
-/// The person whom the session cookie of a request belongs to. `None` without a cookie or with a dead session.
+/// The user whom the session cookie belongs to. `None` without a cookie or with a dead session.
 pub(super) async fn current_user(
     parts: &Parts,
     sessions: &LiveSessions,
@@ -96,10 +93,8 @@ pub(super) async fn current_user(
         return Ok(None);
     };
     let hash = hash(&id);
-    Ok(sessions
-        .find(hash)
-        .await?
-        .map(|stored| CurrentUser::new(hash, &stored)))
+    let stored = sessions.find(hash).await?;
+    Ok(stored.map(|stored| CurrentUser::new(hash, &stored)))
 }
 
 /// The session that the cookie names. Whether it is alive is not checked.
@@ -113,18 +108,18 @@ impl SessionCookie {
     }
 }
 
-/// The layer that reads the cookie. It is lazy: a request whose handler does not ask for the session costs no query.
+/// The layer that reads the cookie. It is lazy, so a handler without a session costs no query.
 pub fn layer(
     sessions: &LiveSessions,
     names: &CookieNames,
     lifetime: SessionLifetime,
 ) -> SessionManagerLayer<PostgresStore> {
     let absolute = time::Duration::try_from(lifetime.absolute).unwrap_or(time::Duration::MAX);
-    SessionManagerLayer::new(PostgresStore::new(sessions.clone()))
+    SessionManagerLayer::new(PostgresStore(sessions.clone()))
         .with_name(names.session.clone())
         .with_secure(names.secure)
         .with_http_only(true)
-        // The callback arrives through a redirect from the provider. Browsers keep Strict cookies back there.
+        // The callback is a redirect from another site. Browsers send no Strict cookies with it.
         .with_same_site(SameSite::Lax)
         .with_path("/")
         .with_expiry(Expiry::OnInactivity(absolute))

@@ -1,26 +1,17 @@
-//! The store behind tower-sessions, over our own table.
+//! The store behind tower-sessions.
 
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
-use tower_sessions::{
-    SessionStore,
-    session::{Id, Record},
-    session_store::{Error, Result},
-};
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{Error, Result, SessionStore};
 
 use super::{LiveSessions, hash};
 use crate::engine::db;
 
 /// Our own store, because the published one keeps ids in clear and `save` revives ended sessions.
 #[derive(Debug, Clone)]
-pub struct PostgresStore(LiveSessions);
-
-impl PostgresStore {
-    pub(super) fn new(sessions: LiveSessions) -> Self {
-        Self(sessions)
-    }
-}
+pub struct PostgresStore(pub(super) LiveSessions);
 
 #[async_trait]
 impl SessionStore for PostgresStore {
@@ -30,21 +21,15 @@ impl SessionStore for PostgresStore {
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        let data = record
-            .data
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()));
-        self.0
-            .save(hash(&record.id), Value::Object(data.collect()))
-            .await
-            .map_err(backend)
+        let data = Value::Object(record.data.clone().into_iter().collect());
+        self.0.save(hash(&record.id), data).await.map_err(backend)
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let session = self.0.find(hash(id)).await.map_err(backend)?;
         Ok(session.map(|session| Record {
             id: *id,
-            // Values that this version cannot read count as none, so that a deployment is no outage.
+            // Values of another version that cannot be read count as none. A deployment is no outage.
             data: Deserialize::deserialize(&session.data).unwrap_or_default(),
             expiry_date: session.expires_at,
         }))

@@ -8,14 +8,12 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::ReturnTo;
-use crate::engine::{
-    oauth::{CodeVerifier, OAuthState},
-    session::{SessionId, cookies},
-    state::Engine,
-};
+use super::{Refusal, ReturnTo};
+use crate::engine::oauth::{CodeVerifier, OAuthState};
+use crate::engine::session::{SessionId, cookies};
+use crate::engine::state::Engine;
 
-/// How long a person may take at the provider.
+/// Longest stay at the provider.
 const LIFETIME: Duration = Duration::minutes(10);
 /// How far the clocks of two replicas may differ.
 const CLOCK_SKEW: Duration = Duration::minutes(1);
@@ -29,22 +27,10 @@ pub struct Attempt {
     pub code_verifier: CodeVerifier,
     pub return_to: ReturnTo,
     pub issued_at: OffsetDateTime,
-    /// The person who was signed in at the start.
+    /// The user who was signed in at the start.
     pub user_id: Option<Uuid>,
-    /// The id of the session that the login becomes. Every repetition of the callback gets this one.
+    /// The id of the session that the login becomes. Repeated callbacks get the same one.
     pub session: SessionId,
-}
-
-/// Why a callback has no attempt to continue.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum AttemptError {
-    /// No cookie for this `state`: another browser, a second callback, or cookies are off.
-    Missing,
-    /// The cookie does not open: altered, moved to another name, or sealed by a retired key.
-    Unreadable,
-    /// The cookie holds another `state`.
-    StateMismatch,
-    Expired,
 }
 
 /// Seals attempts into cookies and opens them again.
@@ -71,7 +57,7 @@ impl<'a> AttemptCookies<'a> {
         }
     }
 
-    /// The `Set-Cookie` lines that start an attempt: the new cookie, and removals for those that it drops.
+    /// `Set-Cookie` lines for a new attempt, and for removing surplus and dead ones.
     pub fn start(
         &self,
         attempt: &Attempt,
@@ -80,21 +66,18 @@ impl<'a> AttemptCookies<'a> {
     ) -> Vec<HeaderValue> {
         let names = &self.engine.cookie_names;
         let issued_at = |name: &str, value: &str| {
-            self.unseal(name, value)
-                .filter(|old| !is_over(old, now))
+            let old = self.unseal(name, value);
+            old.filter(|old| !is_over(old, now))
                 .map(|old| old.issued_at)
         };
         let mut pending: Vec<(Option<OffsetDateTime>, &str)> =
             cookies::read(headers, &names.attempt_prefix)
                 .map(|(name, value)| (issued_at(name, value), name))
                 .collect();
-        // Unreadable and expired ones sort first, then the oldest.
+        // Dead ones sort first, then the oldest.
         pending.sort_unstable();
         let surplus = (pending.len() + 1).saturating_sub(ATTEMPTS_MAX);
-        let dead = pending
-            .iter()
-            .filter(|(issued_at, _)| issued_at.is_none())
-            .count();
+        let dead = pending.partition_point(|(issued_at, _)| issued_at.is_none());
         let dropped = &pending[..surplus.max(dead)];
         let mut lines: Vec<_> = dropped.iter().map(|(_, name)| names.remove(name)).collect();
         lines.push(names.set(&self.name(&attempt.state), &self.seal(attempt), LIFETIME));
@@ -107,17 +90,18 @@ impl<'a> AttemptCookies<'a> {
         state: &OAuthState,
         headers: &HeaderMap,
         now: OffsetDateTime,
-    ) -> Result<Attempt, AttemptError> {
+    ) -> Result<Attempt, Refusal> {
         let name = self.name(state);
         let (_, value) = cookies::read(headers, &name)
             .find(|(found, _)| *found == name)
-            .ok_or(AttemptError::Missing)?;
-        let attempt = self.unseal(&name, value).ok_or(AttemptError::Unreadable)?;
+            .ok_or(Refusal::NoAttempt)?;
+        let attempt = self
+            .unseal(&name, value)
+            .ok_or(Refusal::UnreadableAttempt)?;
         if !attempt.state.matches(state) {
-            return Err(AttemptError::StateMismatch);
-        }
-        if is_over(&attempt, now) {
-            Err(AttemptError::Expired)
+            Err(Refusal::StateMismatch)
+        } else if is_over(&attempt, now) {
+            Err(Refusal::AttemptExpired)
         } else {
             Ok(attempt)
         }
@@ -130,21 +114,14 @@ impl<'a> AttemptCookies<'a> {
 
     /// One cookie per attempt, so that tabs do not overwrite each other.
     fn name(&self, state: &OAuthState) -> String {
-        format!(
-            "{}{}",
-            self.engine.cookie_names.attempt_prefix,
-            HEXLOWER.encode(&state.hash()[..4])
-        )
+        let prefix = &self.engine.cookie_names.attempt_prefix;
+        format!("{prefix}{}", HEXLOWER.encode(&state.hash()[..4]))
     }
 
-    /// The associated data of the seal. A cookie opens only under its own name and for this application.
-    fn context<'b>(&'b self, name: &'b str) -> [&'b [u8]; 3] {
-        let client_id = &self.engine.config.matrica.client_id;
-        [
-            name.as_bytes(),
-            client_id.as_bytes(),
-            self.redirect_uri.as_bytes(),
-        ]
+    /// The associated data of the seal. A cookie opens only under its own name and for this app.
+    fn associated_data<'b>(&'b self, name: &'b str) -> [&'b [u8]; 3] {
+        let client_id = self.engine.config.matrica.client_id.as_bytes();
+        [name.as_bytes(), client_id, self.redirect_uri.as_bytes()]
     }
 
     fn seal(&self, attempt: &Attempt) -> String {
@@ -156,22 +133,15 @@ impl<'a> AttemptCookies<'a> {
             user_id: attempt.user_id,
             session: attempt.session.expose(),
         };
+        let (sealer, name) = (&self.engine.attempt_sealer, self.name(&attempt.state));
         let plain = serde_json::to_vec(&wire).unwrap_or_default();
-        let context = self.name(&attempt.state);
-        URL_SAFE_NO_PAD.encode(
-            self.engine
-                .attempt_sealer
-                .seal(&self.context(&context), &plain),
-        )
+        URL_SAFE_NO_PAD.encode(sealer.seal(&self.associated_data(&name), &plain))
     }
 
     fn unseal(&self, name: &str, value: &str) -> Option<Attempt> {
+        let (sealer, data) = (&self.engine.attempt_sealer, self.associated_data(name));
         let envelope = URL_SAFE_NO_PAD.decode(value).ok()?;
-        let plain = self
-            .engine
-            .attempt_sealer
-            .open(&self.context(name), &envelope)
-            .ok()?;
+        let plain = sealer.open(&data, &envelope).ok()?;
         let wire: Wire = serde_json::from_slice(plain.expose_secret()).ok()?;
         Some(Attempt {
             state: OAuthState::parse(&wire.state)?,

@@ -2,31 +2,23 @@
 
 use std::time::Instant;
 
-use axum::{
-    extract::{OptionalFromRequestParts, Request},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::extract::{OptionalFromRequestParts, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 
-use super::{
-    Refusal, ReturnTo, Visitor,
-    attempt::{Attempt, AttemptCookies},
-    exchange, sign_in_url,
-};
-use crate::engine::{
-    clock,
-    oauth::{CallbackParameters, Outcome},
-    session::{CurrentUser, device},
-    state::Engine,
-};
+use super::attempt::{Attempt, AttemptCookies};
+use super::{Refusal, ReturnTo, Visitor, exchange, sign_in_url};
+use crate::engine::oauth::{CallbackParameters, Outcome};
+use crate::engine::session::{CurrentUser, device};
+use crate::engine::{clock, state::Engine};
 
 /// The path of the `redirect_uri`. The URL of a request to it may hold an authorization code.
 pub const CALLBACK_PATH: &str = "/auth/callback";
 
-/// A refused callback, with what the answer needs.
+/// A refused callback.
 pub struct Refused {
     pub refusal: Refusal,
-    /// Names this attempt, or this request if there is no attempt, in the log and on the page.
+    /// Names the attempt in the log and on the page. Without an attempt it is the request id.
     pub reference: String,
     return_to: Option<ReturnTo>,
     /// Removes the cookie of the used attempt.
@@ -34,16 +26,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn new(refusal: Refusal, reference: &str) -> Self {
-        Self {
-            refusal,
-            reference: reference.to_owned(),
-            return_to: None,
-            removal: None,
-        }
-    }
-
-    /// A redirect to the sign-in page with its notice. `page` is the answer to a request that no provider causes.
+    /// A redirect to the sign-in page, or `page` with 400 for a request that no provider causes.
     pub fn into_response(self, page: impl FnOnce(&str) -> Response) -> Response {
         let mut response = match self.refusal.notice() {
             Some(notice) => {
@@ -60,9 +43,10 @@ impl Refused {
     }
 }
 
-/// Answers a callback. `Ok` is a redirect to `return_to` with the session cookie, or 204 for a prefetch.
+/// Answers a callback. `Ok` is a redirect to `return_to` with the session cookie, or 204 for a
+/// prefetch. A browser that goes away cuts nothing short.
 ///
-/// `request_id` is the reference of a callback without an attempt. A browser that goes away cuts nothing short.
+/// `request_id` is the reference of a callback without an attempt.
 pub async fn complete(
     engine: &Engine,
     request_id: &str,
@@ -73,19 +57,15 @@ pub async fn complete(
     if is_speculative(&parts.headers) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let accepted = accept(
-        engine,
-        &parts.headers,
-        parts.uri.query().unwrap_or_default(),
-    );
-    // Only now, because it may cost a query.
+    let query = parts.uri.query().unwrap_or_default();
+    let accepted = accept(engine, &parts.headers, query);
+    // Last, because it may cost a query.
     let user = match &accepted {
         Ok(_) | Err(Refusal::NoAttempt) => {
-            <CurrentUser as OptionalFromRequestParts<Engine>>::from_request_parts(
+            let user = <CurrentUser as OptionalFromRequestParts<Engine>>::from_request_parts(
                 &mut parts, engine,
-            )
-            .await
-            .map_err(|_| Refusal::Unavailable)
+            );
+            user.await.map_err(|_| Refusal::Unavailable)
         }
         Err(_) => Ok(None),
     };
@@ -94,12 +74,14 @@ pub async fn complete(
         // A reload or "back" after the login has succeeded.
         (Err(Refusal::NoAttempt), Ok(Some(_))) => return Ok(Redirect::to("/").into_response()),
         (Ok(_), Err(refusal)) | (Err(refusal), _) => {
-            tracing::warn!(
-                event = "login_failed",
-                reason = refusal.name(),
-                "callback refused"
-            );
-            return Err(Refused::new(refusal, request_id));
+            let reason = refusal.name();
+            tracing::warn!(event = "login_failed", reason, "callback refused");
+            return Err(Refused {
+                refusal,
+                reference: request_id.to_owned(),
+                return_to: None,
+                removal: None,
+            });
         }
     };
     let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
@@ -109,9 +91,8 @@ pub async fn complete(
         arrived,
     };
     let completion = exchange::run_to_completion(engine, attempt, outcome, visitor).await;
-    let removal = completion
-        .consumed
-        .then(|| AttemptCookies::new(engine).remove(&state));
+    let remove = || AttemptCookies::new(engine).remove(&state);
+    let removal = completion.consumed.then(remove);
     match completion.result {
         Ok(session) => {
             let mut response = Redirect::to(return_to.as_str()).into_response();
@@ -122,15 +103,12 @@ pub async fn complete(
             }
             Ok(response)
         }
-        Err(refusal) => {
-            let reference = completion.reference;
-            Err(Refused {
-                refusal,
-                reference,
-                return_to: Some(return_to),
-                removal,
-            })
-        }
+        Err(refusal) => Err(Refused {
+            refusal,
+            reference: completion.reference,
+            return_to: Some(return_to),
+            removal,
+        }),
     }
 }
 
@@ -154,9 +132,8 @@ fn accept(
 }
 
 fn device(headers: &HeaderMap) -> String {
-    let user_agent = headers
-        .get(header::USER_AGENT)
-        .and_then(|value| value.to_str().ok());
+    let user_agent = headers.get(header::USER_AGENT);
+    let user_agent = user_agent.and_then(|value| value.to_str().ok());
     device::describe(user_agent.unwrap_or_default())
 }
 
@@ -164,13 +141,12 @@ fn device(headers: &HeaderMap) -> String {
 ///
 /// A browser may send several of these headers with different values, so each is looked at.
 fn is_speculative(headers: &HeaderMap) -> bool {
-    ["sec-purpose", "purpose", "x-moz"]
-        .iter()
-        .flat_map(|name| headers.get_all(*name))
-        .any(|value| {
-            let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
-            value.contains("prefetch") || value.contains("prerender")
-        })
+    let names = ["sec-purpose", "purpose", "x-moz"];
+    let mut values = names.iter().flat_map(|name| headers.get_all(*name));
+    values.any(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        value.contains("prefetch") || value.contains("prerender")
+    })
 }
 
 /// Whether the whole window navigates. A frame or an image that loads the callback is an attack.

@@ -1,92 +1,65 @@
-//! Burn, exchange, who, persist: what happens between an accepted callback and a session.
+//! After an accepted callback: burn the attempt, exchange the code, identify the user, store all.
 
 use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::{Refusal, attempt::Attempt};
-use crate::engine::{
-    db::{
-        self,
-        attempts::{self, Burn, Timings},
-        logins::{self, NewLogin, Stored},
-    },
-    matrica::{Identity, Subject},
-    oauth::{AuthorizationCode, Outcome, TokenSet},
-    session::{CurrentUser, SessionId},
-    state::Engine,
-};
+use super::{Refusal, attempt::Attempt, repeat};
+use crate::engine::db::attempts::{self, Burn, Timings};
+use crate::engine::db::logins::{self, NewLogin, Stored};
+use crate::engine::matrica::{Identity, Subject};
+use crate::engine::oauth::{AuthorizationCode, Outcome, TokenSet};
+use crate::engine::session::{CurrentUser, SessionId};
+use crate::engine::{db, state::Engine};
 
-/// Budget of all provider calls together, counted from the arrival of the callback. The code lives about a minute.
+/// Budget of all provider calls, from the arrival of the callback. A code lives about a minute.
 const PROVIDER_BUDGET: Duration = Duration::from_secs(10);
-/// How long the login is stored again and again while the database fails. The database's own timeouts bound each try.
+/// How long storing the login is retried. The database's own timeouts bound each try.
 const STORE_BUDGET: Duration = Duration::from_secs(3);
-/// Pause between two tries to store the login.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
-/// How long a repeated callback waits for the outcome of the first one.
-const OUTCOME_WAIT: Duration = Duration::from_secs(10);
-const OUTCOME_POLL: Duration = Duration::from_millis(100);
-/// Age of the burn up to which a repeated callback gets the session cookie again.
-const REPEAT_WINDOW: Duration = Duration::from_secs(30);
 
-/// The scope that identifies the person.
+/// The scope that identifies the user.
 const PROFILE: &str = "profile";
 
 /// The browser that comes back.
 pub struct Visitor {
-    /// The person who is signed in there.
+    /// The user who is signed in there.
     pub current: Option<CurrentUser>,
-    /// In words, for the list of sessions.
+    /// Browser and system in words.
     pub device: String,
     /// Arrival of the callback.
     pub arrived: Instant,
 }
 
 /// The end of a callback.
-pub(super) struct Completion {
+pub struct Completion {
     /// The session whose cookie the browser gets. `None` if it has one already.
-    pub(super) result: Result<Option<SessionId>, Refusal>,
+    pub result: Result<Option<SessionId>, Refusal>,
     /// The attempt is used up, so its cookie can go.
-    pub(super) consumed: bool,
-    /// Names this attempt in logs, in `login_attempts` and on the page.
-    pub(super) reference: String,
+    pub consumed: bool,
+    /// Names the attempt in logs, in `login_attempts` and on the page.
+    pub reference: String,
 }
 
 impl Completion {
-    fn refused(refusal: Refusal, consumed: bool, reference: String) -> Self {
-        Self {
-            result: Err(refusal),
-            consumed,
-            reference,
-        }
-    }
-
     fn report(&self) {
         let reference = &self.reference;
         match &self.result {
             Ok(_) if self.consumed => {
                 tracing::info!(event = "login_finished", reference, "signed in");
             }
-            Ok(_) => tracing::info!(
-                event = "login_repeated",
-                reference,
-                "repeated callback of a finished login"
-            ),
+            Ok(_) => tracing::info!(event = "login_repeated", reference, "signed in before"),
             Err(refusal) => {
-                tracing::warn!(
-                    event = "login_failed",
-                    reference,
-                    reason = refusal.name(),
-                    "login failed"
-                );
+                let reason = refusal.name();
+                tracing::warn!(event = "login_failed", reference, reason, "login failed");
             }
         }
     }
 }
 
 /// Continues an attempt in a tracked task, so that a closed tab cuts nothing short.
-pub(super) async fn run_to_completion(
+pub async fn run_to_completion(
     engine: &Engine,
     attempt: Attempt,
     outcome: Outcome,
@@ -103,9 +76,8 @@ pub(super) async fn run_to_completion(
         Ok(Some(completion)) => completion,
         // A closed tab may cut this wait short. It changes nothing.
         Ok(None) => {
-            let result = outcome_of_first(engine, &attempt, current.as_ref()).await;
             let completion = Completion {
-                result,
+                result: repeat::outcome_of_first(engine, &attempt, current.as_ref()).await,
                 consumed: false,
                 reference,
             };
@@ -113,11 +85,15 @@ pub(super) async fn run_to_completion(
             completion
         }
         // The task panicked. The panic hook has logged where.
-        Err(_) => Completion::refused(Refusal::Unavailable, true, reference),
+        Err(_) => Completion {
+            result: Err(Refusal::Unavailable),
+            consumed: true,
+            reference,
+        },
     }
 }
 
-/// `None` when another callback with this attempt came first.
+/// `None` if another callback with this attempt came first.
 async fn burn_and_exchange(
     engine: &Engine,
     attempt: &Attempt,
@@ -130,29 +106,33 @@ async fn burn_and_exchange(
         Outcome::Denied => Err(Refusal::Denied),
         Outcome::Error => Err(Refusal::ProviderError),
     };
-    if engine.tasks.shutdown.is_cancelled() {
-        return Some(Completion::refused(Refusal::Unavailable, false, reference));
-    }
-    let known_outcome = code.as_ref().err().map(|refusal| refusal.name());
-    match attempts::burn(&engine.db, &attempt.state.hash(), &reference, known_outcome).await {
-        Ok(Burn::Won) => {}
-        Ok(Burn::Lost) => return None,
-        // Not burnt: the same callback may still succeed when the database is back.
-        Err(_) => return Some(Completion::refused(Refusal::Unavailable, false, reference)),
-    }
-    let result = match code {
-        Ok(code) => exchange_and_admit(engine, attempt, &code, &visitor).await,
-        Err(refusal) => Err(refusal),
+    let burn = if engine.tasks.shutdown.is_cancelled() {
+        Err(Refusal::Unavailable)
+    } else {
+        let (hash, known) = (attempt.state.hash(), code.as_ref().err());
+        let known = known.map(|refusal| refusal.name());
+        let burn = attempts::burn(&engine.db, &hash, &reference, known).await;
+        burn.map_err(Refusal::from)
+    };
+    let (consumed, result) = match (burn, code) {
+        (Ok(Burn::Lost), _) => return None,
+        (Ok(Burn::Won), Ok(code)) => {
+            let session = exchange_and_admit(engine, attempt, &code, &visitor).await;
+            (true, session.map(Some))
+        }
+        (Ok(Burn::Won), Err(refusal)) => (true, Err(refusal)),
+        // Not burnt, so the same callback may still succeed later.
+        (Err(refusal), _) => (false, Err(refusal)),
     };
     Some(Completion {
-        result: result.map(Some),
-        consumed: true,
+        result,
+        consumed,
         reference,
     })
 }
 
-/// Exchanges the code, asks for the profile and stores the login. A failure is written to the attempt's row, and its
-/// tokens are revoked.
+/// Exchanges the code, reads the profile and stores the login. A failure is written to the attempt's
+/// row, and its tokens are revoked.
 async fn exchange_and_admit(
     engine: &Engine,
     attempt: &Attempt,
@@ -161,10 +141,8 @@ async fn exchange_and_admit(
 ) -> Result<SessionId, Refusal> {
     let deadline = visitor.arrived + PROVIDER_BUDGET;
     let mut timings = Timings::default();
-    let exchanged = engine
-        .oauth
-        .exchange(code, &attempt.code_verifier, deadline)
-        .await;
+    let verifier = &attempt.code_verifier;
+    let exchanged = engine.oauth.exchange(code, verifier, deadline).await;
     timings.exchange_ms = Some(millis_used(deadline));
     let result = match exchanged {
         Ok(tokens) => {
@@ -177,7 +155,7 @@ async fn exchange_and_admit(
         Err(error) => Err(Refusal::from(error)),
     };
     if let Err(refusal) = &result {
-        // The answer does not depend on this write. Without it a repeated callback is told "already used".
+        // May fail. A repeated callback is then told "already used".
         let _ = attempts::finish(&engine.db, &attempt.state.hash(), refusal.name(), timings).await;
     }
     result
@@ -189,7 +167,7 @@ fn millis_used(deadline: Instant) -> i32 {
     i32::try_from(PROVIDER_BUDGET.saturating_sub(left).as_millis()).unwrap_or(i32::MAX)
 }
 
-/// Asks who the person is and stores the login.
+/// Identifies the user and stores the login.
 async fn admit(
     engine: &Engine,
     attempt: &Attempt,
@@ -211,9 +189,9 @@ async fn admit(
         match store(engine, attempt, tokens, &identity, visitor, *timings).await {
             Ok(Stored::Done) => return Ok(attempt.session),
             Ok(Stored::Disabled) => return Err(Refusal::Disabled),
-            // Another first login of the same person was faster. The next try finds their id.
+            // A concurrent first login of the same user won. The next try finds their id.
             Ok(Stored::OtherUserId) => {}
-            // A try is never cut short, because it could still be committed afterwards.
+            // A try is never cancelled, because it could still be committed afterwards.
             Err(Refusal::Unavailable) if Instant::now() < give_up => {
                 tokio::time::sleep(STORE_PAUSE).await;
             }
@@ -229,52 +207,46 @@ async fn admit(
     }
 }
 
-/// One connection, two statements. The seal of the tokens covers the user id, so the id must be known first.
+/// One connection, two statements, because the seal of the tokens covers the user id.
 async fn store(
     engine: &Engine,
     attempt: &Attempt,
     tokens: &TokenSet,
     identity: &Identity,
-    Visitor {
-        current, device, ..
-    }: &Visitor,
+    visitor: &Visitor,
     timings: Timings,
 ) -> Result<Stored, Refusal> {
     let mut connection = engine.db.acquire().await.map_err(db::Error::from)?;
-    let Subject {
-        id: subject,
-        source,
-    } = &identity.subject;
-    let known = logins::find_user_id(&mut connection, subject, source.as_str()).await?;
-    // The person who was signed in here, at the start or now, must be the one who comes back. Never switch silently.
-    let others = [attempt.user_id, current.as_ref().map(|user| user.user_id)];
-    if others
+    let Subject { id, source } = &identity.subject;
+    let known = logins::find_user_id(&mut connection, id, source.as_str()).await?;
+    // Never switch users silently. One who was signed in, at the start or now, must be the same.
+    let current = visitor.current.as_ref();
+    let signed_in = [attempt.user_id, current.map(|user| user.user_id)];
+    if signed_in
         .iter()
         .flatten()
         .any(|user_id| Some(*user_id) != known)
     {
         return Err(Refusal::SwitchedAccount);
     }
-    let grant = engine
-        .vault
-        .seal(known.unwrap_or_else(Uuid::new_v4), tokens);
+    let user_id = known.unwrap_or_else(Uuid::new_v4);
     let login = NewLogin {
-        state_hash: &attempt.state.hash(),
-        subject,
+        subject: id,
         subject_source: source.as_str(),
         display_name: &identity.display_name,
         picture_url: identity.picture_url.as_deref(),
-        grant: &grant,
+        grant: &engine.vault.seal(user_id, tokens),
         session: attempt.session.hash(),
-        device,
         session_lifetime: engine.config.session.absolute.as_secs_f64(),
-        replaces: current.as_ref().map(|user| user.session_hash),
+        device: &visitor.device,
+        replaces: current.map(|user| user.session_hash),
+        state_hash: &attempt.state.hash(),
         timings,
     };
     let stored = logins::store(&mut connection, &login).await?;
     if stored == Stored::Done {
-        // The person may share less than before.
-        engine.user_data.cache.forget(grant.user_id);
+        // The user may share less than before.
+        engine.user_data.cache.forget(user_id);
         if let Some(replaced) = login.replaces {
             engine.sessions.end(replaced);
         }
@@ -282,49 +254,9 @@ async fn store(
     Ok(stored)
 }
 
-/// Does not revoke if the user may already have a grant: revoking one token can revoke its whole family.
+/// Does not revoke if the user may have another grant. Revoking one token can revoke its family.
 async fn give_back(engine: &Engine, tokens: &TokenSet, refusal: Refusal) {
     if !matches!(refusal, Refusal::SwitchedAccount | Refusal::Disabled) {
         engine.vault.give_back(Uuid::new_v4(), tokens).await;
-    }
-}
-
-/// The loser of a race never sends the code. It waits for the winner's outcome and answers the same way.
-async fn outcome_of_first(
-    engine: &Engine,
-    attempt: &Attempt,
-    current: Option<&CurrentUser>,
-) -> Result<Option<SessionId>, Refusal> {
-    loop {
-        let burnt = attempts::find(&engine.db, &attempt.state.hash()).await?;
-        let burnt = burnt.ok_or(Refusal::AlreadyUsed)?;
-        let recent = burnt.age < OUTCOME_WAIT.as_secs_f64();
-        match burnt.outcome.as_deref() {
-            Some(attempts::SIGNED_IN) => {
-                return session_again(engine, attempt, current, burnt.age).await;
-            }
-            Some(name) if recent => return Err(name.parse().unwrap_or(Refusal::AlreadyUsed)),
-            None if recent => tokio::time::sleep(OUTCOME_POLL).await,
-            _ => return Err(Refusal::AlreadyUsed),
-        }
-    }
-}
-
-/// The session of a finished login, for a repeated callback. The attempt's cookie proves that it is the same browser, so
-/// a reload in the middle of a sign-in loses nothing. A session that has ended meanwhile stays ended.
-async fn session_again(
-    engine: &Engine,
-    attempt: &Attempt,
-    current: Option<&CurrentUser>,
-    age: f64,
-) -> Result<Option<SessionId>, Refusal> {
-    let session = engine.sessions.find(attempt.session.hash()).await?;
-    match (session, current) {
-        (Some(session), Some(user)) if session.user_id != user.user_id => {
-            Err(Refusal::SwitchedAccount)
-        }
-        (Some(_), _) if age < REPEAT_WINDOW.as_secs_f64() => Ok(Some(attempt.session)),
-        (_, Some(_)) => Ok(None),
-        (_, None) => Err(Refusal::AlreadyUsed),
     }
 }

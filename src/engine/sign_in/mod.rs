@@ -4,33 +4,26 @@ pub mod attempt;
 mod callback;
 mod exchange;
 mod refusal;
+mod repeat;
 mod return_to;
 
-use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use url::form_urlencoded;
 
 use self::attempt::{Attempt, AttemptCookies};
-pub use self::{
-    callback::{CALLBACK_PATH, Refused, complete},
-    exchange::Visitor,
-    refusal::{Refusal, SignInNotice},
-    return_to::ReturnTo,
-};
-use crate::engine::{
-    clock,
-    error::Failure,
-    oauth::{CodeVerifier, OAuthState},
-    session::{CurrentUser, SessionId},
-    state::Engine,
-};
+pub use self::callback::{CALLBACK_PATH, Refused, complete};
+pub use self::exchange::Visitor;
+pub use self::refusal::{Refusal, SignInNotice};
+pub use self::return_to::ReturnTo;
+use crate::engine::oauth::{CodeVerifier, OAuthState};
+use crate::engine::session::{CurrentUser, SessionId};
+use crate::engine::{clock, error::Failure, state::Engine};
 
-/// Starts a login: a redirect to the authorization endpoint, and the cookie that remembers the attempt.
+/// Starts a login with a redirect to the authorization endpoint and the cookie of the attempt.
 ///
-/// Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker of the token endpoint is
-/// open, because nobody should fetch a code that cannot be exchanged.
+/// Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker of
+/// the token endpoint is open, because a code could not be exchanged.
 pub fn begin(
     engine: &Engine,
     return_to: ReturnTo,
@@ -48,20 +41,16 @@ pub fn begin(
         user_id: current.map(|user| user.user_id),
         session: SessionId::generate(),
     };
-    let url = engine
-        .oauth
-        .authorization_url(&attempt.state, &attempt.code_verifier);
+    let (state, code_verifier) = (&attempt.state, &attempt.code_verifier);
+    let url = engine.oauth.authorization_url(state, code_verifier);
     let location = HeaderValue::from_str(url.as_str());
     let location = location.map_err(|_| Failure::Internal("the authorization URL"))?;
     let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
     for cookie in AttemptCookies::new(engine).start(&attempt, headers, attempt.issued_at) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
-    tracing::info!(
-        event = "login_started",
-        reference = attempt.state.reference(),
-        "login started"
-    );
+    let reference = attempt.state.reference();
+    tracing::info!(event = "login_started", reference, "login started");
     Ok(response)
 }
 
@@ -78,10 +67,9 @@ pub fn sign_in_url(
         ("ref", reference),
         ("return_to", return_to.map(ReturnTo::as_str)),
     ];
-    query.extend_pairs(
-        pairs
-            .iter()
-            .filter_map(|(name, value)| Some((name, (*value)?))),
-    );
+    let given = pairs
+        .iter()
+        .filter_map(|(name, value)| Some((name, (*value)?)));
+    query.extend_pairs(given);
     query.finish()
 }

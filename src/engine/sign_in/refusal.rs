@@ -1,13 +1,9 @@
-//! Every way in which a sign-in can be refused, and the notice that people read about it.
+//! Every refusal of a sign-in, and the notice that people read about it.
 
 use strum::{EnumIter, EnumString, IntoStaticStr};
 
-use super::attempt::AttemptError;
-use crate::engine::{
-    db,
-    matrica::ApiError,
-    oauth::{CallbackError, TokenError},
-};
+use crate::engine::oauth::{CallbackError, TokenError};
+use crate::engine::{db, matrica::ApiError};
 
 /// A refused sign-in. The name in snake case stands in logs and in `login_attempts.outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr)]
@@ -25,9 +21,9 @@ pub enum Refusal {
     MissingCode,
     /// The callback has no `state` of the shape that we send.
     MissingState,
-    /// This browser has no attempt for the `state`.
+    /// No cookie for this `state`. Another browser, a second callback, or cookies are off.
     NoAttempt,
-    /// The cookie of the attempt does not open.
+    /// The cookie of the attempt was altered, renamed, or sealed by a retired key.
     UnreadableAttempt,
     /// The cookie of the attempt holds another `state`.
     StateMismatch,
@@ -35,9 +31,9 @@ pub enum Refusal {
     AttemptExpired,
     /// The attempt was used before.
     AlreadyUsed,
-    /// The person declined.
+    /// The user declined.
     Denied,
-    /// The person declined, and the provider did not send `state` back.
+    /// The user declined, and the provider did not send `state` back.
     DeniedWithoutState,
     /// The provider reports an error of its own.
     ProviderError,
@@ -53,7 +49,7 @@ pub enum Refusal {
     ProfileNotGranted,
     /// The profile has no user id.
     NoUserId,
-    /// Another person is signed in here, or was when the attempt started.
+    /// Another user is signed in here, or was when the attempt started.
     SwitchedAccount,
     /// An operator has locked the account.
     Disabled,
@@ -77,7 +73,7 @@ pub enum SignInNotice {
     OtherAccount,
     Disabled,
     Busy,
-    /// An action needs a fresh sign-in. Nothing was refused.
+    /// No refusal. An action needs a fresh sign-in.
     Confirm,
 }
 
@@ -87,7 +83,7 @@ impl Refusal {
         self.into()
     }
 
-    /// The notice on the sign-in page. `None` for a request that no provider causes: it is answered with 400 on the spot.
+    /// The notice on the sign-in page. `None` for a request that no provider causes. It gets a 400.
     pub fn notice(self) -> Option<SignInNotice> {
         Some(match self {
             Self::DuplicateParameter
@@ -135,17 +131,6 @@ impl From<CallbackError> for Refusal {
             CallbackError::CodeAndError => Self::CodeAndError,
             CallbackError::CodeMissing => Self::MissingCode,
             CallbackError::Malformed => Self::MalformedParameter,
-        }
-    }
-}
-
-impl From<AttemptError> for Refusal {
-    fn from(error: AttemptError) -> Self {
-        match error {
-            AttemptError::Missing => Self::NoAttempt,
-            AttemptError::Unreadable => Self::UnreadableAttempt,
-            AttemptError::StateMismatch => Self::StateMismatch,
-            AttemptError::Expired => Self::AttemptExpired,
         }
     }
 }

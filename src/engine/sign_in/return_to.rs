@@ -1,4 +1,4 @@
-//! Where to go after signing in: a path of our own, or `/`.
+//! The target after a sign-in, a path of this origin. Prevents open redirects.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use url::Url;
 
 /// Longest target, in bytes.
 const RETURN_TO_MAX: usize = 512;
-/// Percent-encodings that some decoder on the way could turn into a separator, a dot segment or a control character.
+/// Percent-encodings that a decoder could turn into a separator, a dot segment or a control character.
 const REFUSED_ENCODINGS: [&str; 8] = ["%2f", "%5c", "%2e", "%00", "%09", "%0a", "%0d", "%25"];
 /// Paths that would loop or act.
 const REFUSED_PATHS: [&str; 3] = ["/auth", "/login", "/logout"];
-/// Any origin will do: the question is only whether a browser would leave it.
+/// Any origin serves to check whether a browser would leave it.
 const BASE: &str = "https://origin.invalid/";
 
-/// A path with an optional query that surely stays on this origin, in every browser.
+/// A path with an optional query that stays on this origin in every browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
 impl ReturnTo {
-    /// The target, or `/` on any doubt. What was checked is emitted as it is, never normalised afterwards.
+    /// The target, or `/` if any check fails. The checked text is never normalised afterwards.
     pub fn parse(text: &str) -> Self {
         if is_local(text) {
             Self(text.to_owned())
@@ -42,8 +42,8 @@ impl fmt::Display for ReturnTo {
     }
 }
 
-/// The grammar first, because URL parsers disagree with browsers about what follows `/`; then a parser as a second
-/// opinion. A text that does not parse is refused.
+/// Checks the grammar first, because URL parsers and browsers disagree about the text after `/`. A
+/// URL parser gives the second opinion.
 fn is_local(text: &str) -> bool {
     let printable = text
         .bytes()
@@ -54,11 +54,10 @@ fn is_local(text: &str) -> bool {
     }
     let path = text.split('?').next().unwrap_or_default();
     let lower = path.to_ascii_lowercase();
-    if REFUSED_ENCODINGS
+    let encoded = REFUSED_ENCODINGS
         .iter()
-        .any(|encoding| lower.contains(encoding))
-        || is_refused(path)
-    {
+        .any(|encoding| lower.contains(encoding));
+    if encoded || is_refused(path) {
         return false;
     }
     let Ok(base) = Url::parse(BASE) else {

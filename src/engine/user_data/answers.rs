@@ -1,11 +1,9 @@
 //! The cached answers of one resource.
 
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -14,7 +12,7 @@ use crate::engine::single_flight::SingleFlight;
 
 /// Size of an answer beside its data, in bytes.
 const ANSWER_BYTES: u32 = 512;
-/// Answers of one resource that are kept for one person, such as the pages of a list.
+/// Answers of one resource that are kept for one user, such as the pages of a list.
 const ANSWERS_MAX: usize = 16;
 
 /// Data with its age.
@@ -46,32 +44,31 @@ impl<V> Cached<V> {
     /// The data for a decision. Stale data is [`DataError::Unavailable`].
     pub fn current(self) -> Result<Arc<V>, DataError> {
         if self.stale {
-            Err(DataError::Unavailable)
-        } else {
-            Ok(self.data)
+            return Err(DataError::Unavailable);
         }
+        Ok(self.data)
     }
 }
 
 impl<V: Serialize> Cached<V> {
     pub(super) fn new(data: V, asked_at: Instant) -> Self {
-        let mut bytes = ByteCount(ANSWER_BYTES);
         // Cached types do not fail to serialize. If one did, only its weight would be wrong.
-        let _ = serde_json::to_writer(&mut bytes, &data);
+        let size = serde_json::to_vec(&data).map_or(0, |json| json.len());
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
         Self {
             data: Arc::new(data),
             stale: false,
             asked_at,
-            bytes: bytes.0,
+            bytes: size.saturating_add(ANSWER_BYTES),
         }
     }
 }
 
 /// The answers of one resource by query, and the calls in flight.
-pub(super) struct CachedResource<Q, V> {
+pub struct CachedResource<Q, V> {
     answers: Mutex<HashMap<Q, Cached<V>>>,
-    /// The key holds `stale_before`, so that a caller who wants newer data starts a call of their own.
-    pub(super) in_flight: SingleFlight<(Q, Option<Instant>), Result<Cached<V>, DataError>>,
+    /// The key holds `stale_before`, so that a caller who wants newer data starts a new call.
+    pub in_flight: SingleFlight<(Q, Option<Instant>), Result<Cached<V>, DataError>>,
 }
 
 impl<Q, V> Default for CachedResource<Q, V> {
@@ -84,13 +81,13 @@ impl<Q, V> Default for CachedResource<Q, V> {
 }
 
 impl<Q: Clone + Eq + Hash, V> CachedResource<Q, V> {
-    pub(super) fn get(&self, query: &Q) -> Option<Cached<V>> {
+    pub fn get(&self, query: &Q) -> Option<Cached<V>> {
         self.answers().get(query).cloned()
     }
 
-    /// Keeps an answer. Drops those older than `kept_for`, and the oldest if there are too many. Returns the change in
-    /// bytes.
-    pub(super) fn keep(&self, query: Q, answer: Cached<V>, kept_for: Duration) -> i64 {
+    /// Keeps an answer. Drops those older than `kept_for`, and the oldest if there are too many.
+    /// Returns the change in bytes.
+    pub fn keep(&self, query: Q, answer: Cached<V>, kept_for: Duration) -> i64 {
         let mut answers = self.answers();
         let before = weight(&answers);
         answers.retain(|_, answer| answer.age() < kept_for);
@@ -105,7 +102,7 @@ impl<Q: Clone + Eq + Hash, V> CachedResource<Q, V> {
     }
 
     /// Drops every answer. Returns the change in bytes.
-    pub(super) fn clear(&self) -> i64 {
+    pub fn clear(&self) -> i64 {
         let mut answers = self.answers();
         let before = weight(&answers);
         answers.clear();
@@ -119,20 +116,4 @@ impl<Q: Clone + Eq + Hash, V> CachedResource<Q, V> {
 
 fn weight<Q, V>(answers: &HashMap<Q, Cached<V>>) -> i64 {
     answers.values().map(|answer| i64::from(answer.bytes)).sum()
-}
-
-/// Counts the bytes that are written to it.
-struct ByteCount(u32);
-
-impl std::io::Write for ByteCount {
-    fn write(&mut self, written: &[u8]) -> std::io::Result<usize> {
-        self.0 = self
-            .0
-            .saturating_add(u32::try_from(written.len()).unwrap_or(u32::MAX));
-        Ok(written.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

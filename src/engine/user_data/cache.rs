@@ -1,14 +1,10 @@
-//! The cache of user data: by person, bounded in bytes, emptied when the person leaves.
+//! The cache of user data, by user and bounded in bytes.
 
-use std::{
-    any::{Any, TypeId},
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use tokio::sync::Semaphore;
@@ -24,19 +20,17 @@ pub const KEPT: Duration = Duration::from_hours(1);
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Size of an entry without answers, in bytes.
 const ENTRY_BYTES: i64 = 2_048;
-/// Calls in flight for one person. The account page makes seven.
+/// Calls in flight for one user. The account page makes seven.
 const READS_MAX: usize = 8;
 
 /// The entries by user id. Clones share them.
 #[derive(Clone)]
-pub struct UserDataCache(Arc<Inner>);
-
-struct Inner {
+pub struct UserDataCache {
     entries: Cache<Uuid, Arc<UserEntry>>,
-    fresh: Duration,
-    kept: Duration,
+    pub(super) fresh: Duration,
+    pub(super) kept: Duration,
     /// Goes up when everything is forgotten. Entries of an earlier epoch count as absent.
-    epoch: AtomicU64,
+    epoch: Arc<AtomicU64>,
 }
 
 impl Default for UserDataCache {
@@ -46,7 +40,7 @@ impl Default for UserDataCache {
 }
 
 impl UserDataCache {
-    /// `fresh`: age up to which an answer is used without asking again. `kept`: how long the last good answer is kept.
+    /// Takes the values for [`FRESH`] and [`KEPT`].
     pub fn new(fresh: Duration, kept: Duration) -> Self {
         let entries = Cache::builder()
             .weigher(|_: &Uuid, entry: &Arc<UserEntry>| entry.weight())
@@ -55,88 +49,66 @@ impl UserDataCache {
             // The default policy would turn newcomers away while the cache is full.
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self(Arc::new(Inner {
+        Self {
             entries,
             fresh,
             kept,
-            epoch: AtomicU64::new(0),
-        }))
-    }
-
-    pub(super) fn fresh(&self) -> Duration {
-        self.0.fresh
-    }
-
-    pub(super) fn kept(&self) -> Duration {
-        self.0.kept
+            epoch: Arc::default(),
+        }
     }
 
     pub(super) fn entry(&self, user_id: Uuid) -> Arc<UserEntry> {
-        let epoch = self.epoch();
-        if let Some(entry) = self
-            .0
-            .entries
-            .get(&user_id)
-            .filter(|entry| entry.epoch == epoch)
-        {
-            return entry;
-        }
-        let new = || Arc::new(UserEntry::new(epoch));
-        self.0
-            .entries
-            .entry(user_id)
-            .or_insert_with_if(new, |old| old.epoch != epoch)
-            .into_value()
-    }
-
-    /// The person has left, or shares something else. Answers in flight are not kept either.
-    pub fn forget(&self, user_id: Uuid) {
-        // Not `invalidate`: a concurrent `weigh` could undo it.
-        let remove = |current: Option<_>| {
-            if current.is_some() {
-                Op::Remove
-            } else {
-                Op::Nop
+        let epoch = self.epoch.load(Ordering::Acquire);
+        match self.entries.get(&user_id) {
+            Some(entry) if entry.epoch == epoch => entry,
+            _ => {
+                let new = || Arc::new(UserEntry::new(epoch));
+                let entry = self.entries.entry(user_id);
+                let entry = entry.or_insert_with_if(new, |old| old.epoch != epoch);
+                entry.into_value()
             }
-        };
-        self.0.entries.entry(user_id).and_compute_with(remove);
+        }
     }
 
-    /// Notifications may have been missed.
+    /// Drops the data of a user who has left or shares less. Answers in flight are not kept either.
+    pub fn forget(&self, user_id: Uuid) {
+        // Not `invalidate`, which a concurrent `weigh` could undo.
+        let entry = self.entries.entry(user_id);
+        entry.and_compute_with(|current| match current {
+            Some(_) => Op::Remove,
+            None => Op::Nop,
+        });
+    }
+
+    /// Drops everything, because notifications may have been missed.
     pub fn forget_all(&self) {
-        self.0.epoch.fetch_add(1, Ordering::AcqRel);
-        self.0.entries.invalidate_all();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.entries.invalidate_all();
     }
 
-    /// The person wants newer data. The answers stay for an outage.
+    /// Makes the next read ask Matrica. The answers stay for an outage.
     pub fn mark_stale(&self, user_id: Uuid) {
-        if let Some(entry) = self.0.entries.get(&user_id) {
+        if let Some(entry) = self.entries.get(&user_id) {
             *entry.stale_before() = Some(Instant::now());
         }
     }
 
-    /// Weighs an entry again after an answer was added, unless it was forgotten meanwhile.
+    /// Weighs an entry again after an answer was added, unless it was forgotten since.
     pub(super) fn weigh(&self, user_id: Uuid, entry: &Arc<UserEntry>) {
-        self.0
-            .entries
-            .entry(user_id)
-            .and_compute_with(|current| match current {
-                Some(current) if Arc::ptr_eq(current.value(), entry) => Op::Put(entry.clone()),
-                _ => Op::Nop,
-            });
-    }
-
-    fn epoch(&self) -> u64 {
-        self.0.epoch.load(Ordering::Acquire)
+        let stored = self.entries.entry(user_id);
+        stored.and_compute_with(|current| match current {
+            Some(current) if Arc::ptr_eq(current.value(), entry) => Op::Put(entry.clone()),
+            _ => Op::Nop,
+        });
     }
 }
 
-/// Everything that is cached of one person.
+/// The cached data of one user.
 pub(super) struct UserEntry {
     /// One [`CachedResource`] per resource type.
     resources: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     pub(super) permits: Semaphore,
-    /// Set by "Refresh now". Answers from before are stale.
+    /// Set by "Refresh now". Earlier answers are stale.
     stale_before: Mutex<Option<Instant>>,
     bytes: AtomicI64,
     epoch: u64,
@@ -153,19 +125,16 @@ impl UserEntry {
         }
     }
 
-    /// The answers of one resource: `Q` is what was asked, `V` the data.
+    /// The answers of one resource. `Q` is the query, `V` the data.
     pub(super) fn resource<Q, V>(&self) -> Arc<CachedResource<Q, V>>
     where
         Q: Send + Sync + 'static,
         V: Send + Sync + 'static,
     {
-        let mut resources = self
-            .resources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(CachedResource::<Q, V>::default());
-        let resource = resources
-            .entry(TypeId::of::<CachedResource<Q, V>>())
+        let key = TypeId::of::<CachedResource<Q, V>>();
+        let resource = lock(&self.resources)
+            .entry(key)
             .or_insert_with(|| new())
             .clone();
         // The key is the type, so the downcast cannot fail.
@@ -173,18 +142,13 @@ impl UserEntry {
     }
 
     pub(super) fn stale_before(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.stale_before
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.stale_before)
     }
 
     /// Whether an answer may be used without asking again.
     pub(super) fn is_fresh(&self, asked_at: Instant, fresh: Duration) -> bool {
-        let wanted = || {
-            self.stale_before()
-                .is_none_or(|stale_before| asked_at > stale_before)
-        };
-        asked_at.elapsed() < fresh && wanted()
+        let stale_before = *self.stale_before();
+        asked_at.elapsed() < fresh && stale_before.is_none_or(|stale| asked_at > stale)
     }
 
     pub(super) fn resize(&self, change: i64) {
@@ -192,13 +156,13 @@ impl UserEntry {
     }
 
     fn weight(&self) -> u32 {
-        let bytes = self
-            .bytes
-            .load(Ordering::Relaxed)
-            .max(0)
-            .saturating_add(ENTRY_BYTES);
-        u32::try_from(bytes).unwrap_or(u32::MAX)
+        let bytes = self.bytes.load(Ordering::Relaxed).max(0);
+        u32::try_from(bytes.saturating_add(ENTRY_BYTES)).unwrap_or(u32::MAX)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -210,7 +174,7 @@ mod tests {
     /// Rounds of a race. The library's own `invalidate` loses about 1 % of them.
     const ROUNDS: usize = 10_000;
 
-    /// How many of the entries come back that are forgotten while they are weighed.
+    /// The number of entries that come back after they were forgotten while they were weighed.
     fn came_back(forget: impl Fn(&UserDataCache, Uuid) + Sync) -> usize {
         let (cache, user_id) = (UserDataCache::default(), Uuid::new_v4());
         let (start, end) = (Barrier::new(2), Barrier::new(2));
@@ -234,12 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_forgotten_while_they_are_weighed_stays_forgotten() {
+    fn an_entry_that_is_forgotten_while_it_is_weighed_stays_forgotten() {
         assert_eq!(came_back(UserDataCache::forget), 0, "of {ROUNDS} rounds");
-        assert_eq!(
-            came_back(|cache, _| cache.forget_all()),
-            0,
-            "of {ROUNDS} rounds"
-        );
+        let forget_all = |cache: &UserDataCache, _| cache.forget_all();
+        assert_eq!(came_back(forget_all), 0, "of {ROUNDS} rounds");
     }
 }

@@ -1,4 +1,4 @@
-//! Why there is no data, told apart by what it means for the page.
+//! Why there is no data, as the page needs to know it.
 
 use crate::engine::{error::Failure, matrica::ApiError, vault::VaultError};
 
@@ -9,7 +9,7 @@ pub enum DataError {
     Reconnect,
     /// The scope is not among `MATRICA_SCOPES`.
     NotAsked,
-    /// The person did not grant the scope.
+    /// The user did not grant the scope.
     NotShared,
     /// The provider does not take the filter or its value.
     Rejected,

@@ -1,24 +1,20 @@
-//! `Reader`: from the cache while fresh, otherwise with a live token, once for all callers at the same time.
+//! `Reader`: data from the cache while fresh, otherwise one call with a live token for all callers.
 
-use std::{
-    hash::Hash,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::{Cached, DataError, UserData, answers::CachedResource, cache::UserEntry};
-use crate::engine::{
-    matrica::{ApiError, Resource},
-    vault::{AccessToken, GrantScopes},
-};
+use crate::engine::matrica::{ApiError, Resource};
+use crate::engine::vault::{AccessToken, GrantScopes};
 
 /// Longest wait of a caller. The call itself goes on within its own limits.
 const WAIT: Duration = Duration::from_secs(12);
-/// Longest wait for a permit while other calls for the same person are in flight.
+/// Longest wait for a permit while other calls for the same user are in flight.
 const PERMIT_WAIT: Duration = Duration::from_secs(5);
 
 /// The access token of one request. Resources that are read side by side share it.
@@ -28,7 +24,7 @@ type Access = Arc<OnceCell<Result<AccessToken, DataError>>>;
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct ScopesKey;
 
-/// Reads one person's data, for the length of a request.
+/// Reads the data of one user during one request.
 pub struct Reader<'a> {
     data: &'a UserData,
     user_id: Uuid,
@@ -37,7 +33,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(data: &'a UserData, user_id: Uuid) -> Self {
+    pub fn new(data: &'a UserData, user_id: Uuid) -> Self {
         Self {
             data,
             user_id,
@@ -46,8 +42,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A resource of the user API, at most a minute old. While Matrica does not answer, the last answer of the past hour
-    /// with `stale` set.
+    /// A resource of the user API, at most 1 minute old. While Matrica does not answer, it is the last
+    /// answer of the past hour with `stale` set.
     ///
     /// A 401 costs one refresh and one more call, never a loop.
     pub async fn get<R: Resource>(&self, resource: R) -> Result<Cached<R::Data>, DataError> {
@@ -69,10 +65,8 @@ impl<'a> Reader<'a> {
         }
         let (vault, user_id) = (self.data.vault.clone(), self.user_id);
         let find = async move {
-            let scopes = vault
-                .scopes(user_id)
-                .await
-                .map_err(|_| DataError::Database)?;
+            let scopes = vault.scopes(user_id).await;
+            let scopes = scopes.map_err(|_| DataError::Database)?;
             scopes.ok_or(DataError::Reconnect)
         };
         Box::pin(self.load(cached, ScopesKey, find)).await
@@ -85,12 +79,10 @@ impl<'a> Reader<'a> {
             return Err(DataError::NotAsked);
         }
         let granted = self.fresh(&self.entry.resource::<ScopesKey, GrantScopes>(), &ScopesKey);
-        let refused = granted.is_some_and(|granted| !has(&granted.data.scope));
-        if refused {
-            Err(DataError::NotShared)
-        } else {
-            Ok(())
+        if granted.is_some_and(|granted| !has(&granted.data.scope)) {
+            return Err(DataError::NotShared);
         }
+        Ok(())
     }
 
     fn fresh<Q: Clone + Eq + Hash, V>(
@@ -98,10 +90,11 @@ impl<'a> Reader<'a> {
         cached: &CachedResource<Q, V>,
         query: &Q,
     ) -> Option<Cached<V>> {
-        let fresh = self.data.cache.fresh();
-        cached
-            .get(query)
-            .filter(|answer| self.entry.is_fresh(answer.asked_at, fresh))
+        let fresh = self.data.cache.fresh;
+        let answer = cached.get(query)?;
+        self.entry
+            .is_fresh(answer.asked_at, fresh)
+            .then_some(answer)
     }
 
     /// Runs `find` once for all callers at the same time, or returns the last good answer.
@@ -119,16 +112,15 @@ impl<'a> Reader<'a> {
         let (entry, resource, key) = (self.entry.clone(), cached.clone(), query.clone());
         let flight = async move {
             // The previous flight may have ended just now.
-            let known = resource.get(&key);
-            if let Some(answer) =
-                known.filter(|answer| entry.is_fresh(answer.asked_at, cache.fresh()))
+            if let Some(answer) = resource.get(&key)
+                && entry.is_fresh(answer.asked_at, cache.fresh)
             {
                 return Ok(answer);
             }
             let asked_at = Instant::now();
             let result = find.await.map(|data| Cached::new(data, asked_at));
             match &result {
-                Ok(answer) => entry.resize(resource.keep(key, answer.clone(), cache.kept())),
+                Ok(answer) => entry.resize(resource.keep(key, answer.clone(), cache.kept)),
                 // No longer shared, so no longer shown.
                 Err(DataError::NotShared) => entry.resize(resource.clear()),
                 Err(DataError::Reconnect) => cache.forget(user_id),
@@ -141,22 +133,18 @@ impl<'a> Reader<'a> {
         let key = (query.clone(), *self.entry.stale_before());
         let mut result = cached.in_flight.join(key, &self.data.tracker, flight);
         let received = tokio::time::timeout(WAIT, result.wait_for(Option::is_some)).await;
-        // `None` after the wait, or when the task panicked.
-        let result = received
-            .ok()
-            .and_then(Result::ok)
-            .and_then(|result| result.clone());
+        let result = match received {
+            Ok(Ok(result)) => result.clone(),
+            // Too long, or the task panicked.
+            _ => None,
+        };
         match result.unwrap_or(Err(DataError::Unavailable)) {
             Err(error @ (DataError::Unavailable | DataError::Database)) => {
-                let last_good = cached
-                    .get(&query)
-                    .filter(|answer| answer.age() < self.data.cache.kept());
-                last_good
-                    .map(|answer| Cached {
-                        stale: true,
-                        ..answer
-                    })
-                    .ok_or(error)
+                let last_good = cached.get(&query);
+                let last_good = last_good.filter(|answer| answer.age() < self.data.cache.kept);
+                let mut answer = last_good.ok_or(error)?;
+                answer.stale = true;
+                Ok(answer)
             }
             result => result,
         }

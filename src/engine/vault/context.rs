@@ -1,23 +1,21 @@
-//! Sealing and opening one token for the one place it belongs to.
+//! Sealing one token for the one place that it belongs to.
 
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use crate::engine::{
-    oauth::Token,
-    seal::{OpenError, Sealer},
-};
+use crate::engine::oauth::Token;
+use crate::engine::seal::{OpenError, Sealer};
 
-/// Which of a grant's two tokens: part of the seal, so one never opens as the other.
+/// One of the two tokens of a grant. Part of the seal, so that one never opens as the other.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum TokenKind {
+pub enum TokenKind {
     Access,
     Refresh,
 }
 
 impl TokenKind {
-    /// The column's name, which is also the token's `token_type_hint` (RFC 7009 section 2.1).
-    pub(super) fn name(self) -> &'static str {
+    /// The name of the column, and the `token_type_hint` (RFC 7009 section 2.1).
+    pub fn name(self) -> &'static str {
         match self {
             Self::Access => "access_token",
             Self::Refresh => "refresh_token",
@@ -25,56 +23,48 @@ impl TokenKind {
     }
 }
 
-/// Whose token it is, of which grant, and which generation of it.
+/// The associated data of a sealed token. A row that was moved to another user, or put back from an
+/// older backup, does not open.
 #[derive(Clone, Copy)]
-pub(super) struct SealContext {
-    pub(super) grant_id: Uuid,
-    pub(super) user_id: Uuid,
-    pub(super) generation: i64,
+pub struct SealContext {
+    pub grant_id: Uuid,
+    pub user_id: Uuid,
+    pub generation: i64,
 }
 
 impl SealContext {
-    pub(super) fn seal(self, ring: &Sealer, kind: TokenKind, token: &Token) -> Vec<u8> {
-        self.with_context(kind, |context| {
-            ring.seal(context, token.expose().as_bytes())
-        })
+    pub fn seal(self, sealer: &Sealer, kind: TokenKind, token: &Token) -> Vec<u8> {
+        let token = token.expose().as_bytes();
+        self.with_associated_data(kind, |data| sealer.seal(data, token))
     }
 
-    /// A failure is worth an alert: either a key is missing here, or somebody wrote to the table.
-    pub(super) fn open(
-        self,
-        ring: &Sealer,
-        kind: TokenKind,
-        sealed: &[u8],
-    ) -> Result<Token, OpenError> {
-        self.open_quietly(ring, kind, sealed).inspect_err(|error| {
+    /// A failure raises an alert. Either a key is missing here, or the table was tampered with.
+    pub fn open(self, sealer: &Sealer, kind: TokenKind, bytes: &[u8]) -> Result<Token, OpenError> {
+        self.open_quietly(sealer, kind, bytes).inspect_err(|error| {
             let (user_id, kind) = (self.user_id, kind.name());
             tracing::error!(event = "grant_unopenable", %user_id, kind, %error, "a stored token does not open");
         })
     }
 
-    /// Without the alert, for whoever counts failures.
-    pub(super) fn open_quietly(
+    /// Opens without the alert, for callers that count failures.
+    pub fn open_quietly(
         self,
-        ring: &Sealer,
+        sealer: &Sealer,
         kind: TokenKind,
-        sealed: &[u8],
+        bytes: &[u8],
     ) -> Result<Token, OpenError> {
-        let opened = self.with_context(kind, |context| ring.open(context, sealed))?;
-        let text =
-            String::from_utf8(opened.expose_secret().to_vec()).map_err(|_| OpenError::Malformed)?;
-        Ok(Token::new(text))
+        let opened = self.with_associated_data(kind, |data| sealer.open(data, bytes))?;
+        let token = String::from_utf8(opened.expose_secret().to_vec());
+        token.map(Token::new).map_err(|_| OpenError::Malformed)
     }
 
-    /// Everything that the seal of a token covers.
-    fn with_context<T>(self, kind: TokenKind, work: impl FnOnce(&[&[u8]]) -> T) -> T {
-        let generation = self.generation.to_be_bytes();
+    fn with_associated_data<T>(self, kind: TokenKind, work: impl FnOnce(&[&[u8]]) -> T) -> T {
         work(&[
             b"grants",
             kind.name().as_bytes(),
             self.grant_id.as_bytes(),
             self.user_id.as_bytes(),
-            &generation,
+            &self.generation.to_be_bytes(),
         ])
     }
 }

@@ -1,6 +1,6 @@
-//! The token vault: the only code that turns tokens into stored bytes and back, renews them, and gets rid of them.
+//! The token vault. Only this code seals and opens tokens, refreshes them, and revokes them.
 //!
-//! `docs/tokens.md` tells how it works and what can still go wrong.
+//! `docs/tokens.md` explains how it works and what can still go wrong.
 
 mod context;
 mod refresh;
@@ -13,29 +13,25 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::context::{SealContext, TokenKind};
-use crate::engine::{
-    db::{
-        self, Db,
-        grants::{FIRST_GENERATION, SealedGrant, StoredGrant, Version},
-    },
-    oauth::{OAuthClient, Token, TokenSet},
-    seal::{OpenError, Sealer},
-    single_flight::{Receiver, SingleFlight},
-    tasks::Tasks,
-};
+use crate::engine::db::grants::{self, FIRST_GENERATION, SealedGrant, StoredGrant, Version};
+use crate::engine::db::{self, Db};
+use crate::engine::oauth::{OAuthClient, Token, TokenSet};
+use crate::engine::seal::{OpenError, Sealer};
+use crate::engine::single_flight::{Receiver, SingleFlight};
+use crate::engine::tasks::Tasks;
 
-/// Longest wait for a refresh. It goes on without the one who waits.
+/// Longest wait of a caller for a refresh. The refresh itself goes on.
 const REFRESH_WAIT: Duration = Duration::from_secs(9);
-/// A token that a refresh brought less than this ago is not refreshed again because it was refused: that is not its age.
+/// If the API rejects a token under 30 s old, age is not the cause. Do not refresh again.
 const RENEW_AGE_MIN: f64 = 30.0;
 
-/// Why there is no access token for somebody.
+/// Why a user has no access token.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 pub enum VaultError {
-    /// No grant, or an expired one without a refresh token: never granted, ended here, or ended by the provider.
+    /// No grant was given, it has ended, or it has expired without a refresh token.
     #[error("there is no usable grant")]
     NoGrant,
-    /// The stored bytes do not open. They stay: perhaps only the key is missing here.
+    /// The stored tokens do not open. They are kept, because the key may only be missing here.
     #[error("the grant does not open: {0}")]
     Unopenable(#[from] OpenError),
     /// The token cannot be refreshed right now. The grant stays.
@@ -45,7 +41,7 @@ pub enum VaultError {
     Database(#[from] db::Error),
 }
 
-/// A live access token, and what it may be used for.
+/// A live access token with its scopes.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
     pub token: Token,
@@ -54,7 +50,7 @@ pub struct AccessToken {
     version: Version,
 }
 
-/// What is known of somebody's connection to Matrica without opening it.
+/// The scopes of a grant.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct GrantScopes {
     pub scope: Vec<String>,
@@ -83,96 +79,91 @@ impl Vault {
         }
     }
 
-    /// Seals a fresh token answer for one user. The grant gets a new id, so nothing of an older one fits it.
+    /// Seals a token answer for a user. The grant gets a new id, so no older seal fits it.
     pub fn seal(&self, user_id: Uuid, tokens: &TokenSet) -> SealedGrant {
-        self.seal_for(
-            SealContext {
-                grant_id: Uuid::new_v4(),
-                user_id,
-                generation: FIRST_GENERATION,
-            },
-            tokens,
-        )
+        let context = SealContext {
+            grant_id: Uuid::new_v4(),
+            user_id,
+            generation: FIRST_GENERATION,
+        };
+        self.seal_for(context, tokens)
     }
 
     fn seal_for(&self, context: SealContext, tokens: &TokenSet) -> SealedGrant {
+        let seal = |kind, token| context.seal(&self.sealer, kind, token);
+        let refresh_token = tokens.refresh_token.as_ref();
         SealedGrant {
             id: context.grant_id,
             user_id: context.user_id,
-            access_token: context.seal(&self.sealer, TokenKind::Access, &tokens.access_token),
-            refresh_token: tokens
-                .refresh_token
-                .as_ref()
-                .map(|token| context.seal(&self.sealer, TokenKind::Refresh, token)),
+            access_token: seal(TokenKind::Access, &tokens.access_token),
+            refresh_token: refresh_token.map(|token| seal(TokenKind::Refresh, token)),
             scope: tokens.scope.join(" "),
             age: tokens.sent.elapsed().as_secs_f64(),
             lifetime: tokens.expires_in.as_secs_f64(),
         }
     }
 
-    /// The one door to somebody's live access token. A fresh one costs one query; one that ages is refreshed behind the
-    /// caller's back; one that is over is refreshed first, once for everybody who asks.
+    /// The live access token of a user. A fresh one costs one query. An ageing one is refreshed in
+    /// the background. An expired one is refreshed first, once for all callers.
     pub async fn access_token(&self, user_id: Uuid) -> Result<AccessToken, VaultError> {
-        let grant = db::grants::find(&self.db, user_id)
-            .await?
-            .ok_or(VaultError::NoGrant)?;
+        let grant = self.stored_grant(user_id).await?;
         if !grant.live {
-            return self.renewed(user_id, grant.version()).await;
+            return self.refreshed(user_id, grant.version()).await;
         }
         let idle = !grant.leased && !grant.backing_off;
         if grant.ageing && idle && grant.refresh_token.is_some() {
-            // Nobody waits for this one.
-            self.flight(user_id, grant.version());
+            self.start_refresh(user_id, grant.version());
         }
         self.open(&grant)
     }
 
-    /// Another token than `refused`, which the user API did not take although it should be live.
+    /// A newer token than `refused`, which the user API rejected although it should be live.
     pub async fn renew(&self, refused: &AccessToken) -> Result<AccessToken, VaultError> {
-        let grant = db::grants::find(&self.db, refused.user_id)
-            .await?
-            .ok_or(VaultError::NoGrant)?;
+        let grant = self.stored_grant(refused.user_id).await?;
         let just_refreshed = grant.generation > FIRST_GENERATION && grant.age < RENEW_AGE_MIN;
         if grant.version() == refused.version && just_refreshed {
             return Err(VaultError::Unavailable);
         }
-        self.renewed(refused.user_id, refused.version).await
+        self.refreshed(refused.user_id, refused.version).await
     }
 
-    /// The state of somebody's connection; none when nothing is stored.
+    /// The scopes that a user has granted. `None` without a grant.
     pub async fn scopes(&self, user_id: Uuid) -> Result<Option<GrantScopes>, db::Error> {
-        let grant = db::grants::find(&self.db, user_id).await?;
+        let grant = grants::find(&self.db, user_id).await?;
         Ok(grant.map(|grant| GrantScopes {
-            scope: grant.scope(),
+            scope: grant.scopes(),
         }))
     }
 
-    async fn renewed(&self, user_id: Uuid, stale: Version) -> Result<AccessToken, VaultError> {
-        let mut landing = self.flight(user_id, stale);
-        let landed = tokio::time::timeout(REFRESH_WAIT, landing.wait_for(Option::is_some)).await;
-        // Too long, or the task broke.
-        let Ok(Ok(result)) = landed else {
-            return Err(VaultError::Unavailable);
-        };
-        result.clone().unwrap_or(Err(VaultError::Unavailable))
+    async fn stored_grant(&self, user_id: Uuid) -> Result<StoredGrant, VaultError> {
+        let grant = grants::find(&self.db, user_id).await?;
+        grant.ok_or(VaultError::NoGrant)
     }
 
-    fn flight(&self, user_id: Uuid, stale: Version) -> Receiver<Result<AccessToken, VaultError>> {
-        self.in_flight.join(
-            stale,
-            &self.tasks.tracker,
-            self.clone().refresh(user_id, stale),
-        )
+    /// Waits for a refresh. A timeout and a panic of its task are both `Unavailable`.
+    async fn refreshed(&self, user_id: Uuid, stale: Version) -> Result<AccessToken, VaultError> {
+        let mut flight = self.start_refresh(user_id, stale);
+        match tokio::time::timeout(REFRESH_WAIT, flight.wait_for(Option::is_some)).await {
+            Ok(Ok(result)) => result.clone().unwrap_or(Err(VaultError::Unavailable)),
+            _ => Err(VaultError::Unavailable),
+        }
+    }
+
+    /// Starts a refresh, or joins the one in flight.
+    fn start_refresh(
+        &self,
+        user_id: Uuid,
+        stale: Version,
+    ) -> Receiver<Result<AccessToken, VaultError>> {
+        let refresh = self.clone().refresh(user_id, stale);
+        self.in_flight.join(stale, &self.tasks.tracker, refresh)
     }
 
     fn open(&self, grant: &StoredGrant) -> Result<AccessToken, VaultError> {
-        let token =
-            grant
-                .seal_context()
-                .open(&self.sealer, TokenKind::Access, &grant.access_token)?;
+        let context = grant.seal_context();
         Ok(AccessToken {
-            token,
-            scope: grant.scope(),
+            token: context.open(&self.sealer, TokenKind::Access, &grant.access_token)?,
+            scope: grant.scopes(),
             user_id: grant.user_id,
             version: grant.version(),
         })
@@ -188,11 +179,7 @@ impl StoredGrant {
         }
     }
 
-    fn scope(&self) -> Vec<String> {
-        self.scope
-            .split(' ')
-            .filter(|scope| !scope.is_empty())
-            .map(str::to_owned)
-            .collect()
+    fn scopes(&self) -> Vec<String> {
+        self.scope.split_whitespace().map(str::to_owned).collect()
     }
 }

@@ -1,68 +1,63 @@
-//! One refresh: lease, request, outcome. Nothing but `invalid_grant` for the stored version ever ends a grant, and no
-//! connection or lock is held while the provider is asked.
+//! One refresh: lease, request, outcome. Only `invalid_grant` for the stored version ends a grant.
+//! No connection or lock is held during the request.
 
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::{AccessToken, Vault, VaultError, context::TokenKind};
-use crate::engine::{
-    db::{
-        self,
-        grants::{self, Lease, StoredGrant, Version},
-    },
-    oauth::{Token, TokenError, TokenSet},
-};
+use super::context::{SealContext, TokenKind};
+use super::{AccessToken, Vault, VaultError};
+use crate::engine::db::grants::{self, Lease, StoredGrant, Version};
+use crate::engine::oauth::{Token, TokenError, TokenSet};
 
-/// Longest that a refresh may take at the provider, counted from before the lease was taken.
+/// Longest duration of the request, counted from before the lease was taken.
 const REQUEST_BUDGET: Duration = Duration::from_secs(8);
-/// A lease that took longer to get is given back unused: this process may have stood still meanwhile.
+/// A lease that took longer to get is given back unused, because this process may have stalled.
 const LEASE_AGE_MAX: Duration = Duration::from_secs(3);
-/// How long a lease lasts: the request, one bounded try to store its result, and a margin.
+/// Duration of a lease: the request, one bounded try to store the result, and a margin.
 const LEASE: Duration = Duration::from_secs(20);
 const _: () = assert!(
     LEASE.as_secs() > REQUEST_BUDGET.as_secs() + 2 * 5,
     "a lease outlives its request"
 );
-/// How long a result is tried to be stored while the database fails, and the pause in between. The fence holds however
-/// long it takes.
+/// How long storing a result is retried. A retry after the end of the lease is safe, because the
+/// fencing token is checked.
 const STORE_BUDGET: Duration = Duration::from_mins(1);
 const STORE_PAUSE: Duration = Duration::from_millis(250);
-/// Longest wait for another process's refresh, and how often its result is looked for.
+/// Longest wait for the refresh of another process.
 const OTHER_WAIT: Duration = Duration::from_secs(3);
 const OTHER_POLL: Duration = Duration::from_millis(100);
-/// The one quick second try when an answer was lost: a provider with a grace period answers it like the first.
+/// Pause before the second try when an answer was lost. A provider with a grace period for rotated
+/// refresh tokens answers it like the first.
 const AMBIGUOUS_PAUSE: Duration = Duration::from_secs(5);
-/// Pause after the first failure; each further one doubles the bound, up to the last.
+/// Bound of the pause after the first failure. It doubles with each further failure.
 const BACK_OFF: Duration = Duration::from_secs(2);
 const BACK_OFF_MAX: Duration = Duration::from_mins(5);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// Bounds of a `Retry-After` that is believed.
+/// A longer `Retry-After` is cut to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(15);
-/// Between two refreshes when the provider says that its new tokens are over already.
+/// Pause between two refreshes when the new tokens have already expired on arrival.
 const DEAD_ON_ARRIVAL_PAUSE: Duration = Duration::from_mins(1);
 
-/// What a failed request means for the grant.
+/// The consequence of a failed request for the grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RefreshFailure {
     /// The provider has ended it.
     Ended,
-    /// The refresh token is as good as before.
+    /// The refresh token is still good.
     Kept { retry_after: Option<Duration> },
-    /// The provider may have replaced the refresh token in an answer that was lost.
+    /// The answer was lost. The provider may have replaced the refresh token in it.
     Ambiguous,
 }
 
 impl From<&TokenError> for RefreshFailure {
     fn from(error: &TokenError) -> Self {
-        match error {
+        match *error {
             TokenError::InvalidGrant => Self::Ended,
             TokenError::Unavailable {
                 status: 429 | 503,
                 retry_after,
-            } => Self::Kept {
-                retry_after: *retry_after,
-            },
+            } => Self::Kept { retry_after },
             TokenError::NotSent
             | TokenError::NotAdmitted(_)
             | TokenError::Misconfigured { .. }
@@ -75,7 +70,7 @@ impl From<&TokenError> for RefreshFailure {
 }
 
 impl Vault {
-    /// A token newer than `stale`, by refreshing or by waiting for whoever does.
+    /// A token newer than `stale`, refreshed here or by another process.
     pub(super) async fn refresh(
         self,
         user_id: Uuid,
@@ -83,9 +78,7 @@ impl Vault {
     ) -> Result<AccessToken, VaultError> {
         let deadline = Instant::now() + OTHER_WAIT;
         loop {
-            let grant = grants::find(&self.db, user_id)
-                .await?
-                .ok_or(VaultError::NoGrant)?;
+            let grant = self.stored_grant(user_id).await?;
             if grant.live && grant.version() != stale {
                 return self.open(&grant);
             }
@@ -104,49 +97,42 @@ impl Vault {
         }
     }
 
-    /// None when somebody else was faster, so that it is worth looking again.
+    /// Refreshes once. `None` if another process was faster, so the stored grant is worth a look.
     async fn try_refresh(&self, grant: &StoredGrant) -> Result<Option<AccessToken>, VaultError> {
         let sealed = grant.refresh_token.as_deref().ok_or(VaultError::NoGrant)?;
-        // Before anything is written: with a wrong key no row may change.
-        let refresh_token = grant
-            .seal_context()
-            .open(&self.sealer, TokenKind::Refresh, sealed)?;
+        // Opened before the first write, because a wrong key must change no row.
+        let context = grant.seal_context();
+        let refresh_token = context.open(&self.sealer, TokenKind::Refresh, sealed)?;
         if self.tasks.shutdown.is_cancelled() {
             return Err(VaultError::Unavailable);
         }
-        let context = self
-            .oauth
-            .reserve_refresh()
-            .await
-            .map_err(|_| VaultError::Unavailable)?;
+        // Before the lease, which must not block other processes for a call that is never made.
+        let slot = self.oauth.reserve_refresh().await;
+        let slot = slot.map_err(|_| VaultError::Unavailable)?;
         let started = Instant::now();
         let Some(lease) = grants::lease(&self.db, grant.version(), LEASE).await? else {
             return Ok(None);
         };
         if lease.unanswered > 1 {
-            tracing::warn!(
-                event = "refresh_repeated",
-                "sending a refresh token again whose answer was lost"
-            );
+            tracing::warn!(event = "refresh_repeated", "the last answer was lost");
         }
-        let scope = grant.scope();
         let answer = if started.elapsed() < LEASE_AGE_MAX {
-            context
-                .refresh(&refresh_token, &scope, started + REQUEST_BUDGET)
+            let deadline = started + REQUEST_BUDGET;
+            slot.refresh(&refresh_token, &grant.scopes(), deadline)
                 .await
         } else {
             Err(TokenError::NotSent)
         };
         match answer {
-            Ok(tokens) => self
-                .keep(grant, &lease, refresh_token, tokens)
-                .await
-                .map(Some),
+            Ok(tokens) => {
+                let kept = self.keep(grant, &lease, refresh_token, tokens).await;
+                kept.map(Some)
+            }
             Err(error) => self.refused(grant, &lease, &error).await,
         }
     }
 
-    /// Stores what came, before anybody uses it.
+    /// Stores new tokens before they are used.
     async fn keep(
         &self,
         grant: &StoredGrant,
@@ -155,64 +141,56 @@ impl Vault {
         mut tokens: TokenSet,
     ) -> Result<AccessToken, VaultError> {
         let rotated = tokens.refresh_token.is_some();
-        // A provider that does not rotate sends none: the one that was used stays good (RFC 6749 section 6).
+        // Without a new refresh token the used one stays good (RFC 6749 section 6).
         tokens.refresh_token = tokens.refresh_token.or(Some(used));
         let pause = if tokens.expires_in.is_zero() {
             DEAD_ON_ARRIVAL_PAUSE
         } else {
             Duration::ZERO
         };
-        let give_up = Instant::now() + STORE_BUDGET;
-        let next = super::context::SealContext {
+        let next = SealContext {
             generation: grant.generation + 1,
             ..grant.seal_context()
         };
+        let give_up = Instant::now() + STORE_BUDGET;
         let stored = loop {
             let sealed = self.seal_for(next, &tokens);
             match grants::store_refreshed(&self.db, lease, &sealed, pause).await {
                 Ok(stored) => break stored,
                 Err(_) if Instant::now() < give_up => tokio::time::sleep(STORE_PAUSE).await,
                 Err(error) => {
-                    tracing::error!(
-                        event = "refresh_persist_lost",
-                        "refreshed tokens could not be stored"
-                    );
+                    tracing::error!(event = "refresh_persist_lost", "new tokens are lost");
                     return Err(error.into());
                 }
             }
         };
-        if stored {
-            tracing::info!(
-                event = "token_refreshed",
-                rotated,
-                "an access token was refreshed"
-            );
-            let version = Version {
+        if !stored {
+            return self.superseded(grant, tokens).await;
+        }
+        tracing::info!(event = "token_refreshed", rotated, "token refreshed");
+        Ok(AccessToken {
+            token: tokens.access_token,
+            scope: tokens.scope,
+            user_id: grant.user_id,
+            version: Version {
                 generation: next.generation,
                 ..lease.version
-            };
-            return Ok(AccessToken {
-                token: tokens.access_token,
-                scope: tokens.scope,
-                user_id: grant.user_id,
-                version,
-            });
-        }
-        self.superseded(grant, tokens).await
+            },
+        })
     }
 
-    /// Something newer won. Where the person still has a grant, these tokens may be of its family, and revoking them could
-    /// end it; where they have none, nobody else holds them.
+    /// Another writer won. If a grant exists, drop our tokens unrevoked (same family). If not, revoke.
     async fn superseded(
         &self,
         grant: &StoredGrant,
         tokens: TokenSet,
     ) -> Result<AccessToken, VaultError> {
         let current = grants::find(&self.db, grant.user_id).await?;
+        let grant_left = current.is_some();
         tracing::warn!(
             event = "refresh_superseded",
-            grant_left = current.is_some(),
-            "refreshed tokens came too late"
+            grant_left,
+            "new tokens came too late"
         );
         match current {
             Some(current) if current.live => self.open(&current),
@@ -224,6 +202,8 @@ impl Vault {
         }
     }
 
+    /// Ends the grant, or gives the lease back with a pause. `None` if the answer was about an older
+    /// version than the stored one.
     async fn refused(
         &self,
         grant: &StoredGrant,
@@ -236,7 +216,6 @@ impl Vault {
                 let ended = grants::end(&self.db, lease).await?;
                 let (user_id, repeated) = (grant.user_id, lease.unanswered > 1);
                 tracing::warn!(event = "grant_ended", %user_id, ended, repeated, "the provider has ended a grant");
-                // Otherwise the answer was about an older version.
                 return if ended {
                     Err(VaultError::NoGrant)
                 } else {
@@ -245,9 +224,10 @@ impl Vault {
             }
             RefreshFailure::Kept {
                 retry_after: Some(wish),
-            } => wish
-                .clamp(PAUSE_MIN, RETRY_AFTER_MAX)
-                .mul_f64(1.0 + jitter() / 10.0),
+            } => {
+                let wish = wish.clamp(PAUSE_MIN, RETRY_AFTER_MAX);
+                wish.mul_f64(1.0 + jitter() / 10.0)
+            }
             RefreshFailure::Kept { retry_after: None } => back_off(lease.failures),
             RefreshFailure::Ambiguous if lease.unanswered == 1 => AMBIGUOUS_PAUSE,
             RefreshFailure::Ambiguous => AMBIGUOUS_PAUSE.max(back_off(lease.failures)),
@@ -256,30 +236,27 @@ impl Vault {
             TokenError::Misconfigured { .. }
             | TokenError::Unexpected { .. }
             | TokenError::Unreadable(_) => {
-                tracing::error!(event = "refresh_failed", %error, ?failure, "a refresh failed in a way that needs a look");
+                tracing::error!(event = "refresh_failed", %error, ?failure, "a refresh failed and needs a look");
             }
             _ => tracing::warn!(event = "refresh_failed", %error, ?failure, "a refresh failed"),
         }
         let answered = failure != RefreshFailure::Ambiguous;
-        if let Err(error) = grants::release(&self.db, lease, answered, pause).await {
-            let db::Error { .. } = error;
-            tracing::warn!(
-                event = "lease_not_released",
-                "a lease was not given back; it ends by itself"
-            );
+        let released = grants::release(&self.db, lease, answered, pause).await;
+        if released.is_err() {
+            tracing::warn!(event = "lease_not_released", "the lease will expire");
         }
         Err(VaultError::Unavailable)
     }
 }
 
-/// Doubling, and anywhere below the bound, so that many clients do not come back together.
+/// A random pause below a bound that doubles, so that many clients do not retry in step.
 fn back_off(failures: i32) -> Duration {
     let doublings = u32::try_from(failures).unwrap_or_default().min(16);
     let bound = BACK_OFF.saturating_mul(1 << doublings).min(BACK_OFF_MAX);
     bound.mul_f64(jitter()).max(PAUSE_MIN)
 }
 
-/// Between 0 and 1.
+/// From 0 to 1.
 fn jitter() -> f64 {
     rand::random()
 }

@@ -1,35 +1,24 @@
-//! Listens for what other servers did to sessions and connections, and tells the caches. Without it sessions are right some
-//! seconds later, and data about people a minute later.
+//! Invalidates the caches on NOTIFY. Otherwise sessions expire after 5 s, user data after 60 s.
 
 use std::{convert::Infallible, time::Duration};
 
-use sqlx::postgres::{PgListener, PgNotification};
-use tokio_util::sync::CancellationToken;
+use sqlx::postgres::PgNotification;
 
-use crate::engine::{
-    config,
-    db::{self, notifications, sessions::SessionHash},
-    session::LiveSessions,
-    user_data::cache::UserDataCache,
-};
+use crate::engine::db::{self, notifications, sessions::SessionHash};
+use crate::engine::state::Engine;
 
-/// Pause before the next try to listen.
+/// Pause before the listener connects again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is told.
-pub struct Caches {
-    pub sessions: LiveSessions,
-    pub user_data: UserDataCache,
-}
-
-/// Keeps the caches informed until `shutdown`.
-pub async fn run_listener(settings: config::Database, caches: Caches, shutdown: CancellationToken) {
+/// Listens until shutdown.
+pub async fn run_listener(engine: Engine) {
+    let shutdown = engine.tasks.shutdown.clone();
     let listening = async {
         let mut reported = false;
         loop {
-            let Err(error) = listen(&settings, &caches, &mut reported).await;
+            let Err(error) = listen(&engine, &mut reported).await;
             if !reported {
-                tracing::warn!(event = "not_listening", %error, "ends of sessions are noticed some seconds late");
+                tracing::warn!(event = "not_listening", %error, "ended sessions are noticed up to 5 s late");
                 reported = true;
             }
             tokio::time::sleep(PAUSE).await;
@@ -38,40 +27,30 @@ pub async fn run_listener(settings: config::Database, caches: Caches, shutdown: 
     shutdown.run_until_cancelled(listening).await;
 }
 
-async fn listen(
-    settings: &config::Database,
-    caches: &Caches,
-    reported: &mut bool,
-) -> Result<Infallible, db::Error> {
-    let mut listener: PgListener = notifications::listen(settings).await?;
+async fn listen(engine: &Engine, reported: &mut bool) -> Result<Infallible, db::Error> {
+    let mut listener = notifications::listen(&engine.config.database).await?;
     *reported = false;
     loop {
-        // What happened before is not told.
-        caches.sessions.forget_all();
-        caches.user_data.forget_all();
+        // Earlier notifications were missed.
+        engine.sessions.forget_all();
+        engine.user_data.cache.forget_all();
         while let Some(notification) = listener.try_recv().await? {
-            apply(&notification, caches);
+            apply(engine, &notification);
         }
     }
 }
 
-fn apply(notification: &PgNotification, caches: &Caches) {
+fn apply(engine: &Engine, notification: &PgNotification) {
     let payload = notification.payload();
-    match notification.channel() {
-        notifications::GRANT_CHANGED => {
+    let session = SessionHash::from_hex(payload);
+    match (notification.channel(), session) {
+        (notifications::GRANT_CHANGED, _) => {
             if let Ok(user_id) = payload.parse() {
-                caches.user_data.forget(user_id);
+                engine.user_data.cache.forget(user_id);
             }
         }
-        notifications::SESSION_ENDED => {
-            if let Some(session) = SessionHash::from_hex(payload) {
-                caches.sessions.end(session);
-            }
-        }
-        _ => {
-            if let Some(session) = SessionHash::from_hex(payload) {
-                caches.sessions.forget(session);
-            }
-        }
+        (notifications::SESSION_ENDED, Some(session)) => engine.sessions.end(session),
+        (_, Some(session)) => engine.sessions.forget(session),
+        (_, None) => {}
     }
 }
