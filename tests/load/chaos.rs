@@ -1,7 +1,6 @@
 //! A thousand people with short-lived tokens, processes that are killed, a provider that fails: who has to sign in again?
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, RwLock},
     time::{Duration, Instant},
 };
@@ -10,7 +9,7 @@ use rand::RngExt as _;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{Browser, TestApp, process::Process};
+use crate::support::{Answer, Browser, Process, TestApp};
 
 const PEOPLE: usize = 1_000;
 const PROCESSES: usize = 3;
@@ -24,10 +23,10 @@ const GRACE_MS: u64 = 180_000;
 /// For the end: leases of dead processes run out, pauses end.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What a person finds on the account page.
+/// What a person finds on the page of NFTs.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
-    Wallets,
+    Nfts,
     TryLater,
     SignInAgain,
     /// The process died under the request.
@@ -133,7 +132,7 @@ impl std::fmt::Display for Outcome {
         } = self;
         write!(
             f,
-            "{pages} pages ({try_later} without wallets), {kills} kills, {refreshes} refreshes, {reused_in_grace} answered \
+            "{pages} pages ({try_later} without NFTs), {kills} kills, {refreshes} refreshes, {reused_in_grace} answered \
              again, {reused} taken for theft, {signed_out} of {PEOPLE} people signed out"
         )
     }
@@ -144,7 +143,7 @@ async fn chaos(app: &TestApp, people: &Arc<Vec<Browser>>) -> Outcome {
     let before = app.provider.get("tokens").await;
     let mut processes: Vec<Process> = Vec::new();
     for _ in 0..PROCESSES {
-        processes.push(start(&app.settings).await);
+        processes.push(Process::start(&app.settings).await);
     }
     let balancer: Balancer = Arc::new(RwLock::new(
         processes
@@ -171,7 +170,7 @@ async fn chaos(app: &TestApp, people: &Arc<Vec<Browser>>) -> Outcome {
         tokio::time::sleep(KILL_EVERY).await;
         let victim = kills % PROCESSES;
         processes[victim].signal("KILL");
-        let revived = start(&app.settings).await;
+        let revived = Process::start(&app.settings).await;
         balancer.write().unwrap()[victim].clone_from(&revived.url);
         // The dead one is waited for here.
         processes[victim] = revived;
@@ -193,14 +192,7 @@ async fn chaos(app: &TestApp, people: &Arc<Vec<Browser>>) -> Outcome {
     }
 }
 
-async fn start(settings: &BTreeMap<String, String>) -> Process {
-    let settings = settings.clone();
-    tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap()
-}
-
-/// Loads account pages of people at random; gives how many, and how many had no wallets.
+/// Loads pages of people at random; gives how many, and how many had no NFTs.
 async fn visit_until(
     end: Instant,
     people: Arc<Vec<Browser>>,
@@ -210,7 +202,7 @@ async fn visit_until(
     while Instant::now() < end {
         let person = rand::rng().random_range(0..people.len());
         match visit(&people[person], &balancer).await {
-            Found::Wallets | Found::SignInAgain => pages += 1,
+            Found::Nfts | Found::SignInAgain => pages += 1,
             Found::TryLater => (pages, try_later) = (pages + 1, try_later + 1),
             Found::Nothing => {}
         }
@@ -221,18 +213,16 @@ async fn visit_until(
 async fn visit(person: &Browser, balancer: &Balancer) -> Found {
     let urls = balancer.read().unwrap().clone();
     let url = &urls[rand::rng().random_range(0..urls.len())];
-    let Ok(response) = person
-        .request(reqwest::Method::GET, &format!("{url}/account"))
-        .send()
-        .await
-    else {
+    let (path, words) = crate::new_page();
+    let request = person.request(reqwest::Method::GET, &format!("{url}{path}"));
+    let Ok(response) = request.send().await else {
         return Found::Nothing;
     };
-    let answer = crate::support::Answer::read(response).await;
+    let answer = Answer::read(response).await;
     let shows = |words: &str| answer.body.contains(words);
     match answer.status {
-        200 if shows("linked to your Matrica account") => Found::Wallets,
-        200 if shows("Sign in again to see your wallets") => Found::SignInAgain,
+        200 if shows(words) => Found::Nfts,
+        200 if shows("Sign in again to see your NFTs") => Found::SignInAgain,
         200 if shows("cannot be shown right now") => Found::TryLater,
         // The body broke off.
         200 => Found::Nothing,
@@ -245,7 +235,7 @@ async fn visit(person: &Browser, balancer: &Balancer) -> Found {
     }
 }
 
-/// Waits until everybody sees wallets again, or is asked to sign in; gives how many are asked.
+/// Waits until everybody sees NFTs again, or is asked to sign in; gives how many are asked.
 async fn settled(people: &Arc<Vec<Browser>>, balancer: &Balancer) -> usize {
     let deadline = Instant::now() + PATIENCE;
     let mut waiting: Vec<usize> = (0..people.len()).collect();
@@ -265,7 +255,7 @@ async fn settled(people: &Arc<Vec<Browser>>, balancer: &Balancer) -> usize {
             }
             for (person, found) in visits.join_all().await {
                 match found {
-                    Found::Wallets => {}
+                    Found::Nfts => {}
                     Found::SignInAgain => signed_out += 1,
                     Found::TryLater | Found::Nothing => still_waiting.push(person),
                 }

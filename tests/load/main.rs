@@ -16,7 +16,19 @@ mod support;
 mod chaos;
 mod one_refresh;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tokio::sync::{Mutex, MutexGuard};
+
+/// The path of a page that no cache has, so that it needs a live access token, and what it shows.
+fn new_page() -> (String, &'static str) {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    (
+        format!("/account/nfts?network=N{number}"),
+        "<h2>Nothing fits</h2>",
+    )
+}
 
 /// One load at a time.
 async fn alone() -> MutexGuard<'static, ()> {

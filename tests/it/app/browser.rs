@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::json;
 use thirtyfour::Key;
 
-use crate::support::{Folder, TestApp, chromium::Chromium, dev::Dev};
+use crate::support::{Folder, TestApp, chromium::Chromium, dev::Dev, eventually};
 
 const REASONS: [&str; 10] = [
     "expired",
@@ -78,18 +78,13 @@ async fn a_picture_from_an_unlisted_place_is_refused_and_the_console_says_so() {
             "document.body.append(Object.assign(new Image(), { src: 'http://127.0.0.1:9/x.png' }))",
         )
         .await;
-    let mut complaints = Vec::new();
-    for _ in 0..100 {
-        complaints.append(&mut chromium.complaints().await);
-        if complaints
+    eventually("the console complains", async || {
+        let complaints = chromium.complaints().await;
+        complaints
             .iter()
             .any(|text| text.contains("Content Security Policy") && text.contains("img-src"))
-        {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("only {complaints:?}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,7 +354,7 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
             .await;
         }
     }
-    app.sql("delete from grants").await;
+    app.delete_grants().await;
     visit(
         "settings-disconnected",
         &page("/settings?done=disconnected"),

@@ -7,9 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{
-    ALL_SCOPES, Answer, Browser, Provider, TestApp, WITH_CACHE, process::Process,
-};
+use crate::support::{ALL_SCOPES, Answer, Browser, Process, Provider, TestApp};
 
 /// Longest time for a page, as built for tests.
 const PAGE: Duration = Duration::from_secs(1);
@@ -58,7 +56,7 @@ fn mint_addresses(page: &Answer) -> Vec<String> {
 
 #[tokio::test]
 async fn each_page_of_somebody_with_very_much_is_one_call_and_comes_within_a_second() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let mut whale = app.signed_in("whale").await;
     let gallery = whale.get("/account/nfts").await;
     let (_, collection) = gallery
@@ -133,11 +131,8 @@ fn resident(process: &Process) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_stays_flat_while_somebody_leafs_through_everything() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
-    let settings = app.settings.clone();
-    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap();
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let process = Process::start(&app.settings).await;
     let mut whale = app.browser();
     let callback = whale.start_and_consent(&app.provider, "whale").await;
     whale
@@ -245,7 +240,7 @@ async fn leaf_through(browser: &mut Browser, start: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn leafing_shows_each_nft_exactly_once_however_the_provider_pages() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let mut collector = app.signed_in("collector").await;
     let gallery = collector.get("/account/nfts").await;
     let (_, collection) = gallery
@@ -371,6 +366,7 @@ async fn a_page_number_that_cannot_be_is_named_and_one_behind_the_end_leads_back
         app.provider
             .set(json!({ "pagination_headers": headers }))
             .await;
+        app.engine.user_data.cache.forget_all();
         for person in ["ada", "collector", "empty"] {
             let mut browser = app.signed_in(person).await;
             for (path, number) in LISTS
@@ -415,7 +411,7 @@ async fn a_page_number_that_cannot_be_is_named_and_one_behind_the_end_leads_back
 
 #[tokio::test]
 async fn the_overview_waits_for_the_slowest_answer_and_not_for_one_after_the_other() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("ada").await;
     for endpoint in OVERVIEW {
         app.provider

@@ -309,7 +309,7 @@ impl Part {
     }
 
     async fn suffer(&self) {
-        let app = TestApp::with(&[ALL_SCOPES]).await;
+        let app = TestApp::without_cache(&[ALL_SCOPES]).await;
         let mut browser = app.signed_in("ada").await;
         for (fault, sees) in self.cases() {
             app.provider.fault(self.endpoint, fault.clone()).await;
@@ -425,7 +425,7 @@ const ATTACKS: [&str; 15] = [
 
 #[tokio::test]
 async fn hostile_text_in_every_field_stays_text_on_every_page() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let mut ada = app.signed_in("ada").await;
     for attack in ATTACKS {
         app.provider.mend().await;
@@ -542,7 +542,7 @@ async fn what_an_address_asks_to_filter_by_stays_text() {
 
 #[tokio::test]
 async fn a_vanity_url_is_a_name_and_never_a_link() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let mut ada = app.signed_in("ada").await;
     for vanity in ["javascript:alert(1)", "https://example.com/ada", "ada"] {
         let profile = json!({ "profile": { "id": "fine", "profile": { "name": "Ada", "vanityURL": vanity } } });

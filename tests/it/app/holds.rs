@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{ALL_SCOPES, TestApp, WITH_CACHE};
+use crate::support::{ALL_SCOPES, TestApp};
 
 struct Captain;
 
@@ -62,7 +62,7 @@ const OTTERS: &str = "363603bc-7a57-4e12-8d9e-b5511c5684d8";
 
 #[tokio::test]
 async fn holders_get_in_and_others_read_what_is_missing() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     app.signed_in("ada")
         .await
         .get("/holders")
@@ -105,7 +105,7 @@ async fn holders_get_in_and_others_read_what_is_missing() {
 
 #[tokio::test]
 async fn who_gets_one_is_let_in_after_checking_again_and_who_loses_it_within_a_minute() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("newcomer").await;
     browser.get("/holders").await.assert_status(403);
     app.provider
@@ -128,7 +128,7 @@ async fn who_gets_one_is_let_in_after_checking_again_and_who_loses_it_within_a_m
 
 #[tokio::test]
 async fn only_the_id_of_the_collection_opens() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("newcomer").await;
     for (body, status) in [
         (nft_of(OTTERS), 200),
@@ -161,7 +161,7 @@ async fn only_the_id_of_the_collection_opens() {
 
 #[tokio::test]
 async fn a_provider_that_does_not_know_the_filter_opens_no_door_and_closes_none() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     app.provider
         .set(json!({ "filters": false, "largest_take": 30 }))
         .await;
@@ -193,7 +193,7 @@ async fn a_provider_that_does_not_know_the_filter_opens_no_door_and_closes_none(
 
 #[tokio::test]
 async fn what_cannot_be_read_is_not_taken_for_a_no() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("newcomer").await;
     let entry =
         json!([{ "id": "mint", "name": "fine" }, { "id": null, "collection": { "id": OTTERS } }]);
@@ -226,7 +226,7 @@ async fn what_cannot_be_read_is_not_taken_for_a_no() {
 
 #[tokio::test]
 async fn looking_through_a_long_list_on_a_slow_provider_ends() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("newcomer").await;
     let list: Vec<Value> = (0..100)
         .map(|number| json!({ "id": format!("mint-{number}") }))
@@ -267,7 +267,7 @@ async fn an_app_that_does_not_ask_for_nfts_says_so() {
 
 #[tokio::test]
 async fn while_matrica_does_not_answer_nobody_passes_and_nobody_is_told_no() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let (mut holder, mut other) = (app.signed_in("ada").await, app.signed_in("newcomer").await);
     holder.get("/holders").await.assert_status(200);
     other.get("/holders").await.assert_status(403);
@@ -286,7 +286,7 @@ async fn while_matrica_does_not_answer_nobody_passes_and_nobody_is_told_no() {
 
 #[tokio::test]
 async fn a_role_counts_by_its_id_in_its_community() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let url = with_bridge(&app).await;
     let mut browser = app.signed_in("ada").await;
     for (role, status) in [
@@ -320,7 +320,7 @@ async fn a_role_counts_by_its_id_in_its_community() {
 
 #[tokio::test]
 async fn programs_get_a_problem_that_says_why() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let url = with_bridge(&app).await;
     let problem = async |browser: &mut crate::support::Browser, status: u16, kind: &str| {
         let answer = browser
@@ -341,7 +341,7 @@ async fn programs_get_a_problem_that_says_why() {
     problem(&mut browser, 503, "provider-unavailable").await;
     app.provider.fault("roles", json!({ "status": 403 })).await;
     problem(&mut browser, 403, "scope-required").await;
-    app.sql("delete from grants").await;
+    app.delete_grants().await;
     problem(&mut browser, 403, "reconnect-required").await;
 }
 

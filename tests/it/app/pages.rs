@@ -257,7 +257,7 @@ async fn wallets_show_which_one_is_primary_and_every_address_in_full() {
 
 #[tokio::test]
 async fn the_account_page_survives_whatever_happens_to_the_wallets() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
     for (fault, words) in [
         (json!({ "status": 500 }), "cannot be shown right now"),

@@ -44,7 +44,7 @@ async fn black_hole() -> (String, Arc<AtomicUsize>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_api_that_hangs_stops_no_page_that_does_without_it() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let browser = app.signed_in("ada").await;
     let (url, most) = black_hole().await;
     let replica = app.replica_with(&[("MATRICA_USER_API", &url)]).await;
@@ -87,7 +87,7 @@ async fn a_user_api_that_hangs_stops_no_page_that_does_without_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_endpoint_that_hangs_stops_nobody_whose_token_is_fresh() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let fresh = app.signed_in("ada").await;
     let mut crowd = Vec::new();
     for number in 0..80 {
@@ -211,7 +211,7 @@ async fn a_thousand_people_lose_nothing_while_the_provider_refuses_the_applicati
         });
         people.extend(futures_util::future::join_all(batch).await);
     }
-    app.sql("update grants set access_expires_at = now()").await;
+    app.expire_access_tokens(1_000).await;
     let tokens = "select md5(string_agg(access_token::text || refresh_token::text || generation, '' order by id)) from grants";
     let before = app.text(tokens).await;
     app.provider

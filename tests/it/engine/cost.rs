@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use matrica_starter::engine::seal::{Keyring, Purpose};
 
-use crate::support::{TestApp, wire::Wire};
+use crate::support::{TestApp, Wire};
 
 /// Round trips of one login, the connection pool's own included.
 const LOGIN_ROUND_TRIPS: u64 = 5;
@@ -21,7 +21,8 @@ async fn a_login_costs_at_most_five_database_round_trips_and_starting_one_none()
         ])
         .await;
     // The worker that revokes tokens looks once at its queue, and not again within this test.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    first.listening(2).await;
+    wire.quiet().await;
     for (person, number) in [("ada", 0), ("ada", 1), ("collector", 2), ("ada", 3)] {
         let mut browser = first.browser();
         let before_start = wire.round_trips();
@@ -37,8 +38,7 @@ async fn a_login_costs_at_most_five_database_round_trips_and_starting_one_none()
             .get(&callback.replace(&first.url, &app.url))
             .await
             .assert_redirect("/account");
-        // The pool looks at a connection after its use, behind the answer's back.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        wire.quiet().await;
         let cost = wire.round_trips() - before;
         assert!(
             number == 0 || cost <= LOGIN_ROUND_TRIPS,
@@ -93,12 +93,10 @@ async fn a_fresh_access_token_costs_one_database_round_trip() {
         ])
         .await;
     first.signed_in("ada").await;
-    let user_id = sqlx::query_scalar("select id from users")
-        .fetch_one(&first.database.pool)
-        .await
-        .unwrap();
+    let user_id = first.user_id().await;
+    first.listening(2).await;
     for number in 0..4 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        wire.quiet().await;
         let before = wire.round_trips();
         app.engine.vault.access_token(user_id).await.unwrap();
         let cost = wire.round_trips() - before;

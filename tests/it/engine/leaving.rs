@@ -6,26 +6,10 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Browser, TestApp, process::Process, wire::Wire};
+use crate::support::{Browser, Process, TestApp, Wire};
 
 /// However slow the provider is, the way out is not.
 const AT_ONCE: Duration = Duration::from_secs(1);
-
-/// Waits until a number in the database is what it should become.
-async fn becomes(app: &TestApp, query: &'static str, wanted: i64) {
-    let started = Instant::now();
-    loop {
-        let found = app.count(query).await;
-        if found == wanted {
-            return;
-        }
-        assert!(
-            started.elapsed() < Duration::from_secs(8),
-            "{query}: {found} instead of {wanted}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 const QUEUED: &str = "select count(*) from revocations";
 const TRIED: &str =
@@ -70,11 +54,11 @@ async fn every_way_out_works_at_once_while_the_provider_is_down_and_revokes_when
                 started.elapsed()
             );
             assert_eq!(app.count("select count(*) from grants").await, 0, "{way}");
-            becomes(&app, TRIED, 1).await;
+            app.becomes(TRIED, 1).await;
             assert_eq!(families(&app).await, 1);
             app.provider.mend().await;
             due(&app).await;
-            becomes(&app, QUEUED, 0).await;
+            app.becomes(QUEUED, 0).await;
             assert_eq!(
                 families(&app).await,
                 0,
@@ -130,7 +114,8 @@ async fn what_the_provider_says_to_a_revocation_decides_whether_it_is_tried_agai
         let mut browser = app.signed_in("ada").await;
         app.provider.fault("revoke", fault.clone()).await;
         leave(&mut browser, "disconnect").await;
-        becomes(&app, if kept { TRIED } else { QUEUED }, i64::from(kept)).await;
+        app.becomes(if kept { TRIED } else { QUEUED }, i64::from(kept))
+            .await;
         let waits = "select coalesce(max(round(extract(epoch from due_at - now()))), 0)::bigint from revocations";
         let waits = app.count(waits).await;
         assert!((waits - seconds).abs() <= 1, "{fault}: {waits} s");
@@ -153,24 +138,24 @@ async fn a_revocation_is_given_up_after_enough_tries_or_days() {
         let mut browser = app.signed_in("ada").await;
         app.provider.fault("revoke", json!({ "status": 503 })).await;
         leave(&mut browser, "disconnect").await;
-        becomes(&app, TRIED, 1).await;
+        app.becomes(TRIED, 1).await;
         let statement = format!("update revocations set {age}");
         sqlx::query(sqlx::AssertSqlSafe(statement))
             .execute(&app.database.pool)
             .await
             .unwrap();
         due(&app).await;
-        becomes(&app, QUEUED, 0).await;
+        app.becomes(QUEUED, 0).await;
     }
     // Before that the pauses grow.
     let app = TestApp::spawn().await;
     let mut browser = app.signed_in("ada").await;
     app.provider.fault("revoke", json!({ "status": 503 })).await;
     leave(&mut browser, "disconnect").await;
-    becomes(&app, TRIED, 1).await;
+    app.becomes(TRIED, 1).await;
     app.sql("update revocations set attempts = 3").await;
     due(&app).await;
-    becomes(&app, "select coalesce(max(round(extract(epoch from due_at - now()))), 0)::bigint from revocations where attempts = 4", 640)
+    app.becomes("select coalesce(max(round(extract(epoch from due_at - now()))), 0)::bigint from revocations where attempts = 4", 640)
         .await;
 }
 
@@ -185,13 +170,8 @@ async fn two_replicas_revoke_each_token_once() {
         let mut browser = app.signed_in(&format!("crowd-{number}")).await;
         leave(&mut browser, "logout").await;
     }
-    becomes(
-        &app,
-        "select count(*) from revocations where attempts >= 1",
-        6,
-    )
-    .await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // A claim is due again after 60 s, a failed try after 10 s.
+    app.becomes("select count(*) from revocations where attempts >= 1 and due_at < now() + interval '50 seconds'", 6).await;
     let before = app.provider.calls("revoke").await;
     app.provider
         .fault("revoke", json!({ "delay_ms": 200 }))
@@ -199,7 +179,7 @@ async fn two_replicas_revoke_each_token_once() {
     app.sql("update revocations set due_at = now()").await;
     app.engine.vault.revoke_soon();
     replica.engine.vault.revoke_soon();
-    becomes(&app, QUEUED, 0).await;
+    app.becomes(QUEUED, 0).await;
     assert_eq!(app.provider.calls("revoke").await - before, 12);
     assert_eq!(families(&app).await, 0);
 }
@@ -207,24 +187,19 @@ async fn two_replicas_revoke_each_token_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_while_revoking_leaves_it_to_the_others() {
     let app = TestApp::spawn().await;
-    let settings = app.settings.clone();
-    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap();
+    let process = Process::start(&app.settings).await;
     let browser = app.signed_in("ada").await;
     app.provider
         .fault("revoke", json!({ "delay_ms": 3_000, "process": false }))
         .await;
     let logout = browser.request(Method::POST, &format!("{}/auth/logout", process.url));
     assert_eq!(logout.send().await.unwrap().status(), 303);
-    while app.provider.calls("revoke").await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.provider.called("revoke", 1).await;
     process.signal("KILL");
     assert_eq!(app.count(QUEUED).await, 1);
     app.provider.mend().await;
     due(&app).await;
-    becomes(&app, QUEUED, 0).await;
+    app.becomes(QUEUED, 0).await;
     assert_eq!(families(&app).await, 0);
 }
 
@@ -239,7 +214,7 @@ async fn a_new_login_revokes_nothing_and_cancels_what_still_waits() {
     );
     app.provider.fault("revoke", json!({ "status": 503 })).await;
     leave(&mut browser, "disconnect").await;
-    becomes(&app, TRIED, 1).await;
+    app.becomes(TRIED, 1).await;
     app.provider.mend().await;
     browser
         .sign_in(&app.provider, "ada")
@@ -257,20 +232,18 @@ async fn whoever_leaves_during_a_refresh_stays_gone_and_the_new_tokens_are_revok
     for way in ["logout", "disconnect", "delete"] {
         let app = TestApp::spawn().await;
         let mut browser = app.signed_in("ada").await;
-        app.sql("update grants set access_expires_at = now()").await;
+        app.expire_access_tokens(1).await;
         app.provider
             .fault("refresh", json!({ "delay_ms": 1_000 }))
             .await;
         let mut tab = browser.clone();
         let page = tokio::spawn(async move { tab.get("/account").await });
-        while app.provider.calls("refresh").await == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        app.provider.called("refresh", 1).await;
         leave(&mut browser, way).await;
         // The old tokens are revoked before the new ones arrive; then those too.
         let page = page.await.unwrap();
         assert!(!page.body.contains("Primary on SOL"), "{way}");
-        becomes(&app, QUEUED, 0).await;
+        app.becomes(QUEUED, 0).await;
         assert_eq!(app.count("select count(*) from grants").await, 0, "{way}");
         assert_eq!(families(&app).await, 0, "{way}");
         assert_eq!(
@@ -283,17 +256,15 @@ async fn whoever_leaves_during_a_refresh_stays_gone_and_the_new_tokens_are_revok
 
 #[tokio::test]
 async fn a_new_login_wins_against_a_refresh_under_way() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
-    app.sql("update grants set access_expires_at = now()").await;
+    app.expire_access_tokens(1).await;
     app.provider
         .fault("refresh", json!({ "delay_ms": 1_000 }))
         .await;
     let mut tab = browser.clone();
     let page = tokio::spawn(async move { tab.get("/account").await });
-    while app.provider.calls("refresh").await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.provider.called("refresh", 1).await;
     let mut elsewhere = app.signed_in("ada").await;
     let stored = app.text("select grants::text from grants").await;
     page.await.unwrap().assert_contains("Primary on SOL");

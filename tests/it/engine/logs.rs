@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{ALL_SCOPES, CLIENT_SECRET, TestApp, process::Process};
+use crate::support::{ALL_SCOPES, CLIENT_SECRET, Process, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_reaches_the_log_at_any_level() {
@@ -12,9 +12,7 @@ async fn no_secret_reaches_the_log_at_any_level() {
         "RUST_LOG".into(),
         "trace,tower_sessions=trace,tower_sessions_core=trace".into(),
     );
-    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap();
+    let process = Process::start(&settings).await;
     let here = |target: &str| target.replace(&app.url, &process.url);
     app.provider
         .set(json!({ "token_overrides": {
@@ -80,6 +78,10 @@ async fn no_secret_reaches_the_log_at_any_level() {
         }
         browser.get(&here(&callback)).await;
         secrets.extend(browser.session().cloned());
+        // So that the provider is asked again.
+        browser
+            .post(&here(&format!("{}/account/refresh", app.url)), &[])
+            .await;
         browser
             .get(&here(&format!("{}/account?canary-query=1", app.url)))
             .await;
@@ -98,9 +100,7 @@ async fn no_secret_reaches_the_log_at_any_level() {
     }
     secrets.extend(["canary-body", "canary-shape", "canary-network"].map(str::to_owned));
     process.signal("TERM");
-    let (_, log) = tokio::task::spawn_blocking(move || process.wait())
-        .await
-        .unwrap();
+    let (_, log) = process.ended().await;
     assert!(
         log.contains("login_finished") && log.contains("login_failed"),
         "{}",
@@ -118,10 +118,7 @@ async fn no_secret_reaches_the_log_at_any_level() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_is_json_and_names_its_request() {
     let app = TestApp::spawn().await;
-    let settings = app.settings.clone();
-    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap();
+    let process = Process::start(&app.settings).await;
     let mut browser = app.browser();
     let request = browser.request(
         reqwest::Method::GET,
@@ -131,9 +128,7 @@ async fn every_line_is_json_and_names_its_request() {
         .send(request.header("user-agent", "x\u{9b}31m{\"level\":\"ERROR\"}"))
         .await;
     process.signal("TERM");
-    let (_, log) = tokio::task::spawn_blocking(move || process.wait())
-        .await
-        .unwrap();
+    let (_, log) = process.ended().await;
     let lines: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
+use crate::support::{Process, TestApp};
 
 /// A page within this time, whatever happens behind it.
 const PATIENCE: Duration = Duration::from_secs(11);
@@ -168,10 +168,7 @@ async fn a_proxy_in_the_environment_sees_nothing() {
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
         settings.insert(name.to_owned(), address.clone());
     }
-    let process = tokio::task::spawn_blocking(move || {
-        crate::support::process::Process::serve_ready(&settings).0
-    });
-    let process = process.await.unwrap();
+    let process = Process::start(&settings).await;
     let mut browser = app.browser();
     let callback = browser.start_and_consent(&app.provider, "ada").await;
     browser
@@ -316,12 +313,7 @@ async fn a_profile_that_cannot_be_read_signs_nobody_in_and_gives_the_tokens_back
             .assert_refused(reason);
         assert!(started.elapsed() < PATIENCE, "{fault}");
         assert_eq!(app.count("select count(*) from users").await, 0, "{fault}");
-        for _ in 0..100 {
-            if app.provider.calls("revoke").await == 2 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        app.provider.called("revoke", 2).await;
         assert_eq!(
             app.provider.calls("revoke").await,
             2,

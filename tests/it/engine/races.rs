@@ -1,22 +1,14 @@
 //! Many at once, on several replicas: one outcome.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Browser, TestApp, process::Process};
+use crate::support::{Browser, Process, TestApp, eventually_within};
 
-/// Two real processes on one database, and a browser whose attempt either of them can continue.
+/// Two real processes on one database. Either of them can continue a login.
 async fn two_processes(app: &TestApp) -> [Process; 2] {
-    let settings = app.settings.clone();
-    tokio::task::spawn_blocking(move || {
-        [
-            Process::serve_ready(&settings).0,
-            Process::serve_ready(&settings).0,
-        ]
-    })
-    .await
-    .unwrap()
+    tokio::join!(Process::start(&app.settings), Process::start(&app.settings)).into()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,23 +83,16 @@ async fn a_browser_that_goes_away_during_the_exchange_still_ends_with_grant_and_
         .request(reqwest::Method::GET, &callback)
         .timeout(Duration::from_millis(150));
     assert!(request.send().await.unwrap_err().is_timeout());
-    let started = Instant::now();
-    while app
-        .count("select count(*) from sessions join grants using (user_id)")
-        .await
-        == 0
-    {
-        assert!(
-            started.elapsed() < Duration::from_secs(3),
-            "nothing was stored"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let stored = "select count(*) from sessions join grants using (user_id)";
+    eventually_within(Duration::from_secs(3), stored, async || {
+        app.count(stored).await == 1
+    })
+    .await;
     assert_eq!(
         app.text("select outcome from login_attempts").await,
         "signed_in"
     );
-    assert_eq!(app.count("select count(*) from pg_stat_activity where state like 'idle in transaction%' and datname = current_database()").await, 0);
+    assert_eq!(app.open_transactions().await, 0);
 }
 
 #[tokio::test]
@@ -173,7 +158,7 @@ async fn two_tabs_that_finish_together_both_succeed() {
 
 #[tokio::test]
 async fn clients_that_hang_up_at_random_leave_no_transaction_open() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let browser = app.signed_in("ada").await;
     for round in 0..200u64 {
         let request = browser
@@ -182,6 +167,6 @@ async fn clients_that_hang_up_at_random_leave_no_transaction_open() {
         let _ = request.send().await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(app.count("select count(*) from pg_stat_activity where state like 'idle in transaction%' and datname = current_database()").await, 0);
+    assert_eq!(app.open_transactions().await, 0);
     browser.clone().get("/account").await.assert_status(200);
 }

@@ -6,7 +6,7 @@ use matrica_starter::engine::db::grants::{self, SealedGrant, Version};
 use serde_json::json;
 use sqlx::Row as _;
 
-use crate::support::{TestApp, process::Process};
+use crate::support::{Process, TestApp};
 
 /// Longer than a lease of the app lasts.
 const LEASE_OVER: Duration = Duration::from_secs(30);
@@ -118,21 +118,16 @@ async fn only_the_holder_of_the_lease_writes_and_only_once() {
 async fn a_process_that_stood_still_beyond_its_lease_never_overwrites_the_newer_token() {
     let app = TestApp::spawn().await;
     app.provider.set(json!({ "reuse_grace_ms": 120_000 })).await;
-    let settings = app.settings.clone();
-    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap();
+    let process = Process::start(&app.settings).await;
     let mut browser = app.signed_in("ada").await;
     app.provider
         .fault("refresh", json!({ "delay_ms": 1_000, "times": 1 }))
         .await;
-    app.sql("update grants set access_expires_at = now()").await;
+    app.expire_access_tokens(1).await;
 
     let (mut tab, target) = (browser.clone(), format!("{}/account", process.url));
     let page = tokio::spawn(async move { tab.get(&target).await });
-    while app.provider.calls("refresh").await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.provider.called("refresh", 1).await;
     process.signal("STOP");
     assert_eq!(
         app.count("select count(*) from grants where lease_until > now() and unanswered = 1")
@@ -161,9 +156,10 @@ async fn a_process_that_stood_still_beyond_its_lease_never_overwrites_the_newer_
     // Whoever waited for so long is told so.
     assert!(matches!(page.await.unwrap().status, 200 | 504));
     let mut tab = browser.clone();
-    tab.get(&format!("{}/account", process.url))
+    // Another list than the one that it may have cached.
+    tab.get(&format!("{}/account/nfts", process.url))
         .await
-        .assert_contains("Primary on SOL");
+        .assert_contains("Paper Otters #1000");
     assert_eq!(row(&app).await, newer, "the process that stood still wrote");
     assert_eq!(
         (
@@ -178,20 +174,15 @@ async fn a_process_that_stood_still_beyond_its_lease_never_overwrites_the_newer_
 async fn a_process_that_is_killed_while_the_provider_answers_costs_nobody_the_login() {
     let app = TestApp::spawn().await;
     app.provider.set(json!({ "reuse_grace_ms": 120_000 })).await;
-    let settings = app.settings.clone();
-    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap();
+    let process = Process::start(&app.settings).await;
     let mut browser = app.signed_in("ada").await;
     app.provider
         .fault("refresh", json!({ "delay_ms": 5_000, "times": 1 }))
         .await;
-    app.sql("update grants set access_expires_at = now()").await;
+    app.expire_access_tokens(1).await;
     let request = browser.request(reqwest::Method::GET, &format!("{}/account", process.url));
     let page = tokio::spawn(request.send());
-    while app.provider.calls("refresh").await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.provider.called("refresh", 1).await;
     process.signal("KILL");
     assert!(page.await.unwrap().is_err());
     // The mark of the try outlives the process.
@@ -218,13 +209,10 @@ async fn a_process_that_is_killed_while_the_provider_answers_costs_nobody_the_lo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_to_stop_finishes_its_refresh_and_starts_none() {
     let app = TestApp::spawn().await;
-    let settings = app.settings.clone();
-    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap();
+    let process = Process::start(&app.settings).await;
     let mut browser = app.signed_in("ada").await;
     let other = app.signed_in("collector").await;
-    app.sql("update grants set access_expires_at = now()").await;
+    app.expire_access_tokens(2).await;
     app.provider
         .fault("refresh", json!({ "delay_ms": 1_500 }))
         .await;
@@ -241,9 +229,7 @@ async fn a_process_that_is_to_stop_finishes_its_refresh_and_starts_none() {
     );
     let (mut tab, page_target) = (browser.clone(), target.clone());
     let page = tokio::spawn(async move { tab.get(&page_target).await });
-    while app.provider.calls("refresh").await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.provider.called("refresh", 1).await;
     process.signal("TERM");
     tokio::time::sleep(Duration::from_millis(200)).await;
     // No new connection, and on an old one no new refresh.
@@ -254,9 +240,7 @@ async fn a_process_that_is_to_stop_finishes_its_refresh_and_starts_none() {
         .unwrap()
         .assert_status(200)
         .assert_contains("Primary on SOL");
-    let (status, log) = tokio::task::spawn_blocking(move || process.wait())
-        .await
-        .unwrap();
+    let (status, log) = process.ended().await;
     assert!(
         status.success() && log.contains("\"finished\":true"),
         "{log}"

@@ -4,19 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Browser, TestApp, wire::Wire};
+use crate::support::{Answer, Browser, TestApp, Wire, eventually_within};
 
 /// A page within this time, whatever happens behind it.
 const PATIENCE: Duration = Duration::from_secs(11);
 /// Everything that a failed refresh may not change.
 const TOKENS: &str = "select encode(access_token, 'hex') || encode(refresh_token, 'hex') || scope || generation from grants";
-
-async fn expire(app: &TestApp) {
-    assert_eq!(
-        app.sql("update grants set access_expires_at = now()").await,
-        1
-    );
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sees {
@@ -62,7 +55,7 @@ async fn kept_by(
 ) {
     let mut browser = app.signed_in("ada").await;
     let before = app.text(TOKENS).await;
-    expire(app).await;
+    app.expire_access_tokens(1).await;
     app.provider.fault("refresh", fault.clone()).await;
     let started = Instant::now();
     assert_eq!(
@@ -288,7 +281,7 @@ async fn a_redirect_takes_the_refresh_token_nowhere() {
 
 #[tokio::test]
 async fn a_provider_that_is_not_there_or_speaks_another_language() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
     // Says something that is not HTTP.
     let nonsense = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -308,7 +301,7 @@ async fn a_provider_that_is_not_there_or_speaks_another_language() {
         let replica = app
             .replica_with(&[("MATRICA_TOKEN_ENDPOINT", &endpoint)])
             .await;
-        expire(&app).await;
+        app.expire_access_tokens(1).await;
         app.sql("update grants set retry_at = null, failures = 0, unanswered = 0")
             .await;
         assert_eq!(
@@ -333,7 +326,7 @@ async fn only_invalid_grant_for_the_stored_version_ends_a_grant() {
         ] {
             let app = TestApp::spawn().await;
             let mut browser = app.signed_in("ada").await;
-            expire(&app).await;
+            app.expire_access_tokens(1).await;
             app.provider
                 .fault("refresh", json!({ "status": status, "body": body }))
                 .await;
@@ -364,9 +357,9 @@ async fn only_invalid_grant_for_the_stored_version_ends_a_grant() {
 
 #[tokio::test]
 async fn an_invalid_grant_that_comes_too_late_ends_nothing() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
-    expire(&app).await;
+    app.expire_access_tokens(1).await;
     app.provider
         .fault(
             "refresh",
@@ -375,9 +368,7 @@ async fn an_invalid_grant_that_comes_too_late_ends_nothing() {
         .await;
     let mut tab = browser.clone();
     let late = tokio::spawn(async move { tab.get("/account").await });
-    while app.provider.calls("refresh").await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.provider.called("refresh", 1).await;
     // Meanwhile the person signs in anew.
     let mut other = app.signed_in("ada").await;
     let stored = app.text(TOKENS).await;
@@ -393,25 +384,29 @@ async fn an_invalid_grant_that_comes_too_late_ends_nothing() {
     assert_eq!(app.provider.calls("revoke").await, 0);
 }
 
+/// Waits until new tokens are stored.
+async fn generation_becomes(app: &TestApp, expected: i64, within: Duration) {
+    eventually_within(within, "new tokens are stored", async || {
+        app.count("select generation from grants").await == expected
+    })
+    .await;
+}
+
 /// An answer is lost, with and without a provider that answers the same token again.
 async fn lost_answer(fault: Value, grace_ms: u64) -> (TestApp, Browser) {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     app.provider
         .set(json!({ "reuse_grace_ms": grace_ms }))
         .await;
     let mut browser = app.signed_in("ada").await;
-    expire(&app).await;
+    app.expire_access_tokens(1).await;
     app.provider.fault("refresh", fault).await;
     let started = Instant::now();
     assert_eq!(seen(&browser.get("/account").await), Sees::TryLater);
-    loop {
-        let page = browser.get("/account").await;
-        if seen(&page) != Sees::TryLater {
-            break;
-        }
-        assert!(started.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    eventually_within(PATIENCE, "it is tried once more", async || {
+        seen(&browser.get("/account").await) != Sees::TryLater
+    })
+    .await;
     assert!(
         started.elapsed() >= Duration::from_secs(5),
         "the second try came after {:?}",
@@ -467,9 +462,9 @@ async fn the_old_refresh_token_stays_when_no_new_one_comes() {
             true,
         ),
     ] {
-        let app = TestApp::spawn().await;
+        let app = TestApp::without_cache(&[]).await;
         let mut browser = app.signed_in("ada").await;
-        expire(&app).await;
+        app.expire_access_tokens(1).await;
         app.provider
             .fault(
                 "refresh",
@@ -483,7 +478,7 @@ async fn the_old_refresh_token_stays_when_no_new_one_comes() {
         app.provider
             .fault("refresh", json!({ "status": 503 }))
             .await;
-        expire(&app).await;
+        app.expire_access_tokens(1).await;
         app.sql("update grants set access_issued_at = now() - interval '1 hour'")
             .await;
         browser.get("/account").await.assert_status(200);
@@ -510,9 +505,9 @@ async fn a_refresh_asks_for_no_scope_and_never_widens_consent() {
         (json!(null), "profile wallets nfts"),
         (json!(["profile"]), "profile wallets nfts"),
     ] {
-        let app = TestApp::spawn().await;
+        let app = TestApp::without_cache(&[]).await;
         let mut browser = app.signed_in("ada").await;
-        expire(&app).await;
+        app.expire_access_tokens(1).await;
         app.provider
             .set(json!({ "token_overrides": { "scope": answered } }))
             .await;
@@ -552,7 +547,7 @@ async fn lifetimes_of_refreshed_tokens_are_read_as_leniently_as_at_a_login() {
     ] {
         let app = TestApp::spawn().await;
         let mut browser = app.signed_in("ada").await;
-        expire(&app).await;
+        app.expire_access_tokens(1).await;
         app.provider
             .set(json!({ "token_overrides": { "expires_in": expires_in } }))
             .await;
@@ -564,7 +559,7 @@ async fn lifetimes_of_refreshed_tokens_are_read_as_leniently_as_at_a_login() {
 
 #[tokio::test]
 async fn tokens_that_are_over_on_arrival_do_not_make_a_loop() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     app.provider
         .set(json!({ "token_overrides": { "expires_in": 0 } }))
         .await;
@@ -589,7 +584,7 @@ async fn tokens_that_are_over_on_arrival_do_not_make_a_loop() {
 async fn the_lifetime_of_a_refreshed_token_counts_from_before_the_request() {
     let app = TestApp::spawn().await;
     let mut browser = app.signed_in("ada").await;
-    expire(&app).await;
+    app.expire_access_tokens(1).await;
     app.provider.set(json!({ "expires_in": 60 })).await;
     app.provider
         .fault("refresh", json!({ "delay_ms": 2_000 }))
@@ -604,7 +599,7 @@ async fn the_lifetime_of_a_refreshed_token_counts_from_before_the_request() {
 
 #[tokio::test]
 async fn a_token_that_the_user_api_refuses_is_refreshed_once_and_only_its_end_ends_the_grant() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
     // Refused once: renewed, and nobody notices.
     app.provider
@@ -619,7 +614,7 @@ async fn a_token_that_the_user_api_refuses_is_refreshed_once_and_only_its_end_en
         (1, 2)
     );
 
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
     app.provider
         .fault("wallets", json!({ "status": 401 }))
@@ -646,7 +641,7 @@ async fn a_token_that_the_user_api_refuses_is_refreshed_once_and_only_its_end_en
     );
 
     // Withdrawn at the provider: the refresh says so.
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
     app.provider.withdraw("ada").await;
     assert_eq!(seen(&browser.get("/account").await), Sees::SignInAgain);
@@ -660,7 +655,7 @@ async fn a_token_that_the_user_api_refuses_is_refreshed_once_and_only_its_end_en
     assert_eq!(app.count("select count(*) from grants").await, 0);
 
     // A missing scope is no reason to refresh.
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
     app.provider
         .fault("wallets", json!({ "status": 403 }))
@@ -680,7 +675,7 @@ async fn a_token_that_the_user_api_refuses_is_refreshed_once_and_only_its_end_en
 
 #[tokio::test]
 async fn an_ageing_token_is_refreshed_behind_the_page() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
     assert_eq!(seen(&browser.get("/account").await), Sees::Wallets);
     assert_eq!(
@@ -701,13 +696,7 @@ async fn an_ageing_token_is_refreshed_behind_the_page() {
         started.elapsed() < Duration::from_millis(1_200),
         "the page waited for the refresh"
     );
-    while app.count("select generation from grants").await == 1 {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "nothing was refreshed"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    generation_becomes(&app, 2, Duration::from_secs(5)).await;
     assert_eq!(app.provider.calls("refresh").await, 1);
     // A failure there is no harm while the token lives.
     app.sql("update grants set access_issued_at = now() - interval '56 minutes', access_expires_at = now() + interval '4 minutes'").await;
@@ -729,7 +718,7 @@ async fn an_ageing_token_is_refreshed_behind_the_page() {
 async fn a_browser_that_goes_away_does_not_stop_a_refresh() {
     let app = TestApp::spawn().await;
     let browser = app.signed_in("ada").await;
-    expire(&app).await;
+    app.expire_access_tokens(1).await;
     app.provider
         .fault("refresh", json!({ "delay_ms": 800 }))
         .await;
@@ -737,19 +726,12 @@ async fn a_browser_that_goes_away_does_not_stop_a_refresh() {
         .request(reqwest::Method::GET, "/account")
         .timeout(Duration::from_millis(200));
     assert!(request.send().await.unwrap_err().is_timeout());
-    let started = Instant::now();
-    while app.count("select generation from grants").await == 1 {
-        assert!(
-            started.elapsed() < Duration::from_secs(3),
-            "the new tokens were not stored"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    generation_becomes(&app, 2, Duration::from_secs(3)).await;
 }
 
 /// The app with a database that can be taken away.
 async fn on_a_wire() -> (TestApp, TestApp, Wire, Browser) {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let wire = Wire::to(&app.database.url).await;
     let one = [
         ("DATABASE_URL", wire.url.as_str()),
@@ -758,22 +740,19 @@ async fn on_a_wire() -> (TestApp, TestApp, Wire, Browser) {
     let replica = app.replica_with(&one).await;
     let mut browser = app.signed_in("ada").await;
     // Once without trouble, so that every statement is prepared.
-    expire(&app).await;
+    app.expire_access_tokens(1).await;
     assert_eq!(
         seen(&browser.get(&format!("{}/account", replica.url)).await),
         Sees::Wallets
     );
-    expire(&app).await;
+    app.expire_access_tokens(1).await;
     (app, replica, wire, browser)
 }
 
 #[tokio::test]
 async fn without_the_database_nothing_is_asked() {
     let (app, replica, wire, browser) = on_a_wire().await;
-    let user_id = sqlx::query_scalar("select id from users")
-        .fetch_one(&app.database.pool)
-        .await
-        .unwrap();
+    let user_id = app.user_id().await;
     let before = app.text(TOKENS).await;
     wire.cut();
     let error = replica
@@ -817,9 +796,7 @@ async fn a_database_that_fails_right_after_the_rotation_loses_no_token() {
         .await;
     let request = browser.request(reqwest::Method::GET, &format!("{}/account", replica.url));
     let page = tokio::spawn(request.send());
-    while app.provider.calls("refresh").await == 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.provider.called("refresh", 2).await;
     wire.cut();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(
@@ -828,14 +805,7 @@ async fn a_database_that_fails_right_after_the_rotation_loses_no_token() {
         "the database was gone"
     );
     wire.mend();
-    let started = Instant::now();
-    while app.count("select generation from grants").await == 2 {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "the tokens were lost"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    generation_becomes(&app, 3, Duration::from_secs(5)).await;
     // The page did not wait for all of that.
     assert_eq!(page.await.unwrap().unwrap().status(), 200);
     assert_eq!(seen(&browser.get("/account").await), Sees::Wallets);
@@ -851,9 +821,7 @@ async fn a_result_that_comes_back_after_the_lease_was_taken_over_is_dropped() {
         .await;
     let request = browser.request(reqwest::Method::GET, &format!("{}/account", replica.url));
     let page = tokio::spawn(request.send());
-    while app.provider.calls("refresh").await == 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.provider.called("refresh", 2).await;
     wire.cut();
     // The lease runs out while the replica holds its result, and somebody else takes over.
     app.sql("update grants set lease_until = now() - interval '1 second'")
@@ -885,24 +853,15 @@ async fn a_result_that_comes_back_after_the_lease_was_taken_over_is_dropped() {
 async fn a_connection_cut_at_the_commit_of_the_result_causes_no_second_refresh() {
     let (app, replica, wire, mut browser) = on_a_wire().await;
     app.provider
-        .fault("refresh", json!({ "delay_ms": 500 }))
+        .fault("refresh", json!({ "delay_ms": 1_000 }))
         .await;
     let request = browser.request(reqwest::Method::GET, &format!("{}/account", replica.url));
     let page = tokio::spawn(request.send());
-    while app.provider.calls("refresh").await == 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    // The pool's own look at the connection that took the lease is over by now.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    app.provider.called("refresh", 2).await;
+    // The pool has looked at the connection that took the lease.
+    wire.quiet().await;
     wire.cut_after_next_question();
-    let started = Instant::now();
-    while app.count("select generation from grants").await == 2 {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "the write never reached the database"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    generation_becomes(&app, 3, Duration::from_secs(5)).await;
     // Written, and the replica does not know it.
     tokio::time::sleep(Duration::from_millis(500)).await;
     wire.mend();
@@ -918,17 +877,15 @@ async fn a_connection_cut_at_the_commit_of_the_result_causes_no_second_refresh()
 
 #[tokio::test]
 async fn a_lock_on_the_row_is_waited_for() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
-    expire(&app).await;
+    app.expire_access_tokens(1).await;
     app.provider
         .fault("refresh", json!({ "delay_ms": 300 }))
         .await;
     let mut tab = browser.clone();
     let page = tokio::spawn(async move { tab.get("/account").await });
-    while app.provider.calls("refresh").await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.provider.called("refresh", 1).await;
     let mut other = app.transaction().await;
     sqlx::query("select from grants for update")
         .execute(&mut *other)

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{TestApp, TestDatabase, process, process::Process};
+use crate::support::{Process, TestApp, TestDatabase, process};
 
 /// From exec to the first answer, in a release build; a debug build on a busy machine is given some more.
 const START: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 100 });
@@ -143,8 +143,7 @@ async fn health_and_readiness_tell_the_truth() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_sigterm_a_login_under_way_is_finished_and_the_process_ends_in_time() {
     let app = TestApp::spawn().await;
-    let settings = app.settings.clone();
-    let (process, _) = blocking(move || Process::serve_ready(&settings)).await;
+    let process = Process::start(&app.settings).await;
     app.provider
         .fault("token", json!({ "delay_ms": 1500 }))
         .await;
@@ -161,11 +160,11 @@ async fn on_sigterm_a_login_under_way_is_finished_and_the_process_ends_in_time()
     };
     let silent = (half(b""), half(b"GET / HTTP/1.1\r\nHost: x\r\nX-Half:"), half(b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nreturn"));
     let login = tokio::spawn(async move { browser.get(&callback).await });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    app.provider.called("token", 1).await;
     let stopped = Instant::now();
     process.signal("TERM");
     login.await.unwrap().assert_redirect("/account");
-    let (status, log) = blocking(move || process.wait()).await;
+    let (status, log) = process.ended().await;
     assert!(status.success(), "{status}: {log}");
     assert!(
         stopped.elapsed() < Duration::from_secs(20),

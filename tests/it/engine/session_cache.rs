@@ -13,7 +13,7 @@ use matrica_starter::{
 use reqwest::Method;
 use tokio::sync::Notify;
 
-use crate::support::{Answer, Browser, TestApp, process::Process, wire::Wire};
+use crate::support::{Answer, Browser, Process, TestApp, Wire, eventually_within};
 
 /// How long after its end a session may be let in elsewhere: told by the database, and without being told.
 const TOLD: Duration = Duration::from_secs(1);
@@ -30,9 +30,10 @@ async fn a_signed_in_page_view_asks_the_database_nothing() {
     let app = first.replica_with(&[("DATABASE_URL", &wire.url)]).await;
     let mut browser = first.signed_in("ada").await;
     let home = format!("{}/", app.url);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    app.listening(2).await;
+    wire.quiet().await;
     browser.get(&home).await.assert_contains("Hello");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    wire.quiet().await;
     let before = wire.round_trips();
     for _ in 0..50 {
         browser.get(&home).await.assert_contains("Hello");
@@ -43,14 +44,8 @@ async fn a_signed_in_page_view_asks_the_database_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ends_on_one_process_ends_on_the_other_within_a_second() {
     let app = TestApp::spawn().await;
-    let settings = app.settings.clone();
-    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap();
-    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
-    while app.count(listeners).await < 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let process = Process::start(&app.settings).await;
+    app.listening(2).await;
     for (way, form) in [
         ("/auth/logout", &[][..]),
         ("/settings/sessions/end-all", &[]),
@@ -65,20 +60,18 @@ async fn a_session_that_ends_on_one_process_ends_on_the_other_within_a_second() 
             !is_let_in(&stolen, &app.url).await,
             "{way}: let in where it ended"
         );
-        while is_let_in(&stolen, &process.url).await {
-            assert!(ended.elapsed() < TOLD, "{way}: still let in elsewhere");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let what = format!("{way}: no longer let in elsewhere");
+        eventually_within(TOLD.saturating_sub(ended.elapsed()), &what, async || {
+            !is_let_in(&stolen, &process.url).await
+        })
+        .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_notifications_a_session_ends_elsewhere_within_five_seconds() {
     let app = TestApp::spawn().await;
-    let settings = app.settings.clone();
-    let process = tokio::task::spawn_blocking(move || Process::serve_ready(&settings).0)
-        .await
-        .unwrap();
+    let process = Process::start(&app.settings).await;
     // As behind a PgBouncer, or on a connection that died without a word.
     for statement in [
         "drop trigger session_ended on sessions",
@@ -96,20 +89,20 @@ async fn without_notifications_a_session_ends_elsewhere_within_five_seconds() {
         is_let_in(&stolen, &process.url).await,
         "nobody told it, so the cache is still used: otherwise this proves nothing"
     );
-    while is_let_in(&stolen, &process.url).await {
-        assert!(
-            ended.elapsed() < UNTOLD + Duration::from_millis(200),
-            "still let in"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let limit = UNTOLD + Duration::from_millis(200);
+    eventually_within(
+        limit.saturating_sub(ended.elapsed()),
+        "no longer let in",
+        async || !is_let_in(&stolen, &process.url).await,
+    )
+    .await;
     assert!(!is_let_in(&stolen, &app.url).await);
 }
 
 #[tokio::test]
 async fn a_listener_that_is_cut_off_listens_again_and_forgets_what_it_may_have_missed() {
     let app = TestApp::spawn().await;
-    app.listening().await;
+    app.listening(1).await;
     let browser = app.signed_in("ada").await;
     assert!(is_let_in(&browser, &app.url).await);
     // While nobody listens, the session ends.
@@ -121,15 +114,11 @@ async fn a_listener_that_is_cut_off_listens_again_and_forgets_what_it_may_have_m
     );
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
     app.sql(cut).await;
-    let started = Instant::now();
-    while is_let_in(&browser, &app.url).await {
-        assert!(
-            started.elapsed() < Duration::from_secs(3),
-            "the cache was not emptied"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    app.listening().await;
+    eventually_within(Duration::from_secs(3), "the cache is emptied", async || {
+        !is_let_in(&browser, &app.url).await
+    })
+    .await;
+    app.listening(1).await;
 }
 
 #[tokio::test]
@@ -157,7 +146,7 @@ async fn a_query_under_way_during_signing_out_does_not_bring_the_session_into_th
             .await
             .contains(&true)
     );
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    wire.quiet().await;
 
     // The database says that the session lives; before that is heard, it ends.
     wire.hold_next_answer();

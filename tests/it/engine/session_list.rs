@@ -249,7 +249,7 @@ async fn the_export_is_everything_that_is_stored_and_no_secret() {
     for secret in ["\\\\x", browser.session().unwrap(), "Joaqu"] {
         assert!(!answer.body.contains(secret), "{secret}");
     }
-    app.sql("delete from grants").await;
+    app.delete_grants().await;
     let export: Value = serde_json::from_str(&browser.get("/settings/export").await.body).unwrap();
     assert!(export["connection"].is_null());
 }

@@ -1,10 +1,10 @@
 //! Sessions: whose they are, how long they last, and how they end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::{Method, header::HeaderValue};
 
-use crate::support::{Answer, Browser, TestApp};
+use crate::support::{Answer, Browser, TestApp, eventually_within};
 
 /// Sends a `Cookie` header as it is, byte for byte.
 async fn with_cookie_header(app: &TestApp, cookie: &[u8]) -> Answer {
@@ -191,13 +191,13 @@ async fn a_session_ends_by_idling_by_age_and_with_its_person() {
         let app = TestApp::spawn().await;
         let mut browser = app.signed_in("ada").await;
         browser.get("/account").await.assert_status(200);
-        app.listening().await;
+        app.listening(1).await;
         app.sql(end).await;
-        let ended = Instant::now();
-        while browser.get("/account").await.status == 200 {
-            assert!(ended.elapsed() < within, "{end}: still signed in");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let what = format!("signed out after: {end}");
+        eventually_within(within, &what, async || {
+            browser.get("/account").await.status != 200
+        })
+        .await;
         browser
             .get("/account")
             .await
@@ -301,13 +301,7 @@ async fn the_last_session_takes_the_tokens_with_it_and_others_do_not() {
         .assert_contains("Primary on SOL");
     second.post("/auth/logout", &[]).await.assert_redirect("/");
     assert_eq!(app.count("select count(*) from grants").await, 0);
-    for _ in 0..50 {
-        if app.provider.calls("revoke").await == 2 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("refresh and access token were not revoked");
+    app.provider.called("revoke", 2).await;
 }
 
 #[tokio::test]
@@ -401,7 +395,7 @@ async fn signing_out_while_signing_in_elsewhere_leaves_the_new_grant_alone() {
     }
     let logout =
         tokio::spawn(async move { here.post("/auth/logout", &[]).await.assert_redirect("/") });
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    app.waiting_for_locks(1).await;
     login.commit().await.unwrap();
     logout.await.unwrap();
     assert_eq!(app.count("select count(*) from sessions").await, 1);
@@ -422,12 +416,6 @@ async fn a_browser_that_goes_away_while_signing_out_still_has_its_tokens_revoked
         .timeout(std::time::Duration::from_millis(200));
     assert!(request.send().await.unwrap_err().is_timeout());
     lock.commit().await.unwrap();
-    for _ in 0..100 {
-        if app.provider.calls("revoke").await == 2 {
-            assert_eq!(app.count("select count(*) from sessions").await, 0);
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("the tokens were not revoked");
+    app.provider.called("revoke", 2).await;
+    assert_eq!(app.count("select count(*) from sessions").await, 0);
 }

@@ -60,10 +60,7 @@ async fn a_dump_of_the_database_holds_no_token_and_no_session_id() {
 async fn the_key_opens_what_was_stored_and_no_other_key_does() {
     let app = TestApp::spawn().await;
     sign_in_with_known_tokens(&app).await;
-    let user_id = sqlx::query_scalar("select id from users")
-        .fetch_one(&app.database.pool)
-        .await
-        .unwrap();
+    let user_id = app.user_id().await;
     assert_eq!(
         app.engine
             .vault

@@ -20,10 +20,7 @@ use crate::support::{ALL_SCOPES, TestApp};
 async fn with_token(person: &str) -> (TestApp, Token) {
     let app = TestApp::with(&[ALL_SCOPES]).await;
     app.signed_in(person).await;
-    let user_id = sqlx::query_scalar("select id from users")
-        .fetch_one(&app.database.pool)
-        .await
-        .unwrap();
+    let user_id = app.user_id().await;
     let token = app.engine.vault.access_token(user_id).await.unwrap().token;
     (app, token)
 }
@@ -505,7 +502,7 @@ fn anything(depth: u32) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_json_whatever_breaks_a_page() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("ada").await;
     for _ in 0..60 {
         let mut bodies = Vec::new();

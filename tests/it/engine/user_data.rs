@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use matrica_starter::engine::user_data::cache::UserDataCache;
 use serde_json::{Value, json};
 
-use crate::support::{ALL_SCOPES, Browser, TestApp, WITH_CACHE, wire::Wire};
+use crate::support::{ALL_SCOPES, Browser, TestApp, Wire, eventually_within};
 
 /// What the API says, which must be an answer and no refusal.
 async fn api(browser: &mut Browser, path: &str) -> Value {
@@ -21,7 +21,7 @@ async fn refresh(browser: &mut Browser) {
 
 #[tokio::test]
 async fn a_second_look_asks_nobody_until_somebody_wants_newer_data() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("ada").await;
     for _ in 0..3 {
         browser
@@ -92,7 +92,7 @@ async fn an_answer_is_fresh_for_its_time_and_the_last_good_one_is_shown_for_its_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_who_want_the_same_at_once_cost_one_call() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let browser = app.signed_in("ada").await;
     for endpoint in ["nfts", "wallets"] {
         app.provider
@@ -127,14 +127,14 @@ async fn many_who_want_the_same_at_once_cost_one_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_on_for_the_others_when_the_first_one_leaves() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let browser = app.signed_in("ada").await;
     app.provider
         .fault("wallets", json!({ "delay_ms": 600 }))
         .await;
     let mut first = browser.clone();
     let leaving = tokio::spawn(async move { first.get("/account/wallets").await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    app.provider.called("wallets", 1).await;
     let mut second = browser.clone();
     let staying = tokio::spawn(async move { second.get("/account/wallets").await });
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -149,7 +149,7 @@ async fn a_call_goes_on_for_the_others_when_the_first_one_leaves() {
 
 #[tokio::test]
 async fn nobody_sees_what_belongs_to_somebody_else() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let (mut ada, mut collector) = (app.signed_in("ada").await, app.signed_in("collector").await);
     for _ in 0..5 {
         ada.get("/account").await.assert_contains("ada@example.com");
@@ -171,7 +171,7 @@ async fn whoever_leaves_takes_their_data_along() {
         "/settings/sessions/end-all",
         "/settings/delete",
     ] {
-        let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE, ("KEEP_GRANTS", "true")]).await;
+        let app = TestApp::with(&[ALL_SCOPES, ("KEEP_GRANTS", "true")]).await;
         let (mut first, mut second) = (app.signed_in("ada").await, app.signed_in("ada").await);
         second
             .get("/account/wallets")
@@ -196,14 +196,14 @@ async fn whoever_leaves_takes_their_data_along() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_after_somebody_has_left_is_not_kept() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("ada").await;
     app.provider
         .fault("wallets", json!({ "delay_ms": 500, "times": 1 }))
         .await;
     let mut tab = browser.clone();
     let look = tokio::spawn(async move { tab.get("/account/wallets").await });
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    app.provider.called("wallets", 1).await;
     browser
         .post("/settings/disconnect", &[])
         .await
@@ -217,7 +217,7 @@ async fn an_answer_that_comes_after_somebody_has_left_is_not_kept() {
 
 #[tokio::test]
 async fn what_is_not_shared_any_more_is_not_shown_any_more() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("ada").await;
     browser
         .get("/account/wallets")
@@ -253,9 +253,10 @@ async fn what_is_not_shared_any_more_is_not_shown_any_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_servers_forget_too() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE, ("KEEP_GRANTS", "true")]).await;
+    let app = TestApp::with(&[ALL_SCOPES, ("KEEP_GRANTS", "true")]).await;
     let replica = app.replica().await;
     let mut browser = app.signed_in("ada").await;
+    app.listening(2).await;
     let elsewhere = |path: &str| format!("{}{path}", replica.url);
     for (change, words) in [
         ("disconnect", "Sign in again to see your wallets"),
@@ -266,6 +267,7 @@ async fn other_servers_forget_too() {
             .sign_in(&app.provider, "ada")
             .await
             .assert_redirect("/account");
+        // The replica is told of the sign-in, too.
         tokio::time::sleep(Duration::from_millis(300)).await;
         browser
             .get(&elsewhere("/account/wallets"))
@@ -285,22 +287,17 @@ async fn other_servers_forget_too() {
                 .await
                 .assert_redirect("/account");
         }
-        let deadline = Instant::now() + Duration::from_secs(1);
-        while !browser
-            .get(&elsewhere("/account/wallets"))
-            .await
-            .body
-            .contains(words)
-        {
-            assert!(Instant::now() < deadline, "{change} is not told");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually_within(Duration::from_secs(1), change, async || {
+            let page = browser.get(&elsewhere("/account/wallets")).await;
+            page.body.contains(words)
+        })
+        .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_person_does_not_take_the_whole_way_to_matrica() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let browser = app.signed_in("collector").await;
     app.provider.fault("nfts", json!({ "delay_ms": 400 })).await;
     let started = Instant::now();
@@ -326,16 +323,13 @@ async fn one_person_does_not_take_the_whole_way_to_matrica() {
 
 #[tokio::test]
 async fn a_cached_answer_of_the_api_costs_the_database_nothing() {
-    let first = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let first = TestApp::with(&[ALL_SCOPES]).await;
     let wire = Wire::to(&first.database.url).await;
     let app = first.replica_with(&[("DATABASE_URL", &wire.url)]).await;
-    // Whoever begins to listen forgets everything once.
-    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
-    while first.count(listeners).await < 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    // A server that begins to listen forgets everything once.
+    first.listening(2).await;
     let mut browser = first.signed_in("ada").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    wire.quiet().await;
     let paths = [
         "/api/wallets",
         "/api/nfts",
@@ -347,7 +341,7 @@ async fn a_cached_answer_of_the_api_costs_the_database_nothing() {
     for path in &paths {
         browser.get(path).await.assert_status(200);
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    wire.quiet().await;
     let before = wire.round_trips();
     // Well within the seconds for which a session is kept.
     for _ in 0..3 {
@@ -360,7 +354,7 @@ async fn a_cached_answer_of_the_api_costs_the_database_nothing() {
 
 #[tokio::test]
 async fn asking_anew_leads_nowhere_else_and_takes_somebody_who_is_signed_in() {
-    let app = TestApp::with(&[WITH_CACHE]).await;
+    let app = TestApp::spawn().await;
     let mut browser = app.signed_in("ada").await;
     browser
         .post("/account/refresh", &[])
@@ -381,7 +375,7 @@ async fn asking_anew_leads_nowhere_else_and_takes_somebody_who_is_signed_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_wants_newer_data_does_not_get_an_older_answer_that_is_on_its_way() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("ada").await;
     app.provider
         .fault(
@@ -391,7 +385,7 @@ async fn whoever_wants_newer_data_does_not_get_an_older_answer_that_is_on_its_wa
         .await;
     let mut tab = browser.clone();
     let older = tokio::spawn(async move { tab.get("/account/wallets").await });
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    app.provider.called("wallets", 1).await;
     refresh(&mut browser).await;
     browser
         .get("/account/wallets")
@@ -431,7 +425,7 @@ async fn what_somebody_asks_for_keeps_nobody_from_signing_in() {
 
 #[tokio::test]
 async fn a_refusal_where_nothing_was_asked_for_is_an_outage_and_the_last_good_answer_stays() {
-    let app = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let app = TestApp::with(&[ALL_SCOPES]).await;
     let mut browser = app.signed_in("ada").await;
     browser
         .get("/account/wallets")
@@ -450,7 +444,7 @@ async fn a_refusal_where_nothing_was_asked_for_is_an_outage_and_the_last_good_an
 
 #[tokio::test]
 async fn without_the_database_nobody_blames_matrica() {
-    let first = TestApp::with(&[ALL_SCOPES, WITH_CACHE]).await;
+    let first = TestApp::with(&[ALL_SCOPES]).await;
     let wire = Wire::to(&first.database.url).await;
     let app = first.replica_with(&[("DATABASE_URL", &wire.url)]).await;
     let mut browser = first.signed_in("ada").await;

@@ -21,7 +21,7 @@ use thirtyfour::{
 };
 use url::Url;
 
-use super::{Folder, dev::wait_until};
+use super::{Folder, eventually::wait_until};
 
 const DRIVER_READY_WITHIN: Duration = Duration::from_secs(30);
 const SEEN_WITHIN: Duration = Duration::from_secs(30);

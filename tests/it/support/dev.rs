@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use super::eventually::wait_until;
 use super::{Folder, Provider, process};
 
 /// The first start makes a database cluster, which takes a while on a busy machine.
@@ -163,15 +164,6 @@ pub fn is_alive(id: &str) -> bool {
         .status()
         .unwrap()
         .success()
-}
-
-#[track_caller]
-pub fn wait_until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + within;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
-        thread::sleep(POLL_EVERY);
-    }
 }
 
 fn spawn(mut program: Command, ports: [u16; 2], folder: &Path) -> Child {

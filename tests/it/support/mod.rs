@@ -5,13 +5,14 @@ pub mod browser;
 pub mod chromium;
 pub mod database;
 pub mod dev;
+pub mod eventually;
 pub mod folder;
 pub mod logs;
 pub mod process;
 pub mod provider;
 pub mod wire;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use matrica_starter::{
     app::routes::router,
@@ -20,15 +21,24 @@ use matrica_starter::{
         http::server,
         seal::Keyring,
         state::{Engine, Parts},
+        user_data::cache::UserDataCache,
         workers,
     },
 };
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub use self::{
-    answer::Answer, browser::Browser, database::TestDatabase, folder::Folder, provider::Provider,
+    answer::Answer,
+    browser::Browser,
+    database::TestDatabase,
+    eventually::{eventually, eventually_within},
+    folder::Folder,
+    process::Process,
+    provider::Provider,
+    wire::Wire,
 };
 
 /// Our application at the demo provider.
@@ -40,16 +50,14 @@ pub const ALL_SCOPES: (&str, &str) = (
     "MATRICA_SCOPES",
     "profile wallets nfts email socials.twitter socials.discord socials.telegram roles domains",
 );
-/// The memory of people's data as it is without any setting.
-pub const WITH_CACHE: (&str, &str) = ("USER_DATA_CACHE", "");
-
-/// The app on a port of its own, with a database and a provider that nobody else uses.
+/// The app on its own port, with its own database and provider. It runs production's defaults.
 pub struct TestApp {
     pub url: String,
     pub engine: Engine,
     pub provider: Provider,
     pub database: Arc<TestDatabase>,
     pub settings: BTreeMap<String, String>,
+    caches_user_data: bool,
     stop: CancellationToken,
 }
 
@@ -64,60 +72,71 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// With settings that differ from the usual ones; an empty value unsets.
+    /// With settings that differ from the usual ones. An empty value unsets.
     pub async fn with(overrides: &[(&str, &str)]) -> Self {
         Self::with_changes(overrides, |_| {}).await
     }
 
-    /// With settings, and with parts that differ from those that follow from them.
+    /// Without the cache of user data, here and in replicas: each page view reads the token and asks the provider.
+    pub async fn without_cache(overrides: &[(&str, &str)]) -> Self {
+        Self::create(overrides, false, |_| {}).await
+    }
+
+    /// With other settings, and with other parts than those that follow from the settings.
     pub async fn with_changes(overrides: &[(&str, &str)], change: impl FnOnce(&mut Parts)) -> Self {
+        Self::create(overrides, true, change).await
+    }
+
+    async fn create(
+        overrides: &[(&str, &str)],
+        caches_user_data: bool,
+        change: impl FnOnce(&mut Parts),
+    ) -> Self {
         logs::capture();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let provider = Provider::spawn(&[format!("{url}/auth/callback")]).await;
         let database = Arc::new(TestDatabase::create().await);
-        let mut settings = settings(&url, &provider.url, &database.url);
-        settings.extend(
-            overrides
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
-        Self::start(listener, url, provider, database, settings, change)
+        let settings = overridden(settings(&url, &provider.url, &database.url), overrides);
+        Self::start(
+            listener,
+            provider,
+            database,
+            settings,
+            caches_user_data,
+            change,
+        )
     }
 
-    /// Another replica: the same database, the same provider, the same public URL, a port of its own.
+    /// Another replica: the same database, provider and public URL, but a port, cache and circuit breakers of its own.
     pub async fn replica(&self) -> Self {
         self.replica_with(&[]).await
     }
 
     pub async fn replica_with(&self, overrides: &[(&str, &str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut settings = self.settings.clone();
-        settings.extend(
-            overrides
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
         Self::start(
-            listener,
-            url,
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
             self.provider.clone(),
             self.database.clone(),
-            settings,
+            overridden(self.settings.clone(), overrides),
+            self.caches_user_data,
             |_| {},
         )
     }
 
     fn start(
         listener: TcpListener,
-        url: String,
         provider: Provider,
         database: Arc<TestDatabase>,
         settings: BTreeMap<String, String>,
+        caches_user_data: bool,
         change: impl FnOnce(&mut Parts),
     ) -> Self {
+        let url = format!("http://{}", listener.local_addr().unwrap());
         let mut parts = Parts::new(Config::from_source(Source::new(&settings)).unwrap()).unwrap();
+        if !caches_user_data {
+            parts.user_data.cache = UserDataCache::new(Duration::ZERO, Duration::ZERO);
+        }
         change(&mut parts);
         let engine = Engine::from(parts);
         workers::start(&engine);
@@ -135,6 +154,7 @@ impl TestApp {
             provider,
             database,
             settings,
+            caches_user_data,
             stop,
         }
     }
@@ -170,15 +190,50 @@ impl TestApp {
             .unwrap_or_default()
     }
 
-    /// Waits until the app hears what happens to sessions elsewhere.
-    pub async fn listening(&self) {
-        let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
-        while self.count(listeners).await == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+    /// The id of the only user.
+    pub async fn user_id(&self) -> Uuid {
+        sqlx::query_scalar("select id from users")
+            .fetch_one(&self.database.pool)
+            .await
+            .unwrap()
     }
 
-    /// A transaction of somebody else, for holding locks.
+    /// Rows affected.
+    pub async fn sql(&self, statement: &'static str) -> u64 {
+        sqlx::query(statement)
+            .execute(&self.database.pool)
+            .await
+            .unwrap()
+            .rows_affected()
+    }
+
+    /// Waits until a number from the database is `expected`.
+    pub async fn becomes(&self, query: &'static str, expected: i64) {
+        let what = format!("{query}: {expected}");
+        eventually(&what, async || self.count(query).await == expected).await;
+    }
+
+    /// Lets the access tokens of all grants expire now. There must be `grants` of them.
+    pub async fn expire_access_tokens(&self, grants: u64) {
+        let expired = self
+            .sql("update grants set access_expires_at = now()")
+            .await;
+        assert_eq!(expired, grants, "grants with an access token");
+    }
+
+    /// Deletes all grants, as if the provider had ended them. Caches hear of it later, so this one is emptied here.
+    pub async fn delete_grants(&self) {
+        self.sql("delete from grants").await;
+        self.engine.user_data.cache.forget_all();
+    }
+
+    /// Waits until this many servers listen for notifications of the database.
+    pub async fn listening(&self, servers: i64) {
+        self.becomes("select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'", servers)
+            .await;
+    }
+
+    /// A transaction of another client, for holding locks.
     #[expect(
         clippy::disallowed_methods,
         reason = "a test that is dropped has failed anyway"
@@ -187,13 +242,26 @@ impl TestApp {
         self.database.pool.begin().await.unwrap()
     }
 
-    pub async fn sql(&self, statement: &'static str) -> u64 {
-        sqlx::query(statement)
-            .execute(&self.database.pool)
-            .await
-            .unwrap()
-            .rows_affected()
+    /// Waits until this many statements wait for a lock.
+    pub async fn waiting_for_locks(&self, statements: i64) {
+        self.becomes("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()", statements)
+            .await;
     }
+
+    /// Transactions that wait for their client.
+    pub async fn open_transactions(&self) -> i64 {
+        self.count("select count(*) from pg_stat_activity where state like 'idle in transaction%' and datname = current_database()")
+            .await
+    }
+}
+
+fn overridden(
+    mut settings: BTreeMap<String, String>,
+    overrides: &[(&str, &str)],
+) -> BTreeMap<String, String> {
+    let overrides = overrides.iter();
+    settings.extend(overrides.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    settings
 }
 
 /// What an app needs to run against this provider and database.
@@ -215,8 +283,6 @@ pub fn settings(url: &str, provider: &str, database: &str) -> BTreeMap<String, S
             ),
             ("MATRICA_USER_API", format!("{provider}/oauth2/v2/user")),
             ("MATRICA_USER_API_V1", format!("{provider}/oauth2/user")),
-            // So that each page view asks the provider. Tests of the cache switch it on again.
-            ("USER_DATA_CACHE", "off".to_owned()),
             (
                 "TOKEN_KEYS",
                 Keyring::generate("test").expose_secret().to_owned(),

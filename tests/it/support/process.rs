@@ -47,7 +47,14 @@ impl Process {
         }
     }
 
-    /// Starts it and waits for its first answer. Gives the time that took, too.
+    /// Starts it and waits for its first answer.
+    pub async fn start(settings: &BTreeMap<String, String>) -> Self {
+        let settings = settings.clone();
+        let starting = tokio::task::spawn_blocking(move || Self::serve_ready(&settings).0);
+        starting.await.unwrap()
+    }
+
+    /// The same for code that blocks, and how long it took.
     pub fn serve_ready(settings: &BTreeMap<String, String>) -> (Self, Duration) {
         let started = Instant::now();
         let process = Self::serve(settings);
@@ -63,6 +70,12 @@ impl Process {
         }
     }
 
+    /// Waits for its end. Gives its status and its log.
+    pub async fn ended(self) -> (ExitStatus, String) {
+        let waiting = tokio::task::spawn_blocking(move || self.wait());
+        waiting.await.unwrap()
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -75,7 +88,7 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// Waits for its end; gives its status and what it logged.
+    /// The same for code that blocks.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         self.readers

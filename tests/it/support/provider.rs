@@ -79,6 +79,11 @@ impl Provider {
         self.get("calls").await[endpoint].as_u64().unwrap()
     }
 
+    /// Waits until an endpoint was called this often.
+    pub async fn called(&self, endpoint: &str, times: u64) {
+        super::eventually(endpoint, async || self.calls(endpoint).await >= times).await;
+    }
+
     pub async fn get(&self, what: &str) -> Value {
         let answer = self
             .client

@@ -1,17 +1,21 @@
 //! A wire between the app and Postgres that counts, and that can be cut.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-
-use tokio::sync::watch;
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
+    sync::watch,
 };
+
+const QUIET: Duration = Duration::from_millis(200);
 
 /// Forwards every connection to the database, and counts how often the app asked and had to wait for an answer.
 #[derive(Clone)]
@@ -115,6 +119,16 @@ impl Wire {
         self.state.send_replace(State::Whole);
     }
 
+    /// Waits until the app has asked nothing for 200 ms. The pool looks at a connection after each use, behind the
+    /// answer's back.
+    pub async fn quiet(&self) {
+        let mut before = None;
+        while before != Some(self.round_trips()) {
+            before = Some(self.round_trips());
+            tokio::time::sleep(QUIET).await;
+        }
+    }
+
     /// Round trips so far, on all connections together.
     pub fn round_trips(&self) -> u64 {
         self.round_trips.load(Ordering::SeqCst)
@@ -154,7 +168,7 @@ async fn forward(
                     }
                     if last {
                         // Time for the database to commit.
-                        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                        tokio::time::sleep(Duration::from_millis(200)).await;
                         return;
                     }
                 }
