@@ -20,16 +20,17 @@ use axum::response::{IntoResponse, Redirect, Response};
 use self::view::Section;
 use super::page::page_with_login;
 use super::sign_in::ReturnForm;
-use crate::engine::{CurrentUser, Engine};
+use crate::engine::{CurrentUser, Engine, Failure};
 
 /// `POST /account/refresh`. Marks the cached data of the person as stale, and goes back to the page.
 pub async fn refresh(
     State(engine): State<Engine>,
     user: CurrentUser,
     form: Result<Form<ReturnForm>, FormRejection>,
-) -> Response {
+) -> Result<Response, Failure> {
+    let return_to = ReturnForm::target(form, "/account")?;
     engine.user_data.cache.mark_stale(user.user_id);
-    Redirect::to(ReturnForm::target(form, "/account").as_str()).into_response()
+    Ok(Redirect::to(return_to.as_str()).into_response())
 }
 
 /// The page. With a section that asks to sign in, its policy lets the form leave for the provider.

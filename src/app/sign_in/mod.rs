@@ -8,6 +8,7 @@ use axum::Form;
 use axum::extract::rejection::FormRejection;
 use serde::Deserialize;
 
+use crate::engine::Failure;
 use crate::engine::sign_in::ReturnTo;
 
 /// Where people go after signing in, if the page they came from names no place.
@@ -20,9 +21,17 @@ pub struct ReturnForm {
 }
 
 impl ReturnForm {
-    /// The path that the form names, or `default`.
-    pub fn target(form: Result<Form<Self>, FormRejection>, default: &str) -> ReturnTo {
+    /// The path that the form names, or `default`. A body that is too large or cut off is refused.
+    pub fn target(
+        form: Result<Form<Self>, FormRejection>,
+        default: &str,
+    ) -> Result<ReturnTo, Failure> {
+        if let Err(FormRejection::BytesRejection(rejection)) = &form {
+            return Err(Failure::from_status(rejection.status()));
+        }
         let form = form.map(|Form(form)| form).unwrap_or_default();
-        ReturnTo::parse(form.return_to.as_deref().unwrap_or(default))
+        Ok(ReturnTo::parse(
+            form.return_to.as_deref().unwrap_or(default),
+        ))
     }
 }

@@ -71,6 +71,6 @@ pub async fn start(
     headers: HeaderMap,
     form: Result<Form<ReturnForm>, FormRejection>,
 ) -> Result<Response, Failure> {
-    let return_to = ReturnForm::target(form, "/");
+    let return_to = ReturnForm::target(form, "/")?;
     sign_in::begin(&engine, return_to, user.ok().flatten().as_ref(), &headers)
 }

@@ -87,7 +87,7 @@ fn expand(value: &mut Value) {
         && let Ok(long) = LongText::deserialize(&*value)
     {
         let missing = long.length.saturating_sub(long.start.chars().count());
-        *value = json!(long.start + &long.fill.repeat(missing));
+        *value = json!(format!("{}{}", long.start, long.fill.repeat(missing)));
         return;
     }
     match value {
