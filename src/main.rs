@@ -1,6 +1,8 @@
 //! Reads the command line and calls one function per subcommand.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use matrica_starter::commands::{healthcheck, keys, migrate, serve};

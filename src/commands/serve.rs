@@ -11,7 +11,8 @@ use crate::app::routes::router;
 use crate::engine::config::{Config, Source};
 use crate::engine::db::schema::{self, Schema};
 use crate::engine::http::{log, server};
-use crate::engine::{state::Engine, workers};
+use crate::engine::state::Engine;
+use crate::engine::workers;
 
 /// How long the start waits for a database that does not answer yet.
 const DATABASE_WAIT: Duration = Duration::from_secs(10);

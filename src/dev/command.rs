@@ -1,10 +1,8 @@
 //! `dev`
 
-use std::{
-    io,
-    net::{Ipv4Addr, Ipv6Addr},
-    path::Path,
-};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -13,21 +11,15 @@ use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    DATA_DIR, DATABASE,
-    demo_provider::{self, DemoClient, DemoProvider},
-    postgres::{Durability, PrivatePostgres, StartError},
-    settings::{self, Ports},
-};
-use crate::{
-    commands::{self, serve},
-    engine::{
-        config::{self, Config, Source},
-        db::schema,
-        http::{log, server},
-        state::Engine,
-    },
-};
+use super::demo_provider::{self, DemoClient, DemoProvider};
+use super::postgres::{Durability, PrivatePostgres, StartError};
+use super::settings::{self, Ports};
+use super::{DATA_DIR, DATABASE};
+use crate::commands::{self, serve};
+use crate::engine::config::{self, Config, Source};
+use crate::engine::db::schema;
+use crate::engine::http::{log, server};
+use crate::engine::state::Engine;
 
 /// Options of `dev`.
 #[derive(Args)]

@@ -7,10 +7,8 @@ pub mod postgres;
 mod settings;
 mod standalone;
 
-pub use self::{
-    command::{Options, dev},
-    standalone::{DemoProviderOptions, demo_provider},
-};
+pub use self::command::{Options, dev};
+pub use self::standalone::{DemoProviderOptions, demo_provider};
 
 /// Our client id at the demo provider.
 const CLIENT_ID: &str = "demo-app";

@@ -1,14 +1,16 @@
 //! The configuration of `dev`. The environment overrides it.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{CLIENT_ID, DATA_DIR, DATABASE, postgres::PrivatePostgres};
-use crate::{
-    commands::keys,
-    engine::{config::Source, random},
-};
+use super::postgres::PrivatePostgres;
+use super::{CLIENT_ID, DATA_DIR, DATABASE};
+use crate::commands::keys;
+use crate::engine::config::Source;
+use crate::engine::random;
 
 /// Every scope that the demo people have data for, so that no page is empty.
 const SCOPES: &str =

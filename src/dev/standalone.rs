@@ -7,17 +7,11 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    CLIENT_ID,
-    demo_provider::{DemoClient, DemoProvider},
-};
-use crate::{
-    commands,
-    engine::{
-        config::LogFormat,
-        http::{log, server},
-    },
-};
+use super::CLIENT_ID;
+use super::demo_provider::{DemoClient, DemoProvider};
+use crate::commands;
+use crate::engine::config::LogFormat;
+use crate::engine::http::{log, server};
 
 /// Options of `demo-provider`.
 #[derive(Args)]

@@ -4,9 +4,10 @@
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::engine::db;
 pub use crate::engine::db::endings::SessionSelection;
 use crate::engine::db::endings::{self, Removed};
-use crate::engine::{db, state::Engine};
+use crate::engine::state::Engine;
 
 /// Ends sessions and returns how many. The last one takes the grant with it, unless `KEEP_GRANTS`.
 pub async fn end_sessions(engine: Engine, which: SessionSelection) -> Result<usize, db::Error> {

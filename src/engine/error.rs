@@ -1,12 +1,11 @@
 //! `Failure`: the only error that becomes a response. People see the app's words for it.
 
-use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use strum::IntoStaticStr;
 
-use crate::engine::{db, matrica::Requirement};
+use crate::engine::db;
+use crate::engine::matrica::Requirement;
 
 /// `Retry-After` of every 503, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;

@@ -1,19 +1,17 @@
 //! Extractors for the signed-in person.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
+use std::time::Duration;
 
-use axum::{
-    extract::{FromRequestParts, OptionalFromRequestParts},
-    http::{Method, request::Parts},
-};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::http::Method;
+use axum::http::request::Parts;
 
-use crate::engine::{
-    db::sessions,
-    error::{Failure, is_api, is_navigation},
-    session::{self, CurrentUser, SessionCookie},
-    sign_in::{ReturnTo, SignInNotice, sign_in_url},
-    state::Engine,
-};
+use crate::engine::db::sessions;
+use crate::engine::error::{Failure, is_api, is_navigation};
+use crate::engine::session::{self, CurrentUser, SessionCookie};
+use crate::engine::sign_in::{ReturnTo, SignInNotice, sign_in_url};
+use crate::engine::state::Engine;
 
 /// Where to return after re-authentication.
 const SETTINGS: &str = "/settings";

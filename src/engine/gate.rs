@@ -1,18 +1,21 @@
 //! The gate. A handler that takes `Holds<Rule>` runs only for people who satisfy the rule.
 
-use std::{collections::HashSet, marker::PhantomData, time::Duration};
+use std::collections::HashSet;
+use std::marker::PhantomData;
+use std::time::Duration;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use futures_util::{StreamExt as _, pin_mut};
 
-use crate::engine::{
-    error::Failure,
-    matrica::{ApiError, NftQuery, ROLES_MAX, Requirement, Resource, RolesQuery, UserApi, paging},
-    oauth::Token,
-    session::CurrentUser,
-    state::Engine,
-    user_data::{DataError, Reader},
+use crate::engine::error::Failure;
+use crate::engine::matrica::{
+    ApiError, NftQuery, ROLES_MAX, Requirement, Resource, RolesQuery, UserApi, paging,
 };
+use crate::engine::oauth::Token;
+use crate::engine::session::CurrentUser;
+use crate::engine::state::Engine;
+use crate::engine::user_data::{DataError, Reader};
 
 /// Budget for reading all NFTs of a person.
 const WALK_BUDGET: Duration = Duration::from_secs(10);

@@ -22,12 +22,10 @@ pub mod user_data;
 pub mod vault;
 pub mod workers;
 
-pub use self::{
-    error::Failure,
-    extract::FreshSignIn,
-    gate::{Holds, Rule},
-    matrica::{Requirement, Resource},
-    session::CurrentUser,
-    state::Engine,
-    user_data::{Cached, DataError, Reader},
-};
+pub use self::error::Failure;
+pub use self::extract::FreshSignIn;
+pub use self::gate::{Holds, Rule};
+pub use self::matrica::{Requirement, Resource};
+pub use self::session::CurrentUser;
+pub use self::state::Engine;
+pub use self::user_data::{Cached, DataError, Reader};

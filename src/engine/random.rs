@@ -1,7 +1,9 @@
 //! The only source of randomness for secrets, which is the operating system's generator.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rand::{TryRng, rngs::SysRng};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng;
+use rand::rngs::SysRng;
 
 /// `N` random bytes.
 ///

@@ -1,6 +1,7 @@
 //! `Engine`: the long-lived parts that handlers share.
 
-use std::{ops::Deref, sync::Arc};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -9,9 +10,11 @@ use crate::engine::db::{self, Db};
 use crate::engine::matrica::UserApi;
 use crate::engine::oauth::OAuthClient;
 use crate::engine::seal::{Purpose, Sealer};
-use crate::engine::session::{LiveSessions, cookies::CookieNames};
+use crate::engine::session::LiveSessions;
+use crate::engine::session::cookies::CookieNames;
 use crate::engine::tasks::Tasks;
-use crate::engine::user_data::{Reader, UserData, cache::UserDataCache};
+use crate::engine::user_data::cache::UserDataCache;
+use crate::engine::user_data::{Reader, UserData};
 use crate::engine::vault::Vault;
 
 /// The state of every handler. One pointer, because each layer clones it for each request.

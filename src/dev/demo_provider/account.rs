@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{endpoint::Endpoint, generate::uuid, list::List};
+use super::endpoint::Endpoint;
+use super::generate::uuid;
+use super::list::List;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

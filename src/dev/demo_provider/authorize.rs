@@ -3,23 +3,20 @@
 use std::sync::LazyLock;
 
 use askama::Template;
-use axum::{
-    body::Bytes,
-    extract::{RawQuery, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
-use super::{
-    DemoProvider,
-    grants::Consent,
-    people::{self, PEOPLE, Person},
-    request::AuthorizationRequest,
-    wire::{Fields, is_form},
-};
+use super::DemoProvider;
+use super::grants::Consent;
+use super::people::{self, PEOPLE, Person};
+use super::request::AuthorizationRequest;
+use super::wire::{Fields, is_form};
 
 const STYLE: &str = include_str!("../../../templates/dev/demo_provider/style.css");
 static STYLE_HASH: LazyLock<String> =

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    http::StatusCode,
-    routing::{delete, get, post, put},
-};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post, put};
+use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use strum::VariantArray as _;
 
-use super::{
-    DemoProvider, ProviderState, endpoint::Endpoint, faults::Fault, grants::Counts, people,
-    settings::Settings,
-};
+use super::endpoint::Endpoint;
+use super::faults::Fault;
+use super::grants::Counts;
+use super::settings::Settings;
+use super::{DemoProvider, ProviderState, people};
 
 type Refused = (StatusCode, String);
 

@@ -1,19 +1,22 @@
 //! Faults on command. Responses are replaced, delayed or endless, and connections are cut.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use axum::{
-    body::{Body, to_bytes},
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::LOCATION},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, json};
 use tokio::time::sleep;
 
-use super::{DemoProvider, connection::Connection, endpoint::Endpoint, slow_body::SlowBody};
+use super::DemoProvider;
+use super::connection::Connection;
+use super::endpoint::Endpoint;
+use super::slow_body::SlowBody;
 
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
 

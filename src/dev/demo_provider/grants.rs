@@ -1,18 +1,17 @@
 //! The grants, which are authorization codes, token families and the tokens in them.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{
-    people::Person,
-    request::AuthorizationRequest,
-    settings::Settings,
-    values::{challenge_of, is_verifier, random_code, random_token},
-    wire::{Fields, OAuthError},
-};
+use super::people::Person;
+use super::request::AuthorizationRequest;
+use super::settings::Settings;
+use super::values::{challenge_of, is_verifier, random_code, random_token};
+use super::wire::{Fields, OAuthError};
 
 /// Codes issued between two sweeps of expired codes and revoked tokens.
 const SWEEP_INTERVAL: u64 = 4_096;

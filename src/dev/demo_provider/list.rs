@@ -1,7 +1,8 @@
 //! The lists that the user API pages through, read by index. NFTs can be generated on demand, so
 //! that a person can have any number of them.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -20,25 +20,19 @@ mod user;
 mod values;
 mod wire;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::{
-    Router, middleware,
-    routing::{get, post},
-};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    endpoint::Endpoint,
-    faults::Fault,
-    grants::Grants,
-    people::{PEOPLE, Person},
-    settings::Settings,
-};
+use self::endpoint::Endpoint;
+use self::faults::Fault;
+use self::grants::Grants;
+use self::people::{PEOPLE, Person};
+use self::settings::Settings;
 
 /// An application registered with the demo provider.
 #[derive(Clone)]

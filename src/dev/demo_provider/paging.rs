@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
+use axum::Json;
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::{endpoint::Endpoint, list::List, settings::Settings, wire::Fields};
+use super::endpoint::Endpoint;
+use super::list::List;
+use super::settings::Settings;
+use super::wire::Fields;
 
 const DEFAULT_TAKE: usize = 20;
 

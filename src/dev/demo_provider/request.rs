@@ -1,6 +1,7 @@
 //! The authorization request, and its validation.
 
-use super::{DemoProvider, wire::Fields};
+use super::DemoProvider;
+use super::wire::Fields;
 
 /// base64url of a SHA-256 digest, without padding.
 const CODE_CHALLENGE_CHARACTERS: usize = 43;

@@ -1,6 +1,7 @@
 //! Behaviour that Matrica's public documentation leaves open. Tests change it over `/control`.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use axum::{
-    body::{Body, Bytes, to_bytes},
-    http::{HeaderValue, header::CONTENT_LENGTH},
-    response::Response,
-};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_LENGTH;
+use axum::response::Response;
 use futures_util::stream::{self, Stream};
 use tokio::time::sleep;
 

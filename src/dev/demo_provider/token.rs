@@ -1,17 +1,13 @@
 //! The token endpoint (RFC 6749) and the revocation endpoint (RFC 7009).
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::State,
-    http::HeaderMap,
-    response::{IntoResponse, Response},
-};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 
-use super::{
-    DemoClient, DemoProvider,
-    wire::{Fields, NO_STORE, OAuthError, client_form},
-};
+use super::wire::{Fields, NO_STORE, OAuthError, client_form};
+use super::{DemoClient, DemoProvider};
 
 pub async fn token(
     State(provider): State<DemoProvider>,

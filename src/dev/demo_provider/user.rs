@@ -2,22 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{
-    DemoProvider,
-    account::Account,
-    endpoint::Endpoint,
-    paging,
-    settings::{ProfileShape, Settings},
-};
+use super::account::Account;
+use super::endpoint::Endpoint;
+use super::settings::{ProfileShape, Settings};
+use super::{DemoProvider, paging};
 
 /// Display fields of the documented profile, which has no identifier.
 const DISPLAY_FIELDS: [&str; 5] = ["name", "vanityURL", "pfp", "banner", "pfpNFT"];

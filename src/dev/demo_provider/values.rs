@@ -1,9 +1,7 @@
 //! Random codes and tokens, and the arithmetic of PKCE.
 
-use base64::{
-    Engine,
-    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
-};
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 /// Bytes behind a code: 400 characters of base64, the last one `=`.

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    http::{HeaderMap, HeaderName, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::Json;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 /// Token responses and errors must not be cached (RFC 6749 section 5.1).

@@ -1,16 +1,14 @@
 //! The cluster's folder, which is locked, created and cleaned up before a server starts on it.
 
-use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io,
-    path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use anyhow::{Context as _, ensure};
 
-use super::{Durability, POLL_INTERVAL, SOCKET, SUPERUSER, StartError, server_user::ServerUser};
+use super::server_user::ServerUser;
+use super::{Durability, POLL_INTERVAL, SOCKET, SUPERUSER, StartError};
 
 const PREVIOUS_SERVER_TIMEOUT: Duration = Duration::from_secs(30);
 

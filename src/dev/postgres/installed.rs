@@ -1,15 +1,14 @@
 //! Finds the newest Postgres server that is installed.
 
-use std::{
-    collections::BTreeSet,
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
 
 use anyhow::Context as _;
 
-use super::{StartError, server_user::ServerUser};
+use super::StartError;
+use super::server_user::ServerUser;
 
 pub const OLDEST_MAJOR: u32 = 13;
 

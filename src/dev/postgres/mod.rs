@@ -5,22 +5,18 @@ mod cluster;
 mod installed;
 mod server_user;
 
-use std::{
-    fs::{self, File},
-    os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use self::{
-    installed::{OLDEST_MAJOR, Server},
-    server_user::ServerUser,
-};
+use self::installed::{OLDEST_MAJOR, Server};
+use self::server_user::ServerUser;
 
 /// Long enough for crash recovery.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);

@@ -1,17 +1,12 @@
 //! The user that the server runs as, and a folder where that user can work.
 
-use std::{
-    env,
-    ffi::OsStr,
-    fs::{self, DirBuilder, Permissions},
-    io,
-    os::unix::{
-        fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown},
-        process::CommandExt as _,
-    },
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, io};
 
 use anyhow::{Context as _, ensure};
 

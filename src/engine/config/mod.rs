@@ -4,7 +4,8 @@
 mod rules;
 mod source;
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;

@@ -1,7 +1,10 @@
 //! One function per kind of setting. Takes the text, returns the value or the broken rule.
 
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
-use std::{fmt::Display, net::IpAddr, net::SocketAddr, ops::RangeInclusive, str::FromStr};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};

@@ -1,9 +1,7 @@
 //! Reads settings by name, collects every mistake, and remembers which names the program knows.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use secrecy::SecretString;
 

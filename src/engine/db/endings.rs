@@ -7,7 +7,8 @@
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::{Db, Error, sessions::SessionHash};
+use super::sessions::SessionHash;
+use super::{Db, Error};
 use crate::engine::config::SessionLifetime;
 
 /// Which sessions to end.

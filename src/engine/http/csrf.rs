@@ -1,15 +1,14 @@
 //! Protection against cross-site request forgery (CSRF).
 
-use axum::{
-    extract::{Request, State},
-    http::{StatusCode, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use http_body::Body as _;
 use tower_http::csrf::CsrfLayer;
 
-use crate::engine::{session::cookies, state::Engine};
+use crate::engine::session::cookies;
+use crate::engine::state::Engine;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

@@ -1,20 +1,16 @@
 //! Gives every failed response a page for people or a problem (RFC 9457) for programs.
 
 use askama::Template;
-use axum::{
-    extract::{Request, State},
-    http::header,
-    middleware::Next,
-    response::{Html, IntoResponse, Response},
-};
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
 
 use super::RequestId;
-use crate::engine::{
-    error::{Failure, accepts_html, is_api},
-    session::CurrentUser,
-    sign_in::{CALLBACK_PATH, ReturnTo},
-    state::Engine,
-};
+use crate::engine::error::{Failure, accepts_html, is_api};
+use crate::engine::session::CurrentUser;
+use crate::engine::sign_in::{CALLBACK_PATH, ReturnTo};
+use crate::engine::state::Engine;
 
 /// Writes the body of a failed response. Status and headers stay those of the failure.
 pub type RenderFailure = fn(&FailedRequest<'_>) -> Response;

@@ -1,11 +1,9 @@
 //! Security headers of every response.
 
-use axum::{
-    extract::{Request, State},
-    http::HeaderValue,
-    middleware::Next,
-    response::Response,
-};
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::middleware::Next;
+use axum::response::Response;
 
 use crate::engine::state::Engine;
 

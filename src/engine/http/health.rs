@@ -1,17 +1,13 @@
 //! Health checks. Neither asks the provider.
 
-use axum::{
-    Extension,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 
 use super::PlainText;
-use crate::engine::{
-    db::schema::{self, Schema},
-    state::Engine,
-};
+use crate::engine::db::schema::{self, Schema};
+use crate::engine::state::Engine;
 
 /// `GET /healthz`. The process is alive.
 pub async fn healthz() -> &'static str {

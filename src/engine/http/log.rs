@@ -1,17 +1,21 @@
 //! Logs, one line per request and per event. No line holds a secret.
 
-use std::{convert::Infallible, io::IsTerminal, time::Instant};
+use std::convert::Infallible;
+use std::io::IsTerminal;
+use std::time::Instant;
 
-use axum::{
-    extract::{FromRequestParts, MatchedPath, Request},
-    http::{HeaderValue, request::Parts},
-    middleware::Next,
-    response::Response,
-};
+use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::http::HeaderValue;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
 use tracing::Instrument;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::engine::{config::LogFormat, random};
+use crate::engine::config::LogFormat;
+use crate::engine::random;
 
 /// tower-sessions warns about every stale cookie, which anyone can send. Its span would hide ours.
 /// tower-http prints whole paths at `trace`. Postgres sends a notice in each migration.

@@ -9,25 +9,20 @@ pub mod server;
 
 use std::time::Duration;
 
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, Request},
-    http::StatusCode,
-    middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
-    routing::MethodRouter,
-};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
 
-pub use self::{
-    failures::{ErrorFormat, FailedRequest, PlainText, RenderFailure},
-    log::RequestId,
-};
-use crate::engine::{
-    session::{self, CurrentUser, cookies},
-    state::Engine,
-};
+pub use self::failures::{ErrorFormat, FailedRequest, PlainText, RenderFailure};
+pub use self::log::RequestId;
+use crate::engine::session::{self, CurrentUser, cookies};
+use crate::engine::state::Engine;
 
 /// Longest time until a response. Work that must not be cancelled runs in a tracked task.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);

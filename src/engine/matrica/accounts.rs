@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ApiError, resource::simple_resource, shape, text};
+use super::resource::simple_resource;
+use super::{ApiError, shape, text};
 
 /// Longest e-mail address, in characters (RFC 5321).
 const EMAIL_MAX: usize = 254;

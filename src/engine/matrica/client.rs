@@ -1,23 +1,18 @@
 //! `UserApi`: the HTTP client of the user API, with its time limits, circuit breakers and paging.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use reqwest::{Response, StatusCode, header::HeaderMap};
+use reqwest::header::HeaderMap;
+use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use url::Url;
 
 use super::{ApiError, Identity, Page, Paging, identity};
-use crate::engine::{
-    config::MatricaSettings,
-    oauth::{
-        Token,
-        breaker::Breaker,
-        transport::{self, BodyError},
-    },
-};
+use crate::engine::config::MatricaSettings;
+use crate::engine::oauth::Token;
+use crate::engine::oauth::breaker::Breaker;
+use crate::engine::oauth::transport::{self, BodyError};
 
 /// Longest answer, in bytes.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;

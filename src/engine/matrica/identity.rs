@@ -3,10 +3,8 @@
 use serde_json::Value;
 use strum::IntoStaticStr;
 
-use super::{
-    profile::{first, layers},
-    text,
-};
+use super::profile::{first, layers};
+use super::text;
 
 /// Longest user id, in characters.
 const SUBJECT_MAX: usize = 128;

@@ -16,21 +16,19 @@ mod shape;
 mod text;
 mod wallets;
 
-pub use self::{
-    accounts::{
-        DiscordQuery, EmailQuery, ROLES_MAX, Role, RolesQuery, SocialAccount, TelegramQuery,
-        TwitterQuery,
-    },
-    balances::{BALANCES_SCOPE, BalanceQuery, TokenBalance},
-    client::UserApi,
-    domains::{Domain, DomainQuery},
-    error::ApiError,
-    identity::{Identity, Subject, SubjectSource},
-    nfts::{Collection, Nft, NftQuery},
-    paging::{Page, Paging},
-    profile::{Profile, ProfileQuery},
-    requirement::Requirement,
-    resource::Resource,
-    text::is_plain,
-    wallets::{Wallet, Wallets, WalletsQuery},
+pub use self::accounts::{
+    DiscordQuery, EmailQuery, ROLES_MAX, Role, RolesQuery, SocialAccount, TelegramQuery,
+    TwitterQuery,
 };
+pub use self::balances::{BALANCES_SCOPE, BalanceQuery, TokenBalance};
+pub use self::client::UserApi;
+pub use self::domains::{Domain, DomainQuery};
+pub use self::error::ApiError;
+pub use self::identity::{Identity, Subject, SubjectSource};
+pub use self::nfts::{Collection, Nft, NftQuery};
+pub use self::paging::{Page, Paging};
+pub use self::profile::{Profile, ProfileQuery};
+pub use self::requirement::Requirement;
+pub use self::resource::Resource;
+pub use self::text::is_plain;
+pub use self::wallets::{Wallet, Wallets, WalletsQuery};

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ApiError, Page, Paging, Resource, UserApi, paging::TAKE_MAX, text};
+use super::paging::TAKE_MAX;
+use super::{ApiError, Page, Paging, Resource, UserApi, text};
 use crate::engine::oauth::Token;
 
 /// Selects the NFTs that match every field that is set.

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ApiError, resource::simple_resource, shape, text};
+use super::resource::simple_resource;
+use super::{ApiError, shape, text};
 
 /// Most wallets read from one answer.
 const WALLETS_MAX: usize = 1_000;

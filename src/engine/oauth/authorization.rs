@@ -1,15 +1,14 @@
 //! The authorization request (RFC 6749 section 4.1.1) with PKCE (RFC 7636).
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::Url;
 
-use crate::engine::{
-    config::MatricaSettings,
-    random::{self, REFERENCE_LENGTH},
-};
+use crate::engine::config::MatricaSettings;
+use crate::engine::random::{self, REFERENCE_LENGTH};
 
 /// Random bytes in `state` and in `code_verifier` each.
 const RANDOM_BYTES: usize = 32;

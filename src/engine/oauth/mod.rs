@@ -7,21 +7,17 @@ mod error;
 mod token;
 pub mod transport;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use url::Url;
 
+pub use self::authorization::{CodeVerifier, OAuthState};
 use self::breaker::{Breaker, BreakerPermit, BreakerRefusal};
-pub use self::{
-    authorization::{CodeVerifier, OAuthState},
-    callback::{AuthorizationCode, CallbackError, CallbackParameters, Outcome},
-    error::TokenError,
-    token::{Token, TokenSet},
-};
+pub use self::callback::{AuthorizationCode, CallbackError, CallbackParameters, Outcome};
+pub use self::error::TokenError;
+pub use self::token::{Token, TokenSet};
 use crate::engine::config::MatricaSettings;
 
 /// Longest answer of the token endpoint, in bytes.

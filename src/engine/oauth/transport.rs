@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Response, redirect::Policy};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
 use time::OffsetDateTime;
 
 use crate::engine::clock;

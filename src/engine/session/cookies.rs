@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::{middleware::Next, response::Response};
+use axum::middleware::Next;
+use axum::response::Response;
 use time::Duration;
 
 use super::SessionId;

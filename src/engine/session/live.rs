@@ -1,8 +1,11 @@
 //! Finding live sessions, in memory first and then in Postgres.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use moka::{Expiry, ops::compute::Op, sync::Cache};
+use moka::Expiry;
+use moka::ops::compute::Op;
+use moka::sync::Cache;
 use serde_json::Value;
 
 use crate::engine::config::SessionLifetime;

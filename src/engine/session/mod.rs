@@ -8,11 +8,14 @@ mod store;
 use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
-use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::SameSite, session::Id};
+use tower_sessions::cookie::SameSite;
+use tower_sessions::session::Id;
+use tower_sessions::{Expiry, Session, SessionManagerLayer};
 use uuid::Uuid;
 
+use self::cookies::CookieNames;
 pub use self::live::LiveSessions;
-use self::{cookies::CookieNames, store::PostgresStore};
+use self::store::PostgresStore;
 use crate::engine::config::SessionLifetime;
 use crate::engine::db::sessions::{SessionHash, StoredSession};
 use crate::engine::error::Failure;

@@ -1,7 +1,8 @@
 //! The login attempt in its cookie. The cookie proves that this browser started the login.
 
 use axum::http::{HeaderMap, HeaderValue};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use data_encoding::HEXLOWER;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};

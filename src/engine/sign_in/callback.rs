@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::attempt::{Attempt, AttemptCookies};
 use super::{Refusal, ReturnTo, Visitor, exchange, sign_in_url};
+use crate::engine::clock;
 use crate::engine::oauth::{CallbackParameters, Outcome};
 use crate::engine::session::{CurrentUser, device};
-use crate::engine::{clock, state::Engine};
+use crate::engine::state::Engine;
 
 /// The path of the `redirect_uri`. The URL of a request to it may hold an authorization code.
 pub const CALLBACK_PATH: &str = "/auth/callback";

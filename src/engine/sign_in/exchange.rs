@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::{Refusal, attempt::Attempt, repeat};
+use super::attempt::Attempt;
+use super::{Refusal, repeat};
+use crate::engine::db;
 use crate::engine::db::attempts::{self, Burn, Timings};
 use crate::engine::db::logins::{self, NewLogin, Stored};
 use crate::engine::matrica::{Identity, Subject};
 use crate::engine::oauth::{AuthorizationCode, Outcome, TokenSet};
 use crate::engine::session::{CurrentUser, SessionId};
-use crate::engine::{db, state::Engine};
+use crate::engine::state::Engine;
 
 /// Budget of all provider calls, from the arrival of the callback. A code lives about a minute.
 const PROVIDER_BUDGET: Duration = Duration::from_secs(10);

@@ -16,9 +16,11 @@ pub use self::callback::{CALLBACK_PATH, Refused, complete};
 pub use self::exchange::Visitor;
 pub use self::refusal::{Refusal, SignInNotice};
 pub use self::return_to::ReturnTo;
+use crate::engine::clock;
+use crate::engine::error::Failure;
 use crate::engine::oauth::{CodeVerifier, OAuthState};
 use crate::engine::session::{CurrentUser, SessionId};
-use crate::engine::{clock, error::Failure, state::Engine};
+use crate::engine::state::Engine;
 
 /// Starts a login with a redirect to the authorization endpoint and the cookie of the attempt.
 ///

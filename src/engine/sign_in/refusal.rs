@@ -2,8 +2,9 @@
 
 use strum::{EnumIter, EnumString, IntoStaticStr};
 
+use crate::engine::db;
+use crate::engine::matrica::ApiError;
 use crate::engine::oauth::{CallbackError, TokenError};
-use crate::engine::{db, matrica::ApiError};
 
 /// A refused sign-in. The name in snake case stands in logs and in `login_attempts.outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Refusal, attempt::Attempt};
+use super::Refusal;
+use super::attempt::Attempt;
 use crate::engine::db::attempts;
 use crate::engine::session::{CurrentUser, SessionId};
 use crate::engine::state::Engine;

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -167,7 +169,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Barrier, thread};
+    use std::sync::Barrier;
+    use std::thread;
 
     use super::{Arc, UserDataCache, Uuid};
 

@@ -1,6 +1,8 @@
 //! Why there is no data, as the page needs to know it.
 
-use crate::engine::{error::Failure, matrica::ApiError, vault::VaultError};
+use crate::engine::error::Failure;
+use crate::engine::matrica::ApiError;
+use crate::engine::vault::VaultError;
 
 /// Why a resource could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+pub use self::answers::Cached;
 use self::cache::UserDataCache;
-pub use self::{answers::Cached, error::DataError, reader::Reader};
-use crate::engine::{matrica::UserApi, vault::Vault};
+pub use self::error::DataError;
+pub use self::reader::Reader;
+use crate::engine::matrica::UserApi;
+use crate::engine::vault::Vault;
 
 /// Reads user data. Clones share the cache.
 #[derive(Clone)]

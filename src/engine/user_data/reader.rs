@@ -8,7 +8,9 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::{Cached, DataError, UserData, answers::CachedResource, cache::UserEntry};
+use super::answers::CachedResource;
+use super::cache::UserEntry;
+use super::{Cached, DataError, UserData};
 use crate::engine::matrica::{ApiError, Resource};
 use crate::engine::vault::{AccessToken, GrantScopes};
 

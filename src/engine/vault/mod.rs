@@ -7,7 +7,8 @@ mod refresh;
 mod revocation;
 pub mod rotation;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use uuid::Uuid;

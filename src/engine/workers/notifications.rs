@@ -1,10 +1,12 @@
 //! Invalidates the caches on NOTIFY. Otherwise sessions expire after 5 s, user data after 60 s.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
+use std::time::Duration;
 
 use sqlx::postgres::PgNotification;
 
-use crate::engine::db::{self, notifications, sessions::SessionHash};
+use crate::engine::db::sessions::SessionHash;
+use crate::engine::db::{self, notifications};
 use crate::engine::state::Engine;
 
 /// Pause before the listener connects again.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::engine::db;
 use crate::engine::db::sweep::{self, Swept};
-use crate::engine::{db, state::Engine};
+use crate::engine::state::Engine;
 
 /// Rows deleted by one statement.
 const BATCH: i64 = 1_000;

@@ -2,11 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::dev::demo_provider::{
-    account::Account,
-    generate::{NETWORKS, address, uuid, wallet},
-    list::{List, Nfts},
-};
+use crate::dev::demo_provider::account::Account;
+use crate::dev::demo_provider::generate::{NETWORKS, address, uuid, wallet};
+use crate::dev::demo_provider::list::{List, Nfts};
 
 const WALLETS: usize = 2_000;
 const NFTS: usize = 100_000;

@@ -2,12 +2,11 @@
 
 mod large;
 
-use std::{
-    collections::HashMap,
-    sync::{LazyLock, Mutex, OnceLock, PoisonError},
-};
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
-use super::{account::Account, generate::wallet};
+use super::account::Account;
+use super::generate::wallet;
 
 /// How many people the crowd has.
 const CROWD: u32 = 1_000_000;
