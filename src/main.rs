@@ -37,8 +37,8 @@ enum Command {
     /// Manage the keys that seal tokens
     #[command(subcommand)]
     Keys(Keys),
-    /// Run a private Postgres, the demo provider, the migrations and the app on this machine. Settings
-    /// in the environment win, `DATABASE_URL` included
+    /// Run the app with a private Postgres, the demo provider and all migrations. Settings in the
+    /// environment win, `DATABASE_URL` included
     #[cfg(feature = "dev")]
     Dev(matrica_starter::dev::Options),
     /// Run only the stand-in for Matrica

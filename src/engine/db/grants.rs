@@ -118,8 +118,7 @@ pub async fn lease(db: &Db, version: Version, duration: Duration) -> Result<Opti
     }))
 }
 
-/// Stores refreshed tokens as the next generation, which `grant` is sealed for. The next refresh has
-/// to wait for `pause`.
+/// Stores refreshed tokens as the next generation. The next refresh has to wait for `pause`.
 ///
 /// Returns `false` if the grant is gone or another owner has written since. Idempotent: if an
 /// earlier try was committed, `lease_owner` is still ours and this writes the same row again.

@@ -52,9 +52,9 @@ impl CookieNames {
 
     /// Cookie changes that leave no cookie behind, to go with [`Self::remove_session`].
     ///
-    /// Chromium keeps `no-store` pages in its back/forward cache until an `HttpOnly` cookie changes.
-    /// For the page after a sign-in it subtracts the cookie changes of that sign-in, so one removal
-    /// goes unnoticed. "Back" would then show the account to the next user of the browser.
+    /// Chromium drops a `no-store` page from its back/forward cache when an `HttpOnly` cookie changes.
+    /// For the page after a sign-in it subtracts the changes of that sign-in, so one removal goes
+    /// unnoticed. "Back" would then show the account to the next user of the browser.
     pub fn evict_bfcache(&self) -> impl Iterator<Item = HeaderValue> {
         let name = format!("{}00000000", self.attempt_prefix);
         [Duration::MINUTE, Duration::ZERO]
@@ -153,9 +153,9 @@ fn is_plain(pair: &str) -> bool {
 
 /// Drops removals of the session cookie that are not our own, so that only a sign-out removes it.
 ///
-/// tower-sessions removes the cookie of a dead session from every page that sees it. Browsers refuse
-/// that removal for a `__Host-` cookie, because it lacks `Secure`. It can also arrive late and hit
-/// the cookie of a login that has just succeeded in another tab.
+/// tower-sessions removes the cookie of a dead session on every page. Browsers refuse that removal
+/// for a `__Host-` cookie, because it lacks `Secure`. It can also arrive late and hit the cookie of
+/// a login that has just succeeded in another tab.
 fn keep_own_removals(headers: &mut HeaderMap, names: &CookieNames) {
     let (removal, own) = (format!("{}=;", names.session), names.remove_session());
     let foreign =

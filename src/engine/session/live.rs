@@ -14,7 +14,7 @@ use crate::engine::db::{self, Db};
 
 /// Most seconds that an entry is used. The bound holds even if notifications are lost.
 const AGE_MAX: Duration = Duration::from_secs(5);
-/// Tombstone lifetime. Must exceed the slowest query, or a lookup in flight revives an ended session.
+/// Tombstone lifetime. Must exceed the slowest query, or a lookup in flight revives the session.
 const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(15);
 /// Most entries. One has about 300 bytes.
 const ENTRIES_MAX: u64 = 20_000;

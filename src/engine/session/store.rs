@@ -29,7 +29,7 @@ impl SessionStore for PostgresStore {
         let session = self.0.find(hash(id)).await.map_err(backend)?;
         Ok(session.map(|session| Record {
             id: *id,
-            // Values of another version that cannot be read count as none. A deployment is no outage.
+            // Unreadable values of another version count as none. A deployment is no outage.
             data: Deserialize::deserialize(&session.data).unwrap_or_default(),
             expiry_date: session.expires_at,
         }))

@@ -133,8 +133,8 @@ async fn burn_and_exchange(
     })
 }
 
-/// Exchanges the code, reads the profile and stores the login. A failure is written to the attempt's
-/// row, and its tokens are revoked.
+/// Exchanges the code, reads the profile and stores the login. On a failure it writes the outcome to
+/// the attempt and revokes the tokens.
 async fn exchange_and_admit(
     engine: &Engine,
     attempt: &Attempt,

@@ -24,8 +24,8 @@ use crate::engine::state::Engine;
 
 /// Starts a login with a redirect to the authorization endpoint and the cookie of the attempt.
 ///
-/// Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker of
-/// the token endpoint is open, because a code could not be exchanged.
+/// Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker
+/// of the token endpoint is open, because a code could not be exchanged.
 pub fn begin(
     engine: &Engine,
     return_to: ReturnTo,

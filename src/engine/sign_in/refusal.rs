@@ -60,7 +60,7 @@ pub enum Refusal {
 
 /// A notice on the sign-in page. The name in kebab case is the value of `?e=`.
 ///
-/// Expired, used, foreign and altered attempts share one notice, so that an attacker learns nothing from it.
+/// Expired, used, foreign and altered attempts share one notice, so an attacker learns nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum SignInNotice {

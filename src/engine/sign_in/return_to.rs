@@ -6,7 +6,7 @@ use url::Url;
 
 /// Longest target, in bytes.
 const RETURN_TO_MAX: usize = 512;
-/// Percent-encodings that a decoder could turn into a separator, a dot segment or a control character.
+/// Percent-encodings of separators, dot segments, control characters and `%` itself.
 const REFUSED_ENCODINGS: [&str; 8] = ["%2f", "%5c", "%2e", "%00", "%09", "%0a", "%0d", "%25"];
 /// Paths that would loop or act.
 const REFUSED_PATHS: [&str; 3] = ["/auth", "/login", "/logout"];

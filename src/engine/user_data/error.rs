@@ -50,7 +50,7 @@ impl From<ApiError> for DataError {
         match error {
             ApiError::Forbidden => Self::NotShared,
             ApiError::Rejected => Self::Rejected,
-            // Only a refresh can say whether a grant has ended, so `Unauthorized` is no `Reconnect`.
+            // `Unauthorized` is no `Reconnect`. Only a refresh proves that a grant has ended.
             ApiError::Unauthorized
             | ApiError::Unavailable
             | ApiError::Unreadable(_)

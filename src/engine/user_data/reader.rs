@@ -44,8 +44,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A resource of the user API, at most 1 minute old. While Matrica does not answer, it is the last
-    /// answer of the past hour with `stale` set.
+    /// A resource of the user API, at most 1 minute old. While Matrica does not answer, it is the
+    /// last answer of the past hour with `stale` set.
     ///
     /// A 401 costs one refresh and one more call, never a loop.
     pub async fn get<R: Resource>(&self, resource: R) -> Result<Cached<R::Data>, DataError> {

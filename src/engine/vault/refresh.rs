@@ -179,7 +179,7 @@ impl Vault {
         })
     }
 
-    /// Another writer won. If a grant exists, drop our tokens unrevoked (same family). If not, revoke.
+    /// Another writer won. If a grant exists, drop our tokens unrevoked (same family), else revoke.
     async fn superseded(
         &self,
         grant: &StoredGrant,
@@ -202,8 +202,8 @@ impl Vault {
         }
     }
 
-    /// Ends the grant, or gives the lease back with a pause. `None` if the answer was about an older
-    /// version than the stored one.
+    /// Ends the grant, or gives the lease back with a pause. `None` if the answer was about an
+    /// outdated version.
     async fn refused(
         &self,
         grant: &StoredGrant,
