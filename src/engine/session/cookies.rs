@@ -52,7 +52,7 @@ impl CookieNames {
 
     /// Cookie changes that leave no cookie behind, to go with [`Self::remove_session`].
     ///
-    /// Chromium drops a `no-store` page from its back/forward cache when an `HttpOnly` cookie changes.
+    /// Chromium evicts a `no-store` page from its bfcache when an `HttpOnly` cookie changes.
     /// For the page after a sign-in it subtracts the changes of that sign-in, so one removal goes
     /// unnoticed. "Back" would then show the account to the next user of the browser.
     pub fn evict_bfcache(&self) -> impl Iterator<Item = HeaderValue> {

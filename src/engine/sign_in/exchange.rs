@@ -133,7 +133,7 @@ async fn burn_and_exchange(
     })
 }
 
-/// Exchanges the code, reads the profile and stores the login. On a failure it writes the outcome to
+/// Exchanges the code, reads the profile, stores the login. On a failure it writes the outcome to
 /// the attempt and revokes the tokens.
 async fn exchange_and_admit(
     engine: &Engine,
