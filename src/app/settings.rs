@@ -11,9 +11,9 @@ use uuid::Uuid;
 use super::page::{Layout, date, duration, page_with_login};
 use super::sign_in::sign_out::forget_session;
 use super::words::scopes::{self, ScopeLine};
-use crate::engine::db::sessions::ListedSession;
 use crate::engine::endings::{self, SessionSelection};
-use crate::engine::{CurrentUser, Engine, Failure, FreshSignIn, db};
+use crate::engine::session::ListedSession;
+use crate::engine::{CurrentUser, Engine, Failure, FreshSignIn};
 
 #[derive(Template)]
 #[template(path = "app/settings.html")]
@@ -50,15 +50,14 @@ pub async fn settings(
     query: Result<Query<SettingsQuery>, QueryRejection>,
     user: CurrentUser,
 ) -> Result<Response, Failure> {
-    let lifetime = engine.config.session;
-    let listed = db::sessions::list(&engine.db, user.user_id, lifetime);
+    let listed = engine.sessions.list(user.user_id);
     let (listed, connection) = tokio::join!(listed, engine.vault.scopes(user.user_id));
     let connection = connection?;
     let settings = Settings {
         layout: Layout::new(&engine, Some(&user)),
         sessions: listed?,
         this: user.session,
-        idle: duration(lifetime.idle),
+        idle: duration(engine.config.session.idle),
         shared: connection.map(|connection| scopes::lines(&connection.scope)),
         done: query.ok().and_then(|Query(query)| query.done),
     };
@@ -127,7 +126,7 @@ pub async fn delete(
 
 /// `GET /settings/export`. Everything that is stored about the person, as JSON. Tokens are keys, so they are not in it.
 pub async fn export(State(engine): State<Engine>, user: CurrentUser) -> Result<Response, Failure> {
-    let stored = db::export::find(&engine.db, user.user_id).await?;
+    let stored = engine.export(user.user_id).await?;
     let body = serde_json::to_vec_pretty(&stored).map_err(|_| Failure::Internal("the export"))?;
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::engine::config::Config;
@@ -54,6 +55,11 @@ impl Engine {
     /// Connects to nothing yet. Fails if no certificate authority is installed.
     pub fn new(config: Config) -> Result<Self, reqwest::Error> {
         Parts::new(config).map(Self::from)
+    }
+
+    /// Everything that is stored about a person, without tokens.
+    pub async fn export(&self, user_id: Uuid) -> Result<Value, db::Error> {
+        db::export::find(&self.db, user_id).await
     }
 
     /// Reads the data of one user during one request.

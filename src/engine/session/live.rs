@@ -7,9 +7,10 @@ use moka::Expiry;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::engine::config::SessionLifetime;
-use crate::engine::db::sessions::{self, SessionHash, StoredSession};
+use crate::engine::db::sessions::{self, ListedSession, SessionHash, StoredSession};
 use crate::engine::db::{self, Db};
 
 /// Most seconds that an entry is used. The bound holds even if notifications are lost.
@@ -51,6 +52,11 @@ impl LiveSessions {
             lifetime,
             entries,
         }
+    }
+
+    /// The live sessions of a person, last used first.
+    pub async fn list(&self, user_id: Uuid) -> Result<Vec<ListedSession>, db::Error> {
+        sessions::list(&self.db, user_id, self.lifetime).await
     }
 
     /// The session, if it is alive. An error means that the database cannot say.

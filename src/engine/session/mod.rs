@@ -17,6 +17,7 @@ use self::cookies::CookieNames;
 pub use self::live::LiveSessions;
 use self::store::PostgresStore;
 use crate::engine::config::SessionLifetime;
+pub use crate::engine::db::sessions::ListedSession;
 use crate::engine::db::sessions::{SessionHash, StoredSession};
 use crate::engine::error::Failure;
 use crate::engine::random;

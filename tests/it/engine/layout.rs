@@ -25,6 +25,20 @@ fn the_engine_knows_neither_the_app_nor_the_demo() {
 }
 
 #[test]
+fn the_app_leaves_the_tables_to_the_engine() {
+    for source in sources("app") {
+        for path in source.paths() {
+            assert!(
+                !path.starts_with(&["engine".to_owned(), "db".to_owned()]),
+                "{} names {}",
+                source.name,
+                path.join("::")
+            );
+        }
+    }
+}
+
+#[test]
 fn the_rooms_of_the_engine_import_each_other_without_a_circle() {
     let sources = sources("engine");
     let rooms: BTreeSet<&str> = sources.iter().filter_map(Source::room).collect();
