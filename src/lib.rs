@@ -1,48 +1,49 @@
 //! The backend of an app that signs people in with Matrica.
 //!
-//! [`app`] is yours. [`engine`] is updated as a whole and never imports [`app`]. [`commands`] holds
-//! the subcommands of production. The feature `dev` adds a demo provider and a private Postgres.
+//! [`app`] is yours to edit. [`engine`] is updated as a whole and never imports [`app`].
+//! [`commands`] holds the subcommands of production. The feature `dev` adds a demo provider and a
+//! private Postgres.
 //!
 //! # One login
 //!
-//! 1. `POST /auth/login` ([`app::sign_in::page::start`]) calls [`begin`]. It makes `state`,
-//!    `code_verifier` and the id of the session to come, and seals them into a cookie of this
-//!    browser ([`engine::sign_in::attempt`]). It redirects to the provider ([`engine::oauth`]).
+//! 1. `POST /auth/login` ([`app::sign_in::page::start`]) calls [`begin`]. It generates
+//!    `state`, `code_verifier` and the id of the future session, and seals them into a cookie
+//!    ([`engine::sign_in::attempt`]). It redirects to the provider ([`engine::oauth`]).
 //! 2. The provider sends the browser back to `GET /auth/callback` ([`app::sign_in::callback`]),
-//!    which calls [`complete`]. It opens the cookie and compares `state` before it asks the
-//!    database or the provider.
+//!    which calls [`complete`]. It opens the cookie and compares `state` before the first call to
+//!    the database or the provider.
 //! 3. A tracked task burns the attempt in Postgres ([`engine::db::attempts`]), exchanges the code,
-//!    and asks who the person is ([`engine::matrica`]). A repeated callback waits for this outcome.
-//! 4. The tokens are sealed ([`engine::vault`]). One statement writes person, grant and session
-//!    ([`engine::db::logins`]).
-//! 5. The browser gets its session cookie ([`engine::session`]) and goes to its
+//!    and reads the profile ([`engine::matrica`]). A repeated callback waits for the outcome.
+//! 4. The vault seals the tokens ([`engine::vault`]). One statement writes the person, the grant
+//!    and the session ([`engine::db::logins`]).
+//! 5. The browser gets the session cookie and a redirect to its
 //!    [`ReturnTo`](engine::sign_in::ReturnTo). Later requests find the session in a cache
-//!    ([`engine::session::cache`]).
+//!    ([`LiveSessions`](engine::session::LiveSessions)).
 //!
 //! # The front door
 //!
-//! An app needs eight names of the engine.
+//! An app needs eight names from the engine.
 //!
 //! [`Engine`] is the state of every handler. It holds the configuration, the database pool and the
 //! other long-lived parts behind one pointer.
 //!
-//! [`CurrentUser`] is an extractor for people who are signed in. It sends other visitors to
-//! the sign-in page, and answers scripts with 401. `Option<CurrentUser>` lets them through.
+//! [`CurrentUser`] is an extractor for people who are signed in. It redirects other visitors to the
+//! sign-in page, and answers scripts with 401. `Option<CurrentUser>` lets everyone through.
 //!
-//! [`FreshSignIn`] is the same for a sign-in of the last 10 minutes. Use it for actions that an
+//! [`FreshSignIn`] also requires a sign-in of the last 10 minutes. Use it for actions that an
 //! unattended screen must not allow.
 //!
-//! [`Holds<Rule>`](engine::gate::Holds) is the same for people who own what a
-//! [`Rule`](engine::gate::Rule) requires, by data at most a minute old. It fails closed.
+//! [`Holds<Rule>`](engine::gate::Holds) also requires that the person owns what a
+//! [`Rule`](engine::gate::Rule) names, according to data at most 1 minute old. It fails closed.
 //!
-//! [`Reader::get`] reads a [`Resource`](engine::matrica::Resource) of one person at Matrica, from
-//! the cache or with a live token. [`Engine::reader`] makes a reader for the length of a request.
+//! [`Reader::get`] reads a [`Resource`](engine::matrica::Resource) of one person, from the cache or
+//! from Matrica. [`Engine::reader`] returns a reader for one request.
 //!
 //! [`begin`] and [`complete`] are the two ends of a login. `begin` redirects to the provider, and
 //! `complete` answers the callback.
 //!
-//! [`endings`] ends sessions, the connection to Matrica, or the account. It works while the
-//! provider is down.
+//! [`endings`] ends sessions, disconnects from Matrica, or deletes the account. It also works while
+//! the provider is down.
 //!
 //! [`Failure`] is the only error that becomes a response. Each variant has a status, a page and a
 //! problem (RFC 9457).
