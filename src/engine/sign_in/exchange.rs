@@ -1,4 +1,5 @@
-//! After an accepted callback: burn the attempt, exchange the code, identify the user, store all.
+//! After an accepted callback: burn the attempt, exchange the code, identify the user, store the
+//! login.
 
 use std::time::{Duration, Instant};
 
@@ -15,32 +16,33 @@ use crate::engine::oauth::{AuthorizationCode, Outcome, TokenSet};
 use crate::engine::session::{CurrentUser, SessionId};
 use crate::engine::state::Engine;
 
-/// Budget of all provider calls, from the arrival of the callback. A code lives about a minute.
+/// Budget of all provider calls, counted from the arrival of the callback. With `STORE_BUDGET` it
+/// stays below the request timeout of 15 s.
 const PROVIDER_BUDGET: Duration = Duration::from_secs(10);
-/// How long storing the login is retried. The database's own timeouts bound each try.
+/// How long storing the login is retried. The timeouts of the database bound each try.
 const STORE_BUDGET: Duration = Duration::from_secs(3);
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
-/// The scope that identifies the user.
+/// The scope of the profile, which identifies the user.
 const PROFILE: &str = "profile";
 
 /// The browser that comes back.
 pub struct Visitor {
-    /// The user who is signed in there.
+    /// The user who is signed in in this browser.
     pub current: Option<CurrentUser>,
-    /// Browser and system in words.
+    /// Browser and operating system in words, for the list of sessions.
     pub device: String,
     /// Arrival of the callback.
     pub arrived: Instant,
 }
 
-/// The end of a callback.
+/// The outcome of a callback.
 pub struct Completion {
-    /// The session whose cookie the browser gets. `None` if it has one already.
+    /// The session whose cookie the browser gets. `None` if it is signed in already.
     pub result: Result<Option<SessionId>, Refusal>,
-    /// The attempt is used up, so its cookie can go.
+    /// This callback has burnt the attempt, so the attempt's cookie can be removed.
     pub consumed: bool,
-    /// Names the attempt in logs, in `login_attempts` and on the page.
+    /// Identifies the attempt in logs, in `login_attempts` and on the page.
     pub reference: String,
 }
 
@@ -60,7 +62,7 @@ impl Completion {
     }
 }
 
-/// Continues an attempt in a tracked task, so that a closed tab cuts nothing short.
+/// Completes an attempt in a tracked task, so that closing the tab does not cancel it.
 pub async fn run_to_completion(
     engine: &Engine,
     attempt: Attempt,
@@ -76,7 +78,7 @@ pub async fn run_to_completion(
     };
     match engine.tasks.tracker.spawn(first.in_current_span()).await {
         Ok(Some(completion)) => completion,
-        // A closed tab may cut this wait short. It changes nothing.
+        // Closing the tab cancels this wait, which is harmless because it writes nothing.
         Ok(None) => {
             let completion = Completion {
                 result: repeat::outcome_of_first(engine, &attempt, current.as_ref()).await,
@@ -95,7 +97,8 @@ pub async fn run_to_completion(
     }
 }
 
-/// `None` if another callback with this attempt came first.
+/// Burns the attempt before the code is sent, so the code is sent at most once. `None` if another
+/// callback has burnt it.
 async fn burn_and_exchange(
     engine: &Engine,
     attempt: &Attempt,
@@ -133,8 +136,8 @@ async fn burn_and_exchange(
     })
 }
 
-/// Exchanges the code, reads the profile, stores the login. On a failure it writes the outcome to
-/// the attempt and revokes the tokens.
+/// Exchanges the code, reads the profile, stores the login. On a failure it revokes the tokens and
+/// writes the refusal to the attempt.
 async fn exchange_and_admit(
     engine: &Engine,
     attempt: &Attempt,
@@ -157,7 +160,7 @@ async fn exchange_and_admit(
         Err(error) => Err(Refusal::from(error)),
     };
     if let Err(refusal) = &result {
-        // May fail. A repeated callback is then told "already used".
+        // Best effort. If it fails, a repeated callback is refused as already used.
         let _ = attempts::finish(&engine.db, &attempt.state.hash(), refusal.name(), timings).await;
     }
     result
@@ -191,9 +194,9 @@ async fn admit(
         match store(engine, attempt, tokens, &identity, visitor, *timings).await {
             Ok(Stored::Done) => return Ok(attempt.session),
             Ok(Stored::Disabled) => return Err(Refusal::Disabled),
-            // A concurrent first login of the same user won. The next try finds their id.
+            // A concurrent first login of the same user won. The next try finds the stored id.
             Ok(Stored::OtherUserId) => {}
-            // A try is never cancelled, because it could still be committed afterwards.
+            // A try is never cancelled, because the database could still commit it.
             Err(Refusal::Unavailable) if Instant::now() < give_up => {
                 tokio::time::sleep(STORE_PAUSE).await;
             }
@@ -201,7 +204,7 @@ async fn admit(
             Err(refusal) => return Err(refusal),
         }
     }
-    // The answer to a commit can be lost although the commit happened.
+    // The last try may have been committed although its answer was lost.
     let burnt = attempts::find(&engine.db, &attempt.state.hash()).await?;
     match burnt.and_then(|burnt| burnt.outcome).as_deref() {
         Some(attempts::SIGNED_IN) => Ok(attempt.session),
@@ -209,7 +212,7 @@ async fn admit(
     }
 }
 
-/// One connection, two statements, because the seal of the tokens covers the user id.
+/// Stores the login. Looks up the user id first, because it is part of the seal's associated data.
 async fn store(
     engine: &Engine,
     attempt: &Attempt,
@@ -221,7 +224,8 @@ async fn store(
     let mut connection = engine.db.acquire().await.map_err(db::Error::from)?;
     let Subject { id, source } = &identity.subject;
     let known = logins::find_user_id(&mut connection, id, source.as_str()).await?;
-    // Never switch users silently. One who was signed in, at the start or now, must be the same.
+    // Login CSRF: never switch users silently. A user who was signed in at the start of the attempt
+    // or is signed in now must be the one who comes back.
     let current = visitor.current.as_ref();
     let signed_in = [attempt.user_id, current.map(|user| user.user_id)];
     if signed_in
@@ -247,7 +251,7 @@ async fn store(
     };
     let stored = logins::store(&mut connection, &login).await?;
     if stored == Stored::Done {
-        // The user may share less than before.
+        // Cache invalidation, because the user may share less than before.
         engine.user_data.cache.forget(user_id);
         if let Some(replaced) = login.replaces {
             engine.sessions.end(replaced);
@@ -256,7 +260,8 @@ async fn store(
     Ok(stored)
 }
 
-/// Does not revoke if the user may have another grant. Revoking one token can revoke its family.
+/// Revokes the tokens of a refused login, unless the user may have a grant. Revoking one token can
+/// revoke the whole family.
 async fn give_back(engine: &Engine, tokens: &TokenSet, refusal: Refusal) {
     if !matches!(refusal, Refusal::SwitchedAccount | Refusal::Disabled) {
         engine.vault.give_back(Uuid::new_v4(), tokens).await;

@@ -8,13 +8,13 @@ use crate::engine::db::attempts;
 use crate::engine::session::{CurrentUser, SessionId};
 use crate::engine::state::Engine;
 
-/// Longest wait for the outcome of the first callback.
+/// Age of the burn up to which the outcome is awaited, and a refusal is repeated.
 const OUTCOME_WAIT: Duration = Duration::from_secs(10);
 const OUTCOME_POLL: Duration = Duration::from_millis(100);
-/// Age of the burn up to which a repeated callback gets the session cookie again.
+/// Age of the burn up to which a repeated callback gets the session cookie.
 const REPEAT_WINDOW: Duration = Duration::from_secs(30);
 
-/// Waits for the outcome of the first callback and answers the same way.
+/// Waits for the outcome of the first callback and returns the same.
 pub async fn outcome_of_first(
     engine: &Engine,
     attempt: &Attempt,
@@ -35,8 +35,8 @@ pub async fn outcome_of_first(
     }
 }
 
-/// The session of a finished login. The attempt's cookie proves that it is the same browser, so a
-/// reload during a sign-in loses nothing. A session that has ended stays ended.
+/// The session of a finished login, so that a reload during the sign-in ends signed in. The cookie
+/// of the attempt proves that it is the same browser. An ended session stays ended.
 async fn session_again(
     engine: &Engine,
     attempt: &Attempt,
