@@ -1,5 +1,5 @@
 //! One refresh: lease, request, outcome. Only `invalid_grant` for the stored version ends a grant.
-//! No connection or lock is held during the request.
+//! During the request it holds no database connection and no lock.
 
 use std::time::{Duration, Instant};
 
@@ -10,43 +10,44 @@ use super::{AccessToken, Vault, VaultError};
 use crate::engine::db::grants::{self, Lease, StoredGrant, Version};
 use crate::engine::oauth::{Token, TokenError, TokenSet};
 
-/// Longest duration of the request, counted from before the lease was taken.
+/// Budget of the request, counted from before the lease is taken.
 const REQUEST_BUDGET: Duration = Duration::from_secs(8);
-/// A lease that took longer to get is given back unused, because this process may have stalled.
+/// Longest time to take the lease. A later one is given back unused, because this process may have
+/// stalled.
 const LEASE_AGE_MAX: Duration = Duration::from_secs(3);
-/// Duration of a lease: the request, one bounded try to store the result, and a margin.
+/// Duration of a lease. Covers the request, one try to store the result, and a margin.
 const LEASE: Duration = Duration::from_secs(20);
 const _: () = assert!(
     LEASE.as_secs() > REQUEST_BUDGET.as_secs() + 2 * 5,
     "a lease outlives its request"
 );
-/// How long storing a result is retried. A retry after the end of the lease is safe, because the
-/// fencing token is checked.
+/// How long storing a result is retried. The fencing token makes a retry safe after the lease has
+/// expired.
 const STORE_BUDGET: Duration = Duration::from_mins(1);
 const STORE_PAUSE: Duration = Duration::from_millis(250);
-/// Longest wait for the refresh of another process.
+/// Longest wait for a refresh in another process.
 const OTHER_WAIT: Duration = Duration::from_secs(3);
 const OTHER_POLL: Duration = Duration::from_millis(100);
-/// Pause before the second try when an answer was lost. A provider with a grace period for rotated
-/// refresh tokens answers it like the first.
+/// Pause before the second try after a lost answer. A provider with a grace period for rotated
+/// refresh tokens accepts the old one again.
 const AMBIGUOUS_PAUSE: Duration = Duration::from_secs(5);
-/// Bound of the pause after the first failure. It doubles with each further failure.
+/// Upper bound of the pause after the first failure. Doubles with each further failure.
 const BACK_OFF: Duration = Duration::from_secs(2);
 const BACK_OFF_MAX: Duration = Duration::from_mins(5);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// A longer `Retry-After` is cut to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(15);
-/// Pause between two refreshes when the new tokens have already expired on arrival.
+/// Pause before the next refresh if the new access token has expired on arrival.
 const DEAD_ON_ARRIVAL_PAUSE: Duration = Duration::from_mins(1);
 
 /// The consequence of a failed request for the grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RefreshFailure {
-    /// The provider has ended it.
+    /// The provider has ended the grant.
     Ended,
     /// The refresh token is still good.
     Kept { retry_after: Option<Duration> },
-    /// The answer was lost. The provider may have replaced the refresh token in it.
+    /// No usable answer came. The provider may have rotated the refresh token.
     Ambiguous,
 }
 
@@ -70,7 +71,7 @@ impl From<&TokenError> for RefreshFailure {
 }
 
 impl Vault {
-    /// A token newer than `stale`, refreshed here or by another process.
+    /// A live token of another version than `stale`, refreshed here or by another process.
     pub(super) async fn refresh(
         self,
         user_id: Uuid,
@@ -97,7 +98,7 @@ impl Vault {
         }
     }
 
-    /// Refreshes once. `None` if another process was faster, so the stored grant is worth a look.
+    /// Refreshes once. `None` if another process was faster. Then read the stored grant again.
     async fn try_refresh(&self, grant: &StoredGrant) -> Result<Option<AccessToken>, VaultError> {
         let sealed = grant.refresh_token.as_deref().ok_or(VaultError::NoGrant)?;
         // Opened before the first write, because a wrong key must change no row.
@@ -106,7 +107,7 @@ impl Vault {
         if self.tasks.shutdown.is_cancelled() {
             return Err(VaultError::Unavailable);
         }
-        // Before the lease, which must not block other processes for a call that is never made.
+        // Reserved before the lease, which must not block other processes if the breaker is open.
         let slot = self.oauth.reserve_refresh().await;
         let slot = slot.map_err(|_| VaultError::Unavailable)?;
         let started = Instant::now();
@@ -132,7 +133,7 @@ impl Vault {
         }
     }
 
-    /// Stores new tokens before they are used.
+    /// Commits new tokens before a caller gets them.
     async fn keep(
         &self,
         grant: &StoredGrant,
@@ -141,7 +142,7 @@ impl Vault {
         mut tokens: TokenSet,
     ) -> Result<AccessToken, VaultError> {
         let rotated = tokens.refresh_token.is_some();
-        // Without a new refresh token the used one stays good (RFC 6749 section 6).
+        // If the answer has no new refresh token, the used one stays valid (RFC 6749 section 6).
         tokens.refresh_token = tokens.refresh_token.or(Some(used));
         let pause = if tokens.expires_in.is_zero() {
             DEAD_ON_ARRIVAL_PAUSE
@@ -179,7 +180,8 @@ impl Vault {
         })
     }
 
-    /// Another writer won. If a grant exists, drop our tokens unrevoked (same family), else revoke.
+    /// Another writer won. If a grant exists, drop our tokens without revoking them (same family).
+    /// Otherwise revoke them.
     async fn superseded(
         &self,
         grant: &StoredGrant,
@@ -202,7 +204,7 @@ impl Vault {
         }
     }
 
-    /// Ends the grant, or gives the lease back with a pause. `None` if the answer was about an
+    /// Deletes the grant, or gives the lease back with a pause. `None` if the answer was about an
     /// outdated version.
     async fn refused(
         &self,
@@ -249,14 +251,14 @@ impl Vault {
     }
 }
 
-/// A random pause below a bound that doubles, so that many clients do not retry in step.
+/// Exponential backoff with full jitter, so that processes do not retry in step.
 fn back_off(failures: i32) -> Duration {
     let doublings = u32::try_from(failures).unwrap_or_default().min(16);
     let bound = BACK_OFF.saturating_mul(1 << doublings).min(BACK_OFF_MAX);
     bound.mul_f64(jitter()).max(PAUSE_MIN)
 }
 
-/// From 0 to 1.
+/// A random number from 0 to 1.
 fn jitter() -> f64 {
     rand::random()
 }
