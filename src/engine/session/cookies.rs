@@ -1,8 +1,9 @@
-//! Cookie names and attributes, and the workarounds for what browsers and tower-sessions do.
+//! Cookie names and attributes, and workarounds for browsers and tower-sessions.
 //!
-//! * Browsers: [`guard`] drops cookies that a sibling subdomain can forge or break.
-//! * tower-sessions: [`guard`] also drops the removals that it adds to answers.
-//! * Chromium: [`CookieNames::evict_bfcache`] hides account pages from "back" after a sign-out.
+//! * [`guard`] drops request cookies that a sibling subdomain can forge or break.
+//! * [`guard`] also drops the cookie removals that tower-sessions adds to responses.
+//! * [`CookieNames::evict_bfcache`] keeps Chromium's "back" from showing account pages after a
+//!   sign-out.
 
 use std::sync::Arc;
 
@@ -14,22 +15,24 @@ use time::Duration;
 
 use super::SessionId;
 
-/// Most cookies with our names in a request. With more of them none counts.
+/// Most cookies with our names in a request. If there are more, all of them are dropped.
 const OURS_MAX: usize = 16;
-/// Pairs of cookie changes at a sign-out. One sign-in makes up to four changes.
+/// Pairs of cookie changes at a sign-out. Together they must exceed the changes of one sign-in,
+/// which are up to four.
 const BFCACHE_EVICTION_PAIRS: usize = 3;
 
 /// The names of our cookies, and whether they are `Secure`. Both follow from `PUBLIC_URL`.
 #[derive(Clone)]
 pub struct CookieNames {
     pub session: String,
-    /// Followed by eight hexadecimal digits of the attempt.
+    /// Followed by eight hexadecimal digits of the hash of `state`.
     pub attempt_prefix: String,
     pub secure: bool,
 }
 
 impl CookieNames {
-    /// Over https the `__Host-` prefix makes browsers refuse a cookie from a subdomain.
+    /// Over https the names have the prefix `__Host-`. Browsers then refuse a cookie that another
+    /// subdomain sets.
     pub fn new(secure: bool) -> Self {
         let prefix = if secure { "__Host-" } else { "" };
         Self {
@@ -39,22 +42,22 @@ impl CookieNames {
         }
     }
 
-    /// Sets the session cookie.
+    /// A `Set-Cookie` value that sets the session cookie.
     pub fn session(&self, id: SessionId, max_age: std::time::Duration) -> HeaderValue {
         let max_age = Duration::try_from(max_age).unwrap_or(Duration::MAX);
         self.set(&self.session, &id.expose(), max_age)
     }
 
-    /// Removes the session cookie.
+    /// A `Set-Cookie` value that removes the session cookie.
     pub fn remove_session(&self) -> HeaderValue {
         self.remove(&self.session)
     }
 
-    /// Cookie changes that leave no cookie behind, to go with [`Self::remove_session`].
+    /// Further cookie changes for [`Self::remove_session`]. They leave no cookie behind.
     ///
-    /// Chromium evicts a `no-store` page from its bfcache when an `HttpOnly` cookie changes.
-    /// For the page after a sign-in it subtracts the changes of that sign-in, so one removal goes
-    /// unnoticed. "Back" would then show the account to the next user of the browser.
+    /// Chromium evicts a `no-store` page from its bfcache when an `HttpOnly` cookie changes. For
+    /// the page after a sign-in it ignores as many changes as that sign-in made, so one removal has
+    /// no effect. "Back" would then show the account to the next user of the browser.
     pub fn evict_bfcache(&self) -> impl Iterator<Item = HeaderValue> {
         let name = format!("{}00000000", self.attempt_prefix);
         [Duration::MINUTE, Duration::ZERO]
@@ -63,7 +66,7 @@ impl CookieNames {
             .map(move |age| self.set(&name, "x", age))
     }
 
-    /// Removes a cookie. Browsers refuse a removal without `Secure` for a `__Host-` cookie.
+    /// Removes a cookie. Browsers refuse the removal of a `__Host-` cookie without `Secure`.
     pub fn remove(&self, name: &str) -> HeaderValue {
         self.set(name, "", Duration::ZERO)
     }
@@ -81,7 +84,7 @@ impl CookieNames {
     }
 }
 
-/// Our cookies in a request that passed [`guard`], as name and value.
+/// Name and value of the cookies whose names begin with `prefix`, behind [`guard`].
 pub fn read<'a>(
     headers: &'a HeaderMap,
     prefix: &'a str,
@@ -94,16 +97,17 @@ pub fn read<'a>(
         .filter(move |(name, _)| name.starts_with(prefix))
 }
 
-/// Whether the request carries a session cookie, live or not.
+/// Whether the request carries a session cookie. The session may have ended.
 pub fn has_session(headers: &HeaderMap, names: &CookieNames) -> bool {
     read(headers, &names.session).any(|(name, _)| name == names.session)
 }
 
-/// Passes cookies with plain names and values only, and of ours only those that occur once.
+/// Drops cookies that are not plain ASCII, and cookies of ours that occur more than once.
 ///
-/// Later parsers percent-decode and trim names, and the last cookie wins. A sibling subdomain could
-/// override a `__Host-` cookie with `%5F%5FHost-sid`, which no browser protects. They also drop the
-/// whole header for one byte that is no text, so a foreign cookie could sign people out.
+/// The parsers behind this layer percent-decode and trim names, and let the last cookie win. A
+/// sibling subdomain could override a `__Host-` cookie with `%5F%5FHost-sid`, which browsers do not
+/// protect. One byte that is not text makes a parser drop the whole header, so a foreign cookie
+/// could sign people out.
 pub async fn guard(
     State(names): State<Arc<CookieNames>>,
     mut request: Request,
@@ -121,7 +125,7 @@ pub async fn guard(
     response
 }
 
-/// The `Cookie` header that the rest of the app sees.
+/// The `Cookie` header for the layers and handlers behind the guard.
 fn clean(headers: &HeaderMap, names: &CookieNames) -> Option<HeaderValue> {
     let lines = headers.get_all(header::COOKIE).into_iter();
     let plain = lines
@@ -142,7 +146,7 @@ fn name_of(pair: &str) -> &str {
     pair.split('=').next().unwrap_or_default()
 }
 
-/// A name that every parser reads alike, and a value of printable ASCII.
+/// Whether every parser reads the name alike, and the value is printable ASCII.
 fn is_plain(pair: &str) -> bool {
     let name = name_of(pair);
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte);
@@ -153,9 +157,9 @@ fn is_plain(pair: &str) -> bool {
 
 /// Drops removals of the session cookie that are not our own, so that only a sign-out removes it.
 ///
-/// tower-sessions removes the cookie of a dead session on every page. Browsers refuse that removal
-/// for a `__Host-` cookie, because it lacks `Secure`. It can also arrive late and hit the cookie of
-/// a login that has just succeeded in another tab.
+/// tower-sessions removes the cookie of a dead session on every page. Browsers refuse this removal
+/// for a `__Host-` cookie, because it lacks `Secure`. Without the prefix a late response would
+/// remove the cookie of a login that has just succeeded in another tab.
 fn keep_own_removals(headers: &mut HeaderMap, names: &CookieNames) {
     let (removal, own) = (format!("{}=;", names.session), names.remove_session());
     let foreign =
