@@ -1,4 +1,4 @@
-//! The cache of user data, by user and bounded in bytes.
+//! The cache of user data. One entry per user, bounded in bytes.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -14,15 +14,15 @@ use uuid::Uuid;
 
 use super::answers::CachedResource;
 
-/// Age up to which an answer is used without asking again.
+/// Age up to which an answer is served without a new call.
 pub const FRESH: Duration = Duration::from_mins(1);
-/// How long the last good answer is kept for an outage. It is shown, and never used for a decision.
+/// Age up to which an answer is kept for an outage. It is shown, but never used for a decision.
 pub const KEPT: Duration = Duration::from_hours(1);
-/// Size of all answers together, in bytes as JSON.
+/// Capacity of the cache, in bytes of JSON.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Size of an entry without answers, in bytes.
+/// Weight of an entry without answers, in bytes.
 const ENTRY_BYTES: i64 = 2_048;
-/// Calls in flight for one user. The account page makes seven.
+/// Most calls in flight for one user. The account page makes seven.
 const READS_MAX: usize = 8;
 
 /// The entries by user id. Clones share them.
@@ -31,7 +31,7 @@ pub struct UserDataCache {
     entries: Cache<Uuid, Arc<UserEntry>>,
     pub(super) fresh: Duration,
     pub(super) kept: Duration,
-    /// Goes up when everything is forgotten. Entries of an earlier epoch count as absent.
+    /// Incremented by `forget_all`. Entries of an earlier epoch count as absent.
     epoch: Arc<AtomicU64>,
 }
 
@@ -42,13 +42,13 @@ impl Default for UserDataCache {
 }
 
 impl UserDataCache {
-    /// Takes the values for [`FRESH`] and [`KEPT`].
+    /// Production uses [`FRESH`] and [`KEPT`].
     pub fn new(fresh: Duration, kept: Duration) -> Self {
         let entries = Cache::builder()
             .weigher(|_: &Uuid, entry: &Arc<UserEntry>| entry.weight())
             .max_capacity(BYTES_MAX)
             .time_to_idle(kept)
-            // The default policy would turn newcomers away while the cache is full.
+            // TinyLFU, the default, does not admit new users while the cache is full.
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Self {
@@ -72,7 +72,7 @@ impl UserDataCache {
         }
     }
 
-    /// Drops the data of a user who has left or shares less. Answers in flight are not kept either.
+    /// Drops the data of a user who has left or shares less. Calls in flight store nothing either.
     pub fn forget(&self, user_id: Uuid) {
         // Not `invalidate`, which a concurrent `weigh` could undo.
         let entry = self.entries.entry(user_id);
@@ -82,20 +82,20 @@ impl UserDataCache {
         });
     }
 
-    /// Drops everything, because notifications may have been missed.
+    /// Drops every entry, because notifications may have been missed.
     pub fn forget_all(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.entries.invalidate_all();
     }
 
-    /// Makes the next read ask Matrica. The answers stay for an outage.
+    /// Makes the next read call Matrica. The answers stay for an outage.
     pub fn mark_stale(&self, user_id: Uuid) {
         if let Some(entry) = self.entries.get(&user_id) {
             *entry.stale_before() = Some(Instant::now());
         }
     }
 
-    /// Weighs an entry again after an answer was added, unless it was forgotten since.
+    /// Updates the weight of an entry after its answers have changed, unless it was forgotten.
     pub(super) fn weigh(&self, user_id: Uuid, entry: &Arc<UserEntry>) {
         let stored = self.entries.entry(user_id);
         stored.and_compute_with(|current| match current {
@@ -110,7 +110,7 @@ pub(super) struct UserEntry {
     /// One [`CachedResource`] per resource type.
     resources: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     pub(super) permits: Semaphore,
-    /// Set by "Refresh now". Earlier answers are stale.
+    /// Time of the last "Refresh now". Earlier answers are stale.
     stale_before: Mutex<Option<Instant>>,
     bytes: AtomicI64,
     epoch: u64,
@@ -127,7 +127,7 @@ impl UserEntry {
         }
     }
 
-    /// The answers of one resource. `Q` is the query, `V` the data.
+    /// The answers of one resource. `Q` is the type of the query, `V` that of the data.
     pub(super) fn resource<Q, V>(&self) -> Arc<CachedResource<Q, V>>
     where
         Q: Send + Sync + 'static,
@@ -147,7 +147,7 @@ impl UserEntry {
         lock(&self.stale_before)
     }
 
-    /// Whether an answer may be used without asking again.
+    /// Whether an answer may be served without a new call.
     pub(super) fn is_fresh(&self, asked_at: Instant, fresh: Duration) -> bool {
         let stale_before = *self.stale_before();
         asked_at.elapsed() < fresh && stale_before.is_none_or(|stale| asked_at > stale)
@@ -177,7 +177,7 @@ mod tests {
     /// Rounds of a race. The library's own `invalidate` loses about 1 % of them.
     const ROUNDS: usize = 10_000;
 
-    /// The number of entries that come back after they were forgotten while they were weighed.
+    /// Races `forget` against `weigh`. Returns the number of rounds in which the entry came back.
     fn came_back(forget: impl Fn(&UserDataCache, Uuid) + Sync) -> usize {
         let (cache, user_id) = (UserDataCache::default(), Uuid::new_v4());
         let (start, end) = (Barrier::new(2), Barrier::new(2));

@@ -1,4 +1,4 @@
-//! `Reader`: data from the cache while fresh, otherwise one call with a live token for all callers.
+//! `Reader` returns fresh data from the cache, or makes one call for all concurrent callers.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use super::{Cached, DataError, UserData};
 use crate::engine::matrica::{ApiError, Resource};
 use crate::engine::vault::{AccessToken, GrantScopes};
 
-/// Longest wait of a caller. The call itself goes on within its own limits.
+/// Longest wait of a caller. The call goes on, within its own time limits.
 const WAIT: Duration = Duration::from_secs(12);
-/// Longest wait for a permit while other calls for the same user are in flight.
+/// Longest wait for one of the user's permits.
 const PERMIT_WAIT: Duration = Duration::from_secs(5);
 
-/// The access token of one request. Resources that are read side by side share it.
+/// The access token of one request, shared by the resources that are read concurrently.
 type Access = Arc<OnceCell<Result<AccessToken, DataError>>>;
 
 /// Cache key of the granted scopes.
@@ -44,10 +44,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A resource of the user API, at most 1 minute old. While Matrica does not answer, it is the
-    /// last answer of the past hour with `stale` set.
+    /// A resource of the user API, at most 1 minute old. While Matrica or the database does not
+    /// answer, returns the last answer of the past hour with `stale` set.
     ///
-    /// A 401 costs one refresh and one more call, never a loop.
+    /// A 401 causes one refresh and one more call, never a loop. [`DataError`] lists the errors.
     pub async fn get<R: Resource>(&self, resource: R) -> Result<Cached<R::Data>, DataError> {
         let cached = self.entry.resource::<R, R::Data>();
         if let Some(known) = self.fresh(&cached, &resource) {
@@ -99,7 +99,8 @@ impl<'a> Reader<'a> {
             .then_some(answer)
     }
 
-    /// Runs `find` once for all callers at the same time, or returns the last good answer.
+    /// Runs `find` once for all concurrent callers (single flight). During an outage returns the
+    /// last good answer.
     async fn load<Q, V>(
         &self,
         cached: Arc<CachedResource<Q, V>>,
@@ -113,7 +114,7 @@ impl<'a> Reader<'a> {
         let (cache, user_id) = (self.data.cache.clone(), self.user_id);
         let (entry, resource, key) = (self.entry.clone(), cached.clone(), query.clone());
         let flight = async move {
-            // The previous flight may have ended just now.
+            // A flight that has just ended may have stored an answer.
             if let Some(answer) = resource.get(&key)
                 && entry.is_fresh(answer.asked_at, cache.fresh)
             {
@@ -123,7 +124,7 @@ impl<'a> Reader<'a> {
             let result = find.await.map(|data| Cached::new(data, asked_at));
             match &result {
                 Ok(answer) => entry.resize(resource.keep(key, answer.clone(), cache.kept)),
-                // No longer shared, so no longer shown.
+                // The user no longer shares it, so an older answer must not be shown either.
                 Err(DataError::NotShared) => entry.resize(resource.clear()),
                 Err(DataError::Reconnect) => cache.forget(user_id),
                 Err(_) => {}
@@ -131,13 +132,13 @@ impl<'a> Reader<'a> {
             cache.weigh(user_id, &entry);
             result
         };
-        // After "Refresh now", do not join a call that started earlier.
+        // With `stale_before` in the key, a read after "Refresh now" joins no earlier call.
         let key = (query.clone(), *self.entry.stale_before());
         let mut result = cached.in_flight.join(key, &self.data.tracker, flight);
         let received = tokio::time::timeout(WAIT, result.wait_for(Option::is_some)).await;
         let result = match received {
             Ok(Ok(result)) => result.clone(),
-            // Too long, or the task panicked.
+            // A timeout, or the task panicked.
             _ => None,
         };
         match result.unwrap_or(Err(DataError::Unavailable)) {
@@ -153,7 +154,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// One call with a live token, and one more with a new token after a 401.
+/// Makes one call with a live token, and after a 401 one more with a new token.
 async fn fetch<R: Resource>(
     data: UserData,
     user_id: Uuid,
