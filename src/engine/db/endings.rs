@@ -1,8 +1,8 @@
-//! Removing a session, a grant or an account, as a whole or not at all.
+//! Removes sessions, a grant or an account, each atomically.
 //!
-//! The lock on the user comes first, as in a login. A concurrent login or sign-out of the same user
-//! waits for it, and later statements see its result. Most of these are transactions and must not
-//! be cancelled midway. They take the pool by value, so that a task can own them.
+//! The transactions lock the user's row first, as a login does. A concurrent login or sign-out of
+//! the same user waits for the lock, and the statements behind it see the result. The functions
+//! take the pool by value, so that a task can own them and a closed tab does not cancel them.
 
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
@@ -14,28 +14,29 @@ use crate::engine::config::SessionLifetime;
 /// Which sessions to end.
 #[derive(Debug, Clone, Copy)]
 pub enum SessionSelection {
-    /// The one with this hash.
+    /// The session with this hash.
     This(SessionHash),
-    /// Of this user, the one with this public id.
+    /// The session of this user with this public id.
     Named(Uuid, Uuid),
-    /// Of this user, all but the one with this hash.
+    /// All sessions of this user except the one with this hash.
     Others(Uuid, SessionHash),
-    /// All of this user.
+    /// All sessions of this user.
     All(Uuid),
 }
 
 /// The result of a removal.
 #[derive(Debug, Default)]
 pub struct Removed {
-    /// The owner. `None` if the session was not found.
+    /// The user. `None` if the session was not found.
     pub user_id: Option<Uuid>,
-    /// Hashes of the sessions that have ended.
+    /// Hashes of the deleted sessions.
     pub sessions: Vec<SessionHash>,
     /// Whether tokens were queued to be revoked.
     pub revocations_queued: bool,
 }
 
-/// Ends sessions. The grant goes with the last live session unless `keep_grant` is set.
+/// Deletes sessions. With the last live one the grant is queued for revocation, unless `keep_grant`
+/// is set.
 pub async fn end_sessions(
     db: Db,
     which: SessionSelection,
@@ -89,7 +90,7 @@ pub async fn end_sessions(
     })
 }
 
-/// Deletes a user with everything about them.
+/// Deletes a user and everything about them. Queues the grant for revocation.
 pub async fn delete_user(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     let mut connection = db.acquire().await?;
     let mut transaction = connection.begin().await?;
@@ -112,7 +113,7 @@ pub async fn delete_user(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     })
 }
 
-/// Removes the grant of a user. The sessions stay.
+/// Queues the grant of a user for revocation. The sessions stay.
 pub async fn disconnect(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     let mut connection = db.acquire().await?;
     Ok(Removed {
@@ -122,10 +123,10 @@ pub async fn disconnect(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     })
 }
 
-/// Moves the tokens of a user's grant into the queue. Returns `false` if there was no grant.
+/// Moves the tokens of a grant to `revocations`. Returns `false` if there was no grant.
 ///
 /// One statement, so a token is always in exactly one of the two tables. A refresh in flight finds
-/// no row to write to and gives its new tokens back.
+/// no row to write to, and queues its new tokens for revocation.
 async fn queue_grant(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
     let queued = sqlx::query!(
         "with gone as (

@@ -1,4 +1,4 @@
-//! Storing a login, as a whole or not at all.
+//! Stores a login atomically.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,15 +15,15 @@ pub struct NewLogin<'a> {
     pub display_name: &'a str,
     pub picture_url: Option<&'a str>,
     pub grant: &'a SealedGrant,
-    /// Hash of the new session's id.
+    /// Hash of the id of the new session.
     pub session: SessionHash,
-    /// Seconds until the session ends at the latest.
+    /// Absolute lifetime of the session, in seconds.
     pub session_lifetime: f64,
-    /// Browser and system in words.
+    /// Browser and operating system in words.
     pub device: &'a str,
-    /// The session that this browser had before.
+    /// The session that the browser had before. It is deleted.
     pub replaces: Option<SessionHash>,
-    /// Names the attempt, whose outcome is written too.
+    /// The attempt, whose outcome is written too.
     pub state_hash: &'a [u8; 32],
     pub timings: Timings,
 }
@@ -32,14 +32,14 @@ pub struct NewLogin<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     Done,
-    /// A concurrent first login of the same user chose another user id, so the seals do not fit.
+    /// A concurrent first login of the same user chose another user id, so the seals do not open.
     /// Neither grant nor session was written. Find the id and seal again.
     OtherUserId,
-    /// An operator has locked the account.
+    /// An operator has locked the account. Neither grant nor session was written.
     Disabled,
 }
 
-/// The id of a user who has signed in before.
+/// The id of a user who has signed in before, else `None`.
 pub async fn find_user_id(
     db: &mut PgConnection,
     subject: &str,
@@ -54,7 +54,7 @@ pub async fn find_user_id(
     .await?)
 }
 
-/// Stores a login. Idempotent, because every key in it was made by us.
+/// Stores a login. Idempotent, because a repeated try writes the same ids.
 pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Stored, Error> {
     let user = upsert(db, login).await?;
     Ok(match (user.disabled, user.expected) {
@@ -65,18 +65,18 @@ pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Stored
 }
 
 struct UpsertedUser {
-    /// The id is the one that the tokens are sealed for.
+    /// The stored user id is the one that the tokens are sealed for.
     expected: bool,
     disabled: bool,
 }
 
-/// One statement, so that a crash leaves either all of a login or nothing.
+/// One statement, so that a crash leaves either the whole login or nothing.
 ///
-/// Parameters: the user is $1 to $5, the grant $6 to $12, the session $13 to $17, the attempt $18
-/// to $21. $16 is the session that this one replaces, $17 the most sessions of one user.
+/// Parameters: $1 to $5 are the user, $6 to $12 the grant, $13 to $17 the session, $18 to $21 the
+/// attempt. $16 is the replaced session, $17 the limit of sessions per user.
 ///
-/// `reprieved` takes older tokens of the user out of the queue, because revoking them could end the
-/// new ones (same family). `surplus` has a `- 1` because the new session is not visible to it.
+/// `reprieved` cancels queued revocations of the user, because revoking an old token could revoke
+/// the new ones (same family). `surplus` subtracts 1, because it does not see the new session.
 async fn upsert(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<UpsertedUser, Error> {
     let NewLogin { grant, timings, .. } = login;
     Ok(sqlx::query_as!(
