@@ -17,18 +17,18 @@ use crate::engine::session::CurrentUser;
 use crate::engine::state::Engine;
 use crate::engine::user_data::{DataError, Reader};
 
-/// Budget for reading all NFTs of a person.
+/// Budget for reading the NFTs of a person, page by page.
 const WALK_BUDGET: Duration = Duration::from_secs(10);
 
-/// A condition that a handler names in its type.
+/// A requirement as a type, so that a handler can name it in `Holds<Rule>`.
 pub trait Rule: Send + Sync {
     const REQUIREMENT: Requirement;
 }
 
-/// Proof that the user satisfies `R`, from data at most one minute old.
+/// Proof that the user satisfies `R`, according to data at most 1 minute old.
 ///
-/// Rejects with a redirect to the sign-in page, with 403 if the requirement is not met, and with
-/// 503 if Matrica does not answer (fails closed).
+/// Fails closed. Without a sign-in it rejects like [`CurrentUser`]. It rejects with 403 if the
+/// requirement is not met or its scope is not granted, and with 503 if Matrica does not answer.
 pub struct Holds<R> {
     pub user: CurrentUser,
     rule: PhantomData<R>,
@@ -66,7 +66,7 @@ async fn is_held(reader: &Reader<'_>, requirement: Requirement) -> Result<bool, 
             let held = roles
                 .iter()
                 .any(|role| role.id == role_id && role.guild_id.as_deref() == Some(guild_id));
-            // More roles may follow the ones that were read.
+            // The list may be cut off, so the role may be among those that were not read.
             if !held && roles.len() >= ROLES_MAX {
                 Err(DataError::Unavailable)
             } else {
@@ -76,7 +76,7 @@ async fn is_held(reader: &Reader<'_>, requirement: Requirement) -> Result<bool, 
     }
 }
 
-/// Whether an NFT of the person belongs to the collection with this id.
+/// Whether the person owns an NFT of the collection with this id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct HoldsNftOf(&'static str);
 
@@ -91,7 +91,8 @@ impl Resource for HoldsNftOf {
     }
 }
 
-/// Does not trust the provider's filter. `false` only if the whole list was read and parsed.
+/// Checks every NFT, because the provider may ignore the filter. `false` only if the whole list was
+/// read and parsed.
 async fn find_nft_of(collection_id: &str, api: &UserApi, token: &Token) -> Result<bool, ApiError> {
     let query = NftQuery::of_collection(collection_id.to_owned());
     let pages = paging::pages(query.paging.clone(), |paging| {
@@ -105,7 +106,7 @@ async fn find_nft_of(collection_id: &str, api: &UserApi, token: &Token) -> Resul
         if page.items.iter().any(|nft| nft.is_of(collection_id)) {
             return Ok(true);
         }
-        // A provider that ignores paging repeats its first page and never sends the other items.
+        // A provider that ignores paging repeats its first page, and the other items are missing.
         let (is_empty, seen_before) = (page.items.is_empty(), seen.len());
         seen.extend(page.items.into_iter().map(|nft| nft.id));
         complete &= page.complete && (is_empty || seen.len() > seen_before);

@@ -1,4 +1,4 @@
-//! Gives every failed response a page for people or a problem (RFC 9457) for programs.
+//! Writes the body of every failed response: a page for people, a problem (RFC 9457) for programs.
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -12,19 +12,19 @@ use crate::engine::session::CurrentUser;
 use crate::engine::sign_in::{CALLBACK_PATH, ReturnTo};
 use crate::engine::state::Engine;
 
-/// Writes the body of a failed response. Status and headers stay those of the failure.
+/// Returns a body for a failed response, with its headers. The status stays that of the failure.
 pub type RenderFailure = fn(&FailedRequest<'_>) -> Response;
 
-/// A failed request, with everything that its error page shows.
+/// A failed request with the data for its error page.
 pub struct FailedRequest<'a> {
     pub engine: &'a Engine,
     pub failure: &'a Failure,
     pub format: ErrorFormat,
     /// The signed-in person, if the route requires a sign-in.
     pub user: Option<&'a CurrentUser>,
-    /// The path of this request, for a link that leads back to it.
+    /// The path and query of this request, for a link that leads back to it.
     pub here: &'a str,
-    /// GET or HEAD, which can be repeated.
+    /// The method is safe (RFC 9110 section 9.2.1), so a link may repeat the request.
     pub is_safe: bool,
     /// The request id.
     pub reference: &'a str,
@@ -33,19 +33,19 @@ pub struct FailedRequest<'a> {
 /// The format of an error body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorFormat {
-    /// A page of the app.
+    /// A page in the app's layout.
     Page,
-    /// See [`bare_page`].
+    /// The page of [`bare_page`], for the callback.
     BarePage,
     /// JSON (RFC 9457).
     Problem,
 }
 
-/// A response extension that keeps the plain text of a failed response.
+/// A response extension. A failed response with it keeps its plain text.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainText;
 
-/// Writes the body of every failed response, including those of libraries.
+/// The layer. Also replaces the bodies of failed responses that libraries make.
 pub async fn render_body(
     State((engine, render)): State<(Engine, RenderFailure)>,
     request_id: RequestId,
@@ -85,7 +85,7 @@ pub fn has_failed(response: &Response) -> bool {
     response.status().is_client_error() || response.status().is_server_error()
 }
 
-/// Keeps status and headers of the failure, such as `Allow`, `Retry-After` and `Set-Cookie`.
+/// Keeps the status and headers of the failure, such as `Allow`, `Retry-After` and `Set-Cookie`.
 fn replace_body(failure: Response, body: Response) -> Response {
     let (mut parts, _) = failure.into_parts();
     let (mut new, body) = body.into_parts();
@@ -106,8 +106,8 @@ struct BarePage<'a> {
     reference: &'a str,
 }
 
-/// The only page for a URL that may hold an authorization code. It loads nothing, so no request
-/// carries the URL in its `Referer`.
+/// The page for a URL that may hold an authorization code. It loads no style sheet and no image, so
+/// no `Referer` leaks the code.
 pub fn bare_page(title: &str, text: &str, reference: &str) -> Response {
     let page = BarePage {
         title,

@@ -1,4 +1,4 @@
-//! A circuit breaker and concurrency limit per group of endpoints.
+//! A circuit breaker with a concurrency limit, one per group of endpoints.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use tokio::time::timeout;
 const PERMIT_WAIT: Duration = Duration::from_millis(500);
 /// Failures in a row that open the breaker.
 const FAILURES_MAX: u32 = 10;
-/// Time until an open breaker lets one trial call through.
+/// Time until an open breaker admits one trial call.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// A call that was not made. Nothing was sent.
+/// The breaker refused the call. Nothing was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not sent: the circuit breaker is open, or too many calls are in flight")]
 pub struct BreakerRefusal;
@@ -29,7 +29,7 @@ pub struct Breaker {
 #[derive(Default)]
 struct BreakerState {
     failures: u32,
-    /// Open until then. Half-open afterwards, until a trial call succeeds.
+    /// Open until this instant, then half-open until a trial call succeeds. `None` if closed.
     open_until: Option<Instant>,
     /// A trial call is in flight.
     trying: bool,
@@ -43,7 +43,7 @@ impl BreakerState {
 }
 
 impl Breaker {
-    /// `group` names it in the log. At most `permits` calls are in flight at once.
+    /// `group` is its name in the log. At most `permits` calls are in flight at once.
     pub fn new(group: &'static str, permits: usize) -> Self {
         Self {
             group,
@@ -52,7 +52,7 @@ impl Breaker {
         }
     }
 
-    /// A permit for one call.
+    /// A permit for one call, after a wait of at most 500 ms.
     pub async fn enter(&self) -> Result<BreakerPermit, BreakerRefusal> {
         let acquired = timeout(PERMIT_WAIT, self.permits.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = acquired else {
@@ -71,7 +71,7 @@ impl Breaker {
         })
     }
 
-    /// Whether a call would be refused because earlier ones failed.
+    /// Whether a call would be refused now, because of failures or a `Retry-After`.
     pub fn is_open(&self) -> bool {
         self.state().refuses()
     }
@@ -89,7 +89,7 @@ pub struct BreakerPermit {
 }
 
 impl BreakerPermit {
-    /// Counts the call. `healthy` if the provider answered as it should, refusals included.
+    /// Counts the call. `healthy` means that the provider works, even if it refused this request.
     pub fn report(mut self, healthy: bool) {
         self.reported = true;
         let group = self.breaker.group;
@@ -136,7 +136,7 @@ impl BreakerPermit {
 }
 
 impl Drop for BreakerPermit {
-    /// A cancelled call says nothing about the provider.
+    /// A cancelled call counts neither as a success nor as a failure.
     fn drop(&mut self) {
         if !self.reported {
             self.breaker.state().trying = false;
