@@ -1,4 +1,4 @@
-//! One page of a list, with one template for all lists and the links between pages.
+//! The lists of the account pages: one template for all of them, and the links between pages.
 
 use askama::Template;
 use axum::response::Response;
@@ -12,50 +12,50 @@ use crate::app::page::Layout;
 use crate::engine::matrica::{Page, Paging};
 use crate::engine::{CurrentUser, Engine};
 
-/// Items on a page.
+/// Items per page.
 const PAGE_SIZE: u32 = 20;
-/// Highest page number.
+/// Highest accepted page number.
 const PAGE_MAX: u64 = 1_000_000;
 
 /// A list of the account pages.
 pub struct List {
     pub path: &'static str,
     pub title: &'static str,
-    /// The items, as they stand behind "your".
+    /// The items in the plural, to follow "your".
     pub noun: &'static str,
-    /// Title and text for people who have none.
+    /// Title and text for an empty list.
     pub empty: (&'static str, &'static str),
 }
 
-/// One page of a list, as a person sees it.
+/// One page of a list.
 #[derive(Template)]
 #[template(path = "app/account/list.html")]
 struct ListPage<'a> {
     layout: Layout,
     tabs: Vec<Tab>,
     list: &'a List,
-    /// The path of this page, for the forms that lead back to it.
+    /// The path and query of this page, for the forms that lead back to it.
     here: String,
-    /// The form to filter by, as HTML. Empty for a list without filters.
+    /// The filter form as HTML. Empty for a list without filters.
     filter_form: &'a str,
-    /// A filter is on.
+    /// At least one filter is set.
     filtered: bool,
     section: Section<ListSection>,
 }
 
 pub struct ListSection {
-    /// The rows, as HTML.
+    /// The rows as HTML.
     rows: String,
     is_empty: bool,
     pager: Pager,
 }
 
-/// The part of a list that is asked for.
+/// The requested page and filters.
 pub struct Asked<'a> {
     pub number: PageNumber,
-    /// The filters, which every link keeps.
+    /// Names and values of the filters. Every link keeps those that are set.
     pub filters: &'a [(&'static str, Option<&'a str>)],
-    /// The form to filter by, as HTML.
+    /// The filter form as HTML.
     pub filter_form: &'a str,
 }
 
@@ -70,7 +70,7 @@ impl Asked<'_> {
 }
 
 impl List {
-    /// The section with these rows of `page`, as HTML.
+    /// The section of `page`, with the rendered `rows` and the pager.
     pub fn section<T>(
         &self,
         asked: &Asked<'_>,
@@ -84,7 +84,7 @@ impl List {
         }
     }
 
-    /// Answers with one page of this list.
+    /// Renders one page of this list.
     pub fn answer(
         &self,
         engine: &Engine,
@@ -147,9 +147,9 @@ pub struct ListQuery {
 
 /// The links below a list.
 struct Pager {
-    /// The items on this page, in words. Empty for an empty list.
+    /// The range of items, such as "21 to 40 of 480". Empty for a page without items.
     summary: String,
-    /// This is not the first page.
+    /// Whether this is not the first page.
     later: bool,
     first: Option<String>,
     previous: Option<String>,
@@ -158,7 +158,7 @@ struct Pager {
 }
 
 impl Pager {
-    /// For `page` of the list at `path`, with the filters that are on.
+    /// The links below `page` of the list at `path`. They keep the filters that are set.
     fn new<T>(
         path: &str,
         filters: &[(&str, Option<&str>)],
@@ -181,7 +181,7 @@ impl Pager {
             ),
             None => format!("{start} to {}", thousands(end)),
         };
-        // Beyond the end, the links lead back to where something is.
+        // Beyond the end, link back to the last page, or to the first if the total is unknown.
         let behind_the_end = page.received == 0 && last.is_none();
         let before = last.map_or(number - 1, |last| last.min(number - 1));
         Self {
@@ -195,7 +195,7 @@ impl Pager {
     }
 }
 
-/// The address of a page of a list.
+/// The path and query of a page of a list.
 pub fn address(path: &str, filters: &[(&str, Option<&str>)], number: u64) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in filters {
@@ -214,7 +214,7 @@ pub fn address(path: &str, filters: &[(&str, Option<&str>)], number: u64) -> Str
     }
 }
 
-/// With a comma between thousands.
+/// The number with commas between thousands.
 pub fn thousands(number: u64) -> String {
     grouped(&number.to_string())
 }

@@ -1,4 +1,4 @@
-//! What people read when a request fails.
+//! The words for a failed request.
 
 use std::borrow::Cow;
 
@@ -8,25 +8,25 @@ use crate::engine::{Failure, Requirement};
 /// A failure in words.
 pub struct ErrorText {
     pub title: Cow<'static, str>,
-    /// What happened.
+    /// The cause.
     pub text: Cow<'static, str>,
-    /// Whether anything was changed. Empty for a page that only reads.
+    /// Whether anything was changed. Empty if only a grant, a scope or a holding is missing.
     pub changed: &'static str,
     pub way_on: WayOn,
 }
 
-/// The one button on the page.
+/// The only button on the page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum WayOn {
     /// A link to the front page.
     Home,
     /// A link to the sign-in page.
     SignIn,
-    /// A link to the same page.
+    /// A link that repeats the request.
     TryAgain,
-    /// The form that starts a login and leads back here.
+    /// A form that starts a login and leads back to this page.
     Connect,
-    /// The form that asks Matrica for newer data and leads back here.
+    /// A form that marks the cached data as stale and leads back to this page.
     CheckAgain,
 }
 
