@@ -23,8 +23,8 @@ impl TokenKind {
     }
 }
 
-/// The associated data of a sealed token. A row that was moved to another user, or put back from an
-/// older backup, does not open.
+/// The associated data of a sealed token. A token that was copied to another user, grant, column or
+/// generation does not open.
 #[derive(Clone, Copy)]
 pub struct SealContext {
     pub grant_id: Uuid,
