@@ -73,11 +73,11 @@ pub fn date(instant: OffsetDateTime) -> String {
     instant.format(format).unwrap_or_default()
 }
 
-/// A duration in its largest whole unit.
+/// A duration in its largest whole unit. A no-break space keeps number and unit on one line.
 pub fn duration(timeout: Duration) -> String {
     match timeout.as_secs() {
-        seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
-        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
-        seconds => format!("{seconds} s"),
+        seconds if seconds % 3600 == 0 => format!("{}\u{a0}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}\u{a0}min", seconds / 60),
+        seconds => format!("{seconds}\u{a0}s"),
     }
 }
