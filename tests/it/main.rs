@@ -1,4 +1,4 @@
-//! Every promise, through the public door: the real app, a real Postgres, the demo provider, real sockets.
+//! Every promise, tested over HTTP against the real app, a real Postgres and the demo provider.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

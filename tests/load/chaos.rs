@@ -1,4 +1,4 @@
-//! A thousand people with short-lived tokens, processes that are killed, a provider that fails: who has to sign in again?
+//! A thousand people with short-lived tokens on processes that are killed, at a provider that fails.
 
 use std::{
     sync::{Arc, RwLock},
@@ -20,10 +20,10 @@ const KILL_EVERY: Duration = Duration::from_secs(3);
 const VISITORS: usize = 24;
 /// Longer than the time from losing an answer to asking again, which a lease and a pause make.
 const GRACE_MS: u64 = 180_000;
-/// For the end: leases of dead processes run out, pauses end.
+/// For the end, when leases of dead processes expire and pauses end.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What a person finds on the page of NFTs.
+/// Contents of a person's page of NFTs.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     Nfts,
@@ -44,7 +44,7 @@ async fn nobody_signs_in_again_but_whom_a_lost_answer_cost_the_token() {
         .set(json!({ "expires_in": TOKEN_LIFETIME_SECONDS, "reuse_grace_ms": GRACE_MS }))
         .await;
     let people = Arc::new(crowd(&app).await);
-    // Every grant that a refresh ends is noted, and whether an answer had been lost before.
+    // Notes every grant that a refresh ends, and whether an answer had been lost before.
     for statement in [
         "create table ended (after_a_lost_answer boolean)",
         "create function note() returns trigger language plpgsql as
@@ -152,7 +152,7 @@ async fn chaos(app: &TestApp, people: &Arc<Vec<Browser>>) -> Outcome {
             .collect(),
     ));
     let drops = json!({ "close": "before_headers", "probability": 0.02, "process": false });
-    // So that a kill usually meets a refresh under way.
+    // So that most kills meet a refresh in flight.
     let latency = json!({ "delay_ms": 30 });
     app.provider
         .fault(
@@ -192,7 +192,7 @@ async fn chaos(app: &TestApp, people: &Arc<Vec<Browser>>) -> Outcome {
     }
 }
 
-/// Loads pages of people at random; gives how many, and how many had no NFTs.
+/// Loads pages of random people. Returns how many, and how many had no NFTs.
 async fn visit_until(
     end: Instant,
     people: Arc<Vec<Browser>>,
@@ -235,7 +235,7 @@ async fn visit(person: &Browser, balancer: &Balancer) -> Found {
     }
 }
 
-/// Waits until everybody sees NFTs again, or is asked to sign in; gives how many are asked.
+/// Waits until everyone sees NFTs again or is asked to sign in. Returns how many are asked.
 async fn settled(people: &Arc<Vec<Browser>>, balancer: &Balancer) -> usize {
     let deadline = Instant::now() + PATIENCE;
     let mut waiting: Vec<usize> = (0..people.len()).collect();

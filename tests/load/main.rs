@@ -1,4 +1,4 @@
-//! Load and chaos on real processes: a test program of its own, because it wants the machine for itself.
+//! Load and chaos on real processes. A test program of its own, because it needs the whole machine.
 #![expect(
     clippy::unwrap_used,
     reason = "in a test a failed unwrap is a failed test"
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-/// The path of a page that no cache has, so that it needs a live access token, and what it shows.
+/// The path of a page that no cache has, so that it needs a live access token. And its words.
 fn new_page() -> (String, &'static str) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Many requests, several processes, one access token that is over: one refresh.
+//! Many requests on several processes with one expired access token cause one refresh.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const ROUNDS: u64 = 50;
 const LATENCY: Duration = Duration::from_millis(300);
 /// Slow enough to look around while the provider is asked.
 const LONG_LATENCY: Duration = Duration::from_secs(2);
-/// Pages of somebody else that are loaded meanwhile, and the bound of their 99th percentile.
+/// Pages of another person during the refresh, and the bound of their 99th percentile.
 const UNRELATED: usize = 200;
 const UNRELATED_P99: Duration = Duration::from_millis(20);
 
@@ -89,7 +89,7 @@ async fn nothing_of_the_database_is_held_while_the_provider_is_asked() {
         app.expire_access_tokens(2).await;
         let pages = load_everywhere(&browser, &processes);
         app.provider.called("refresh", before + 1).await;
-        // The requests that join the wait have yet to get there.
+        // Time for the other requests to join the wait.
         tokio::time::sleep(LONG_LATENCY / 3).await;
         assert_eq!(app.open_transactions().await, 0);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The JSON API: what it gives, to whom, how it fails, and that its description is true.
+//! The JSON API, its failures, and the truth of its OpenAPI description.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ const ADDRESSES: [&str; 5] = [
 const ENDPOINTS: [&str; 9] = [
     "profile", "wallets", "email", "twitter", "discord", "telegram", "roles", "nfts", "tokens",
 ];
-/// What of `/api/me` comes from the provider.
+/// The fields of `/api/me` that come from the provider.
 const FIELDS: [&str; 7] = [
     "profile",
     "primary_wallets",
@@ -32,7 +32,7 @@ const FIELDS: [&str; 7] = [
     "roles",
 ];
 
-/// An answer as JSON, and what is true of each: no page, no redirect, nothing for other origins, nothing to keep.
+/// Parses an answer. None may be a page or a redirect, allow another origin, or be stored.
 #[track_caller]
 fn read(target: &str, answer: Answer, status: u16) -> Value {
     let answer = answer.assert_status(status);
@@ -68,13 +68,13 @@ fn read(target: &str, answer: Answer, status: u16) -> Value {
     body
 }
 
-/// Asks as a browser does that opens the address, because that is when pages and redirects threaten.
+/// Asks like a browser that opens the address, because then a page or redirect would be likely.
 async fn get(browser: &Browser, target: &str) -> Value {
     let answer = browser.clone().get(target).await;
     read(target, answer, 200)
 }
 
-/// The problem that an answer is: the end of its type, and the detail.
+/// The end of the problem's type, and its detail.
 async fn problem(browser: &Browser, target: &str, status: u16) -> (String, String) {
     let answer = browser.clone().get(target).await;
     kind(&read(target, answer, status))
@@ -297,7 +297,7 @@ async fn it_says_why_there_is_no_data() {
     let ada = app.signed_in("ada").await;
     assert_eq!(statuses(&ada).await, ["current"; 7]);
     fail_everywhere(&app).await;
-    // Its circuit breakers open, those of the app stay closed.
+    // Only the circuit breakers of the replica will open.
     let (replica, mut elsewhere) = (app.replica().await, ada.clone());
     elsewhere.origin.clone_from(&replica.url);
     for target in LISTS {
@@ -617,7 +617,7 @@ async fn a_parameter_that_cannot_be_is_named_and_reaches_no_provider() {
     }
 }
 
-/// Programs rely on these words. `bad-request`, `internal` and `timeout` are missing, because nobody can provoke them.
+/// Clients rely on these types. `bad-request`, `internal` and `timeout` cannot be provoked from outside.
 #[tokio::test]
 async fn the_types_of_problems_do_not_change() {
     let app = TestApp::with(&[ALL_SCOPES]).await;
@@ -776,7 +776,7 @@ async fn nobody_is_given_what_belongs_to_somebody_else() {
     }
 }
 
-/// The description, in which what is not described may not be.
+/// The OpenAPI description, made strict about undescribed fields.
 struct Description(Value);
 
 impl Description {
@@ -927,7 +927,7 @@ async fn every_answer_is_as_described() {
             check(&browser, target).await;
         }
     }
-    // From here on a replica: its circuit breakers open, those of the app stay closed.
+    // From here on a replica, because only its circuit breakers may open.
     let (replica, mut ada) = (app.replica().await, app.signed_in("ada").await);
     ada.origin.clone_from(&replica.url);
     for target in targets {
@@ -979,7 +979,7 @@ async fn every_answer_is_as_described() {
     assert_eq!(statuses, [200, 400, 401, 403, 503].into());
 }
 
-/// What a query parameter says to a schema.
+/// The JSON value of a query parameter under a schema.
 fn meant(text: &str, schema: &Value) -> Value {
     if schema["type"] == "integer" {
         serde_json::from_str::<i64>(text).map_or(json!(text), |number| json!(number))
@@ -992,7 +992,7 @@ fn meant(text: &str, schema: &Value) -> Value {
 async fn parameters_are_taken_within_the_described_bounds_and_nowhere_else() {
     let app = TestApp::with(&[ALL_SCOPES]).await;
     let description = Description::of(&app).await;
-    // Somebody without anything: whatever the field to sort by, there is nothing that could lack it.
+    // This person owns nothing, so the provider accepts any field to sort by.
     let browser = app.signed_in("empty").await;
     let known: BTreeSet<&str> = LISTS
         .iter()

@@ -156,7 +156,7 @@ async fn a_keyboard_reaches_every_control_in_order_and_sees_where_it_is() {
     walk("/").await;
     walk("/login").await;
     become_person(&chromium, &app, "ada").await;
-    // Another session, so that there is one to end.
+    // A second session, so that the page has one to end.
     app.signed_in("ada").await;
     walk("/account").await;
     walk("/settings").await;
@@ -323,8 +323,8 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
     }
     visit("error-404", &page("/nothing")).await;
     chromium.goto(page("/auth/callback?state=x")).await.unwrap();
-    // This page has no style sheet. By night browsers paint it dark, but axe judges its colours on white; saying what
-    // the browser does anyway is enough for axe to see it.
+    // This page has no style sheet. In the dark scheme browsers paint it dark, but axe judges its colours on white. Setting
+    // the browser's default explicitly lets axe see it.
     chromium
         .evaluate("document.documentElement.style.background = 'Canvas'")
         .await;

@@ -1,4 +1,4 @@
-//! The pages about somebody's data in a real browser: every demo person, every width and scheme, every state.
+//! The data pages in a real browser, for every demo person, width, colour scheme and state.
 
 use serde_json::json;
 use thirtyfour::Key;
@@ -17,7 +17,7 @@ const PAGES: [(&str, &str); 5] = [
 ];
 const PEOPLE: [&str; 6] = ["ada", "collector", "empty", "newcomer", "whale", "mallory"];
 
-/// What the console says beside what it must say about answers that are failures.
+/// Complaints of the console, except those about failed requests.
 async fn complaints(chromium: &Chromium) -> Vec<String> {
     let complaints = chromium.complaints().await.into_iter();
     complaints
@@ -47,7 +47,7 @@ async fn every_page_about_data_fits_everybody_by_day_and_by_night() {
 async fn every_state_of_a_page_about_data_is_fit_to_be_seen() {
     let app = TestApp::with(&[ALL_SCOPES]).await;
     let chromium = Chromium::start().await;
-    // Cookies know no ports, so the browser is signed in at the replica, too. There circuit breakers will open.
+    // Cookies ignore ports, so the browser is signed in at the replica, too. Only its circuit breakers will open.
     let failing = app.replica().await;
     let visit_at = async |url: &str, name: &str, path: &str| {
         chromium.goto(format!("{url}{path}")).await.unwrap();

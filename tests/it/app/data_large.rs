@@ -1,4 +1,4 @@
-//! Much and nothing: somebody with 100,000 NFTs, somebody with none, and providers that page in their own ways.
+//! Very long lists, empty lists, and providers with their own ways of paging.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ use crate::support::{ALL_SCOPES, Answer, Browser, Process, Provider, TestApp};
 const PAGE: Duration = Duration::from_secs(1);
 /// Largest page, in bytes.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// What a server may grow by while somebody leafs through everything, in bytes.
+/// Growth of a server while a person pages through everything, in bytes.
 const GROWTH: u64 = 16 * 1024 * 1024;
 /// The overview asks for seven things at once, each of which takes 200 ms.
 const SIDE_BY_SIDE: Duration = Duration::from_millis(260);
@@ -280,7 +280,6 @@ async fn leafing_shows_each_nft_exactly_once_however_the_provider_pages() {
         }
         assert_eq!(by_number, found, "{settings}");
         if settings["filters"] == false {
-            // What was asked for is not what came.
             let page = collector.get(&of_collection).await.assert_status(200);
             page.assert_contains("Matrica does not know this filter")
                 .assert_contains("Show all");
@@ -379,7 +378,7 @@ async fn a_page_number_that_cannot_be_is_named_and_one_behind_the_end_leads_back
                     .assert_status(200);
                 let page = page.assert_contains("<h2>Nothing on this page</h2>");
                 assert_eq!(link(&page, "next"), None, "{path}?page={number}");
-                // Who does not say how many there are can only be left by the first page.
+                // A provider that gives no total leaves only the link to the first page.
                 let first = page
                     .body
                     .contains(&format!("href=\"{path}\">First</a>"))

@@ -1,4 +1,4 @@
-//! Every part of the pages about somebody's data stands or falls alone, and foreign text is text, never markup.
+//! Each part of a data page fails alone, and foreign text is never markup.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -26,14 +26,14 @@ const PAGES: [&str; 5] = [
     "/account/domains",
 ];
 
-/// A part of a page: where it is, and how it looks.
+/// A part of a page.
 struct Part {
     endpoint: &'static str,
     path: &'static str,
-    /// It stands between these two.
+    /// The markup around it.
     place: (&'static str, &'static str),
     noun: &'static str,
-    /// What it shows of ada.
+    /// Words shown for ada.
     filled: &'static str,
     empty: &'static str,
 }
@@ -171,7 +171,7 @@ impl Part {
         }
     }
 
-    /// The part has these words and none for any other state; what else is on the page is as it should be.
+    /// The part has these words and none of another state. The other parts of the page are filled.
     #[track_caller]
     fn check(&self, page: &Answer, sees: Sees, why: &Value) {
         assert_eq!(
@@ -235,7 +235,7 @@ impl Part {
         format!("href=\"{}\">Try again</a>", self.path)
     }
 
-    /// Answers of the provider, and what they are shown as.
+    /// Answers of the provider, and how they are shown.
     fn cases(&self) -> Vec<(Value, Sees)> {
         let key = self.endpoint;
         let body = |body: &str| json!({ "status": 200, "body": body });
@@ -294,7 +294,7 @@ impl Part {
                 .map(|text| (body(text), Sees::Unavailable)),
         );
         cases.extend(wrong.iter().map(|text| (body(text), Sees::Unavailable)));
-        // A bare string can be an address, and is nothing else.
+        // A bare string is valid as an e-mail address only.
         let string = if key == "email" {
             Sees::Text("<bdi>text</bdi>")
         } else {
@@ -316,7 +316,7 @@ impl Part {
             self.check(&browser.get(self.path).await, sees, &fault);
             app.provider.mend().await;
             if self.path != "/account" {
-                // Also so that failures never come ten in a row, after which nothing is asked for a while.
+                // Success also resets the circuit breaker, which opens after ten failures in a row.
                 self.check(
                     &browser.get(self.path).await,
                     Sees::Filled,
@@ -363,7 +363,7 @@ async fn an_answer_that_does_not_come_costs_its_own_part_and_five_seconds() {
         .await;
 }
 
-/// What a resource answers that has `text` in every field, and fields beside it that make each item worth showing.
+/// An answer with `text` in every field that is shown. The other fields keep each item valid.
 fn hostile(resource: &str, text: &str) -> String {
     let social = json!({ "name": text, "externalId": text, "externalName": text });
     let collection = json!({ "id": text, "name": text });
@@ -430,7 +430,7 @@ async fn hostile_text_in_every_field_stays_text_on_every_page() {
     for attack in ATTACKS {
         app.provider.mend().await;
         for part in PARTS {
-            // Lists of two, and that is all: otherwise each page of them would lead to another one.
+            // Lists of exactly two items, so that no page leads to another one.
             let headers = json!({ "pagination-count": "2" });
             let fault = json!({ "status": 200, "headers": headers, "body": hostile(part.endpoint, attack) });
             app.provider.fault(part.endpoint, fault).await;
@@ -480,7 +480,7 @@ async fn mallory_is_text_all_over_and_her_fine_items_are_shown_all_the_same() {
     );
 }
 
-/// Reads every page that links and filters lead to; gives their addresses. All that is offered works.
+/// Reads every page that links and filters lead to, and returns their addresses.
 async fn leaf_through(browser: &mut Browser) -> BTreeSet<String> {
     let mut ahead = VecDeque::from(["/".to_owned()]);
     let mut seen = BTreeSet::new();
@@ -490,7 +490,7 @@ async fn leaf_through(browser: &mut Browser) -> BTreeSet<String> {
         }
         assert!(seen.len() < PAGES_MAX, "it does not end: {seen:?}");
         let page = browser.get(&target).await;
-        // Among NFTs that cannot be read the gate cannot say no.
+        // The gate does not answer "not held" when NFTs are unreadable.
         let shut = target == "/holders" && [403, 503].contains(&page.status);
         assert!(page.status == 200 || shut, "{target}: {}", page.status);
         if !page.header("content-type").starts_with("text/html") {
@@ -616,9 +616,9 @@ const ATTRIBUTES: &str = "action alt aria-current aria-hidden aria-label aria-la
                           property r referrerpolicy rel required role rx selected src stroke stroke-linecap \
                           stroke-linejoin stroke-width tabindex type value viewBox width x y";
 
-/// Reads a page far more strictly than a browser does, and fails over everything that our templates do not write: other
-/// elements and attributes, values without quotation marks, characters that should have been escaped or left out, elements
-/// closed in another order, and addresses that lead elsewhere than to this site or to `https`.
+/// Reads a page more strictly than a browser, and fails on everything that our templates do not write. That is other
+/// elements and attributes, unquoted values, characters that should have been escaped or left out, elements closed in
+/// another order, and addresses outside of this site that are not `https`.
 #[track_caller]
 fn read(html: &str) -> Page {
     let mut rest = html
@@ -671,7 +671,7 @@ fn element(tag: &str) -> Element {
         let here = value.starts_with('/') && !value.starts_with("//") && !value.starts_with("/\\");
         let fit = match (name, attribute) {
             ("img", "src") => value.starts_with("https://"),
-            // Where the front page says its own address.
+            // The front page states its own address.
             ("link", "href") => here || value.starts_with("http://127.0.0.1:"),
             (_, "href") => here || value.starts_with("https://") || value == "#main",
             (_, "action" | "src") => here,

@@ -1,4 +1,4 @@
-//! The holding gate: it opens to holders, tells the others what is missing, and never opens in doubt.
+//! The holding gate admits holders, tells others the reason, and fails closed.
 
 use matrica_starter::{
     app::{error_page, routes::table},
@@ -133,7 +133,7 @@ async fn only_the_id_of_the_collection_opens() {
     for (body, status) in [
         (nft_of(OTTERS), 200),
         (json!({ "nfts": nft_of(OTTERS) }), 200),
-        // Somebody else's collection of the same name.
+        // Another collection of the same name.
         (nft_of("another-collection"), 403),
         (
             json!([{ "id": OTTERS, "name": "Paper Otters", "collection": null }]),
@@ -146,7 +146,7 @@ async fn only_the_id_of_the_collection_opens() {
         (json!([{ "id": "mint", "collection": OTTERS }]), 403),
         (json!([]), 403),
         (json!(null), 403),
-        // Not an answer is not a no.
+        // An unreadable answer is no proof that the person holds nothing.
         (json!({ "error": "oops" }), 503),
         (json!("yes"), 503),
         (json!(true), 503),
@@ -170,7 +170,7 @@ async fn a_provider_that_does_not_know_the_filter_opens_no_door_and_closes_none(
         .get("/holders")
         .await
         .assert_status(200);
-    // Somebody else's collections only.
+    // Only other collections.
     let list = |count: &str| {
         let nft = |number: u32| json!({ "id": format!("mint-{number}"), "collection": { "id": "other", "name": "x" } });
         let page: Vec<Value> = (0..100).map(nft).collect();
@@ -181,11 +181,11 @@ async fn a_provider_that_does_not_know_the_filter_opens_no_door_and_closes_none(
     app.provider.fault("nfts", list("100")).await;
     browser.get("/holders").await.assert_status(403);
     assert_eq!(app.provider.calls("nfts").await - calls, 1);
-    // There should be more, but the same comes again: what the others are, nobody knows.
+    // The total is higher, but the same page comes again, so most items stay unknown.
     app.provider.fault("nfts", list("250")).await;
     browser.get("/holders").await.assert_status(503);
     assert_eq!(app.provider.calls("nfts").await - calls, 1 + 3);
-    // A list that does not end is no answer either.
+    // An endless list is no answer either.
     app.provider.fault("nfts", list("999999")).await;
     browser.get("/holders").await.assert_status(503);
     assert!(app.provider.calls("nfts").await - calls <= 1 + 3 + 50);

@@ -1,4 +1,4 @@
-//! The app: pages, API, words. Yours, like `src/app`.
+//! Pages, API and words of the app. Yours to edit, like `src/app`.
 
 mod api;
 mod browser;

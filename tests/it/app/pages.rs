@@ -1,4 +1,4 @@
-//! Every page: found by those who may see it, with all its headers, whatever the route and the failure.
+//! Access and headers of every page, including failures.
 
 use matrica_starter::{app::routes::table, engine::http::Access};
 use reqwest::Method;
@@ -378,7 +378,7 @@ async fn a_link_to_the_front_page_brings_a_preview_along() {
     };
     assert_eq!(content("og:url"), format!("{}/", app.url));
     assert!(!content("og:title").is_empty() && !content("og:description").is_empty());
-    // As whoever makes the preview would fetch it: another site.
+    // Fetched by another site, as link previews are.
     let picture = crate::support::browser::client()
         .get(content("og:image"))
         .send()

@@ -1,4 +1,4 @@
-//! A provider that hangs or fails takes down only what needs it.
+//! A provider that hangs or fails affects only the pages that need it.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use crate::support::{Browser, TestApp};
 const FAILURES: u64 = 10;
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// A server that takes requests and never answers; it counts how many wait at once.
+/// A server that never answers, and the most requests that waited there at once.
 async fn black_hole() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -158,7 +158,6 @@ async fn nobody_is_sent_to_a_provider_that_keeps_failing_and_one_try_finds_out_t
     let down = app.browser().post("/auth/login", &[]).await;
     assert!(down.header("retry-after").parse::<u64>().unwrap() > 0 && down.cookies("").is_empty());
     app.browser().get("/login").await.assert_status(200);
-    // Refreshes, reading and signing out are other doors.
     app.provider.mend().await;
     tokio::time::sleep(PAUSE.saturating_sub(opened.elapsed()) + Duration::from_millis(100)).await;
     app.browser()
@@ -235,7 +234,7 @@ async fn a_thousand_people_lose_nothing_while_the_provider_refuses_the_applicati
     assert_eq!(app.count("select count(*) from grants").await, 1_000);
     assert_eq!(app.text(tokens).await, before, "a grant was changed");
     assert_eq!(app.count("select count(*) from sessions").await, 1_000);
-    // Reading and signing in go through other doors.
+    // Reading and signing in have their own circuit breakers.
     app.signed_in("ada")
         .await
         .get("/account")

@@ -1,4 +1,4 @@
-//! What may and what must not happen at `redirect_uri`.
+//! The callback at `redirect_uri`.
 
 use reqwest::Method;
 use serde_json::json;
@@ -215,7 +215,7 @@ async fn somebody_signed_in_is_not_taken_for_nobody_when_the_database_fails() {
     let app = TestApp::spawn().await;
     let mut browser = app.signed_in("ada").await;
     let callback = browser.start_and_consent(&app.provider, "ada").await;
-    // One that does not remember the session and has to ask.
+    // A replica has to ask the database for the session.
     let replica = app.replica().await;
     let callback = callback.replace(&app.url, &replica.url);
     app.sql("alter table sessions rename to away").await;
@@ -315,6 +315,43 @@ async fn reloading_the_callback_after_signing_in_goes_home() {
     browser.post("/auth/logout", &[]).await;
     browser.get(&callback).await.assert_refused("expired");
     assert_eq!(app.provider.calls("token").await, 1);
+}
+
+#[tokio::test]
+async fn a_reload_in_the_middle_of_a_sign_in_ends_in_the_same_session() {
+    let app = TestApp::spawn().await;
+    app.provider
+        .fault("token", json!({ "delay_ms": 800 }))
+        .await;
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    let reloaded = browser.clone();
+    let first = tokio::spawn(browser.request(Method::GET, &callback).send());
+    app.provider.called("token", 1).await;
+    first.abort();
+    let mut browser = reloaded.clone();
+    browser.get(&callback).await.assert_redirect("/account");
+    browser.get("/account").await.assert_status(200);
+    // The attempt's cookie opens no second session, and none that has ended.
+    assert_eq!(app.count("select count(*) from sessions").await, 1);
+    browser.post("/auth/logout", &[]).await.assert_redirect("/");
+    let mut again = reloaded.clone();
+    again.get(&callback).await.assert_refused("expired");
+    assert_eq!(app.provider.calls("token").await, 1);
+}
+
+#[tokio::test]
+async fn a_callback_that_is_repeated_after_half_a_minute_signs_nobody_in() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    let mut late = browser.clone();
+    browser.get(&callback).await.assert_redirect("/account");
+    app.sql("update login_attempts set burnt_at = now() - interval '31 seconds'")
+        .await;
+    late.get(&callback).await.assert_refused("expired");
+    assert!(late.session().is_none());
+    browser.get("/account").await.assert_status(200);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Configuration: every mistake is found before the server starts, named, and never quoted.
+//! Every mistake in the configuration is found before the server starts, and named without its value.
 
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 

@@ -1,4 +1,4 @@
-//! What a login costs the database.
+//! Costs of a login, a token and a seal.
 
 use std::time::{Duration, Instant};
 
@@ -105,8 +105,7 @@ async fn a_fresh_access_token_costs_one_database_round_trip() {
     }
 }
 
-/// Longest that sealing or opening one token may take, on average: as built for production, and as built for tests, which
-/// is tens of times slower.
+/// Longest time to seal or open one token, on average. Unoptimized code is tens of times slower.
 const SEAL: Duration = Duration::from_micros(if cfg!(debug_assertions) { 2_000 } else { 20 });
 
 #[test]

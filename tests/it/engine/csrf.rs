@@ -5,10 +5,9 @@ use reqwest::Method;
 
 use crate::support::{Browser, TestApp};
 
-/// What a request says about where it comes from, and whether it passes with and without a session cookie.
-/// `OWN` stands for the app's origin.
+/// `Sec-Fetch-Site`, `Origin`, and whether a request passes with a session cookie and without one. `OWN` is the app's
+/// origin.
 const MATRIX: [(Option<&str>, Option<&str>, bool, bool); 19] = [
-    // Sec-Fetch-Site, Origin, with a session, without
     (Some("same-origin"), Some("OWN"), true, true),
     (Some("same-origin"), None, true, true),
     (Some("none"), None, true, true),
@@ -30,7 +29,7 @@ const MATRIX: [(Option<&str>, Option<&str>, bool, bool); 19] = [
     (None, Some("OWN.evil.test"), false, false),
     (None, Some("OWN1"), false, false),
     (None, Some("evil"), false, false),
-    // A program without a session is nobody's victim; with one it does not pass silently.
+    // Without a session there is no victim, so a program may leave out both headers.
     (None, None, false, true),
     (Some(""), Some("https://evil.test"), false, false),
     (None, Some("OTHER_SCHEME"), false, false),

@@ -1,5 +1,5 @@
-//! The ways out: signing out, disconnecting, deleting the account. What is ours is gone at once; what is the provider's is
-//! revoked as soon as it lets us.
+//! Signing out, disconnecting and deleting the account. Our data is gone at once, the provider's tokens are revoked as soon
+//! as it answers.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Browser, Process, TestApp, Wire};
 
-/// However slow the provider is, the way out is not.
+/// Longest time for leaving, even if the provider hangs.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 const QUEUED: &str = "select count(*) from revocations";
@@ -119,7 +119,7 @@ async fn what_the_provider_says_to_a_revocation_decides_whether_it_is_tried_agai
         let waits = "select coalesce(max(round(extract(epoch from due_at - now()))), 0)::bigint from revocations";
         let waits = app.count(waits).await;
         assert!((waits - seconds).abs() <= 1, "{fault}: {waits} s");
-        // The refresh token first; the access token only when that went well.
+        // The access token is revoked only after the refresh token was.
         assert_eq!(
             app.provider.calls("revoke").await,
             if kept { 1 } else { 2 },
@@ -240,7 +240,7 @@ async fn whoever_leaves_during_a_refresh_stays_gone_and_the_new_tokens_are_revok
         let page = tokio::spawn(async move { tab.get("/account").await });
         app.provider.called("refresh", 1).await;
         leave(&mut browser, way).await;
-        // The old tokens are revoked before the new ones arrive; then those too.
+        // The old tokens are revoked before the new ones arrive, which are revoked then.
         let page = page.await.unwrap();
         assert!(!page.body.contains("Primary on SOL"), "{way}");
         app.becomes(QUEUED, 0).await;
@@ -306,7 +306,7 @@ async fn disconnecting_keeps_the_session_and_offers_the_way_back() {
         .get("/account")
         .await
         .assert_contains("Sign in again to see your wallets");
-    // Twice is fine, also for whoever comes back to the form.
+    // Twice is fine, because the form may still be open in another tab.
     leave(&mut browser, "disconnect").await;
     let authorization_url = browser.start("/settings").await;
     let callback = app.provider.consent(&authorization_url, "ada").await;

@@ -1,4 +1,4 @@
-//! Logs hold what an operator needs and nothing that opens anything.
+//! Logs contain no secret, and every line is JSON.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Whatever the provider does, the answer comes in time, nothing is half stored, and the code is sent once.
+//! A provider that misbehaves during sign-in. The answer comes in time, nothing is half stored, and the code is sent once.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Process, TestApp};
 
-/// A page within this time, whatever happens behind it.
+/// Longest time for a page, even if the provider hangs.
 const PATIENCE: Duration = Duration::from_secs(11);
 
 /// Signs in against a misbehaving token endpoint.

@@ -1,4 +1,4 @@
-//! Refreshing with several replicas: leases, fences, a process that stands still, a token that is not yet over.
+//! Refreshing with several replicas, by lease and fencing token.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ async fn only_the_holder_of_the_lease_writes_and_only_once() {
         .await
         .unwrap()
         .unwrap();
-    // Its lease is over at once, so the next one gets it, and sees that an answer is missing.
+    // Its lease ends at once, so the next one gets it, and sees that an answer is missing.
     let quick = grants::lease(db, version, long).await.unwrap().unwrap();
     assert_eq!((slow.unanswered, quick.unanswered), (1, 2));
     assert!(
@@ -135,7 +135,7 @@ async fn a_process_that_stood_still_beyond_its_lease_never_overwrites_the_newer_
         1
     );
 
-    // Nobody else may ask before the lease is over, and nobody is signed out meanwhile.
+    // No other process may ask before the lease ends, and the person stays signed in.
     let stopped = Instant::now();
     loop {
         let page = browser.get("/account").await.assert_status(200);
@@ -153,7 +153,7 @@ async fn a_process_that_stood_still_beyond_its_lease_never_overwrites_the_newer_
     assert!(newer.contains("\"generation\": 2"), "{newer}");
 
     process.signal("CONT");
-    // Whoever waited for so long is told so.
+    // The visitor who waited may get a timeout.
     assert!(matches!(page.await.unwrap().status, 200 | 504));
     let mut tab = browser.clone();
     // Another list than the one that it may have cached.
@@ -185,7 +185,7 @@ async fn a_process_that_is_killed_while_the_provider_answers_costs_nobody_the_lo
     app.provider.called("refresh", 1).await;
     process.signal("KILL");
     assert!(page.await.unwrap().is_err());
-    // The mark of the try outlives the process.
+    // The count of unanswered tries outlives the process.
     assert_eq!(
         app.count("select count(*) from grants where unanswered = 1 and lease_owner is not null")
             .await,

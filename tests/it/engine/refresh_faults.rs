@@ -1,4 +1,4 @@
-//! Whatever the provider answers to a refresh: what the person sees, what is stored, and that it heals by itself.
+//! Every answer to a refresh, with the page that the person sees, the stored grant, and the recovery.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Browser, TestApp, Wire, eventually_within};
 
-/// A page within this time, whatever happens behind it.
+/// Longest time for a page, even if the provider hangs.
 const PATIENCE: Duration = Duration::from_secs(11);
 /// Everything that a failed refresh may not change.
 const TOKENS: &str = "select encode(access_token, 'hex') || encode(refresh_token, 'hex') || scope || generation from grants";
@@ -40,8 +40,8 @@ fn seen(page: &Answer) -> Sees {
     }
 }
 
-/// One expired token and one answer of the provider: what the person sees, whether the answer leaves doubt about the
-/// refresh token, and the seconds until the next try.
+/// One expired token and one answer of the provider, which keeps the grant. `doubtful`: whether the refresh token may be
+/// used up. `pause`: seconds until the next try.
 async fn kept(fault: Value, doubtful: bool, pause: std::ops::RangeInclusive<f64>) {
     let app = TestApp::spawn().await;
     kept_by(&app, fault, doubtful, pause).await;
@@ -82,12 +82,12 @@ async fn kept_by(
             .fetch_one(&app.database.pool)
             .await
             .unwrap();
-    // A moment has passed since.
+    // Some time has passed since.
     assert!(
         waits <= *pause.end() && waits >= pause.start() - 0.5,
         "{fault}: {waits} s"
     );
-    // Before the pause is over nothing is sent.
+    // Nothing is sent before the pause is over.
     assert_eq!(
         seen(&browser.get("/account").await),
         Sees::TryLater,
@@ -369,7 +369,7 @@ async fn an_invalid_grant_that_comes_too_late_ends_nothing() {
     let mut tab = browser.clone();
     let late = tokio::spawn(async move { tab.get("/account").await });
     app.provider.called("refresh", 1).await;
-    // Meanwhile the person signs in anew.
+    // The person signs in again during the refresh.
     let mut other = app.signed_in("ada").await;
     let stored = app.text(TOKENS).await;
     assert_eq!(
@@ -601,7 +601,7 @@ async fn the_lifetime_of_a_refreshed_token_counts_from_before_the_request() {
 async fn a_token_that_the_user_api_refuses_is_refreshed_once_and_only_its_end_ends_the_grant() {
     let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
-    // Refused once: renewed, and nobody notices.
+    // Refused once, so renewed without a visible failure.
     app.provider
         .fault("wallets", json!({ "status": 401, "times": 1 }))
         .await;
@@ -640,7 +640,7 @@ async fn a_token_that_the_user_api_refuses_is_refreshed_once_and_only_its_end_en
         "a new token is not refreshed for being refused"
     );
 
-    // Withdrawn at the provider: the refresh says so.
+    // Withdrawn at the provider, which the refresh reports.
     let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
     app.provider.withdraw("ada").await;
@@ -683,7 +683,7 @@ async fn an_ageing_token_is_refreshed_behind_the_page() {
         0,
         "a fresh token is left alone, and so is everything at the start"
     );
-    // Of an hour's life 5 minutes are the last part: 4 are left.
+    // The last 5 minutes of an hour count as the end of its life. 4 are left.
     app.sql("update grants set access_issued_at = now() - interval '56 minutes', access_expires_at = now() + interval '4 minutes'").await;
     app.provider
         .fault("refresh", json!({ "delay_ms": 1_500 }))
@@ -739,7 +739,7 @@ async fn on_a_wire() -> (TestApp, TestApp, Wire, Browser) {
     ];
     let replica = app.replica_with(&one).await;
     let mut browser = app.signed_in("ada").await;
-    // Once without trouble, so that every statement is prepared.
+    // Once without a fault, so that every statement is prepared.
     app.expire_access_tokens(1).await;
     assert_eq!(
         seen(&browser.get(&format!("{}/account", replica.url)).await),
@@ -823,7 +823,7 @@ async fn a_result_that_comes_back_after_the_lease_was_taken_over_is_dropped() {
     let page = tokio::spawn(request.send());
     app.provider.called("refresh", 2).await;
     wire.cut();
-    // The lease runs out while the replica holds its result, and somebody else takes over.
+    // The lease expires while the replica holds its result, and the app takes over.
     app.sql("update grants set lease_until = now() - interval '1 second'")
         .await;
     assert_eq!(seen(&browser.get("/account").await), Sees::Wallets);

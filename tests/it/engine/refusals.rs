@@ -1,4 +1,4 @@
-//! Every refusal of a sign-in: caused through HTTP, told apart in the log, answered with its page, changing nothing.
+//! Every refusal of a sign-in is caused over HTTP, named in the log, answered with its page, and changes nothing.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::support::{Answer, Browser, TestApp, logs};
 
-/// Causes one refusal; gives the answer of the callback and the browser it happened in.
+/// Causes one refusal. Returns the answer of the callback, and the browser.
 #[expect(clippy::too_many_lines, reason = "one arm for each refusal")]
 async fn cause(error: Refusal, app: &TestApp) -> (Answer, Browser) {
     let mut browser = app.browser();
@@ -185,7 +185,7 @@ fn plant(app: &TestApp, browser: &mut Browser, state: OAuthState, issued_at: Off
         .insert(name.to_owned(), rest.split(';').next().unwrap().to_owned());
 }
 
-/// `state` as it stands in the authorization URL: the only place where it is legible.
+/// `state` as text. It is legible in the authorization URL only.
 fn exposed(state: &OAuthState) -> String {
     let matrica = matrica_starter::engine::config::MatricaSettings {
         client_id: String::new(),
@@ -206,7 +206,7 @@ fn exposed(state: &OAuthState) -> String {
         .into_owned()
 }
 
-/// Two states whose cookies have the same name: 32 bits, so a few ten thousand tries.
+/// Two states whose cookies have the same name. Its 32 bits take some 10,000 tries.
 fn colliding_states() -> (OAuthState, OAuthState) {
     let mut seen: HashMap<[u8; 4], OAuthState> = HashMap::new();
     loop {
@@ -218,7 +218,7 @@ fn colliding_states() -> (OAuthState, OAuthState) {
     }
 }
 
-/// What a refusal must leave behind: no session, no grant, no half of either, and a page that helps.
+/// A refusal leaves no session and no grant, and ends at a page that helps.
 async fn check(error: Refusal) {
     let app = TestApp::spawn().await;
     let (answer, mut browser) = cause(error, &app).await;

@@ -1,4 +1,4 @@
-//! The server as a process: starts fast and only on its own schema, stays small, stops in time.
+//! The server process starts fast and only on its own schema, stays small, and stops in time.
 
 use std::{
     io::{Read, Write},
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::{Process, TestApp, TestDatabase, process};
 
-/// From exec to the first answer, in a release build; a debug build on a busy machine is given some more.
+/// From exec to the first answer. A debug build gets more time.
 const START: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 100 });
 /// Resident memory of an idle server, in KiB.
 const IDLE_MEMORY: u64 = 20 * 1024;
@@ -152,7 +152,7 @@ async fn on_sigterm_a_login_under_way_is_finished_and_the_process_ends_in_time()
         .start_and_consent(&app.provider, "ada")
         .await
         .replace(&app.url, &process.url);
-    // Three sockets that an accept loop without limits would wait for: silent, half a head, half a body.
+    // Three sockets that block a server without limits. One is silent, one sent half a head, one half a body.
     let half = |bytes: &[u8]| {
         let mut stream = TcpStream::connect(&process.address).unwrap();
         stream.write_all(bytes).unwrap();

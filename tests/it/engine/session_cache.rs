@@ -1,4 +1,4 @@
-//! The cache of sessions: no query for a page view, and nobody gets in with a session that is over.
+//! The session cache saves the query of a page view, and never admits a session that has ended.
 
 use std::{
     sync::Arc,
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::support::{Answer, Browser, Process, TestApp, Wire, eventually_within};
 
-/// How long after its end a session may be let in elsewhere: told by the database, and without being told.
+/// How long other processes may accept an ended session, with a notification of the database and without.
 const TOLD: Duration = Duration::from_secs(1);
 const UNTOLD: Duration = Duration::from_secs(5);
 
@@ -105,7 +105,7 @@ async fn a_listener_that_is_cut_off_listens_again_and_forgets_what_it_may_have_m
     app.listening(1).await;
     let browser = app.signed_in("ada").await;
     assert!(is_let_in(&browser, &app.url).await);
-    // While nobody listens, the session ends.
+    // The session ends without a notification.
     app.sql("alter table sessions disable trigger all").await;
     app.sql("delete from sessions").await;
     assert!(
@@ -148,7 +148,7 @@ async fn a_query_under_way_during_signing_out_does_not_bring_the_session_into_th
     );
     wire.quiet().await;
 
-    // The database says that the session lives; before that is heard, it ends.
+    // The session ends while the answer that it lives is on its way.
     wire.hold_next_answer();
     let (stolen, url) = (browser.clone(), app.url.clone());
     let slow = tokio::spawn(async move { is_let_in(&stolen, &url).await });
@@ -166,7 +166,7 @@ async fn a_query_under_way_during_signing_out_does_not_bring_the_session_into_th
     );
 }
 
-/// Pages as an integrator might add them, behind all our layers: they write into the session.
+/// Pages that write into the session, behind all our layers.
 struct Extended {
     url: String,
     /// The page `/slow` has read the session, and may go on to write.
@@ -217,7 +217,7 @@ async fn a_request_that_writes_after_signing_out_does_not_bring_the_session_back
     let app = TestApp::spawn().await;
     let mut browser = app.signed_in("ada").await;
     let extended = extended(&app).await;
-    // First as it should be: what is written is there, for the next request too.
+    // In the normal case the next request finds the written value.
     for visits in 1..=2 {
         extended.go_on.notify_one();
         extended.visit(&browser).await.unwrap().assert_status(200);
@@ -242,7 +242,7 @@ async fn a_request_that_writes_after_signing_out_does_not_bring_the_session_back
         "the session came back"
     );
     assert!(!is_let_in(&browser, &app.url).await);
-    // Nobody anonymous gets a row, whatever a page writes.
+    // An anonymous visitor gets no row, even if a page writes.
     browser.cookies.clear();
     extended.go_on.notify_one();
     let anonymous = extended.visit(&browser).await.unwrap();
@@ -262,7 +262,6 @@ async fn what_a_failing_page_wrote_is_not_kept_so_nothing_may_depend_on_it() {
         .assert_status(502);
     failed.assert_contains("<h1>");
     assert_eq!(app.text("select data::text from sessions").await, "{}");
-    // A login's own one-time value does not live in the session: `provider_faults` shows that it is used up all the same.
     assert!(is_let_in(&browser, &app.url).await);
 }
 

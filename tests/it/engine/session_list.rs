@@ -1,4 +1,4 @@
-//! "Your sessions": which there are, on what, and ending them one by one or all at once. Taking one's data along.
+//! The list of a person's sessions, ending them, and the export.
 
 use serde_json::Value;
 
@@ -61,7 +61,7 @@ async fn everybody_sees_their_own_sessions_and_which_one_this_is() {
         .get("/settings")
         .await
         .assert_contains("curl <span class=\"badge\">This session");
-    // Of what a browser says of itself nothing is repeated.
+    // The user agent itself is never shown.
     let mut odd = signed_in_on(&app, "empty", "<script>alert(1)</script>").await;
     let odd = odd.get("/settings").await.assert_contains("Unknown device");
     assert!(!odd.body.contains("alert("));
@@ -116,7 +116,7 @@ async fn one_session_is_ended_and_the_others_stay() {
     here.post("/settings/sessions/nonsense/end", &[])
         .await
         .assert_status(404);
-    // One's own is signing out: the cookie goes, and with the last session the tokens.
+    // Ending the own session is signing out. The cookie goes, and with the last session the tokens.
     let own = listed(&here.get("/settings").await).1.pop().unwrap();
     let answer = here.post(&own, &[]).await.assert_redirect("/");
     assert_eq!(
@@ -212,7 +212,7 @@ async fn the_export_is_everything_that_is_stored_and_no_secret() {
     assert_eq!(export["connection"]["scope"], "profile wallets nfts");
     assert_eq!(export["sessions"].as_array().unwrap().len(), 1);
     assert_eq!(export["sessions"][0]["device"], "Safari on iPhone");
-    // Every column about a person is in it, or is one of these: keys, hashes, and how refreshing went.
+    // It has every column about a person except keys, hashes and the state of the refresh.
     let hidden = [
         "id_hash",
         "access_token",

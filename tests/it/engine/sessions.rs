@@ -1,4 +1,4 @@
-//! Sessions: whose they are, how long they last, and how they end.
+//! Owners, lifetimes and ends of sessions.
 
 use std::time::Duration;
 
@@ -171,7 +171,7 @@ async fn an_id_from_the_database_is_no_cookie() {
 
 #[tokio::test]
 async fn a_session_ends_by_idling_by_age_and_with_its_person() {
-    // What a server remembers of a session is seconds old at most; of an end the database tells it at once.
+    // A cached session is at most 5 s old. Of an end the database notifies at once.
     for (end, within) in [
         (
             "update sessions set last_seen_at = now() - interval '24 hours 1 second'",

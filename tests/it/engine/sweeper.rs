@@ -1,4 +1,4 @@
-//! What is over is removed, in batches, by one server at a time, and a failing database only postpones it.
+//! Ended sessions and old attempts are removed in batches, by one server at a time.
 
 use std::time::Duration;
 

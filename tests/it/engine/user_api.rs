@@ -1,4 +1,4 @@
-//! The user API, call by call: what is read from answers of every shape, and how lists end.
+//! The user API, with answers of every shape and the ends of lists.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::{ALL_SCOPES, TestApp};
 
-/// An app with somebody's live token.
+/// An app, and a person's live token.
 async fn with_token(person: &str) -> (TestApp, Token) {
     let app = TestApp::with(&[ALL_SCOPES]).await;
     app.signed_in(person).await;
@@ -336,7 +336,7 @@ async fn a_list_is_read_to_its_end_once_whatever_the_provider_gives_at_a_time() 
         (json!({ "largest_take": 50 }), 10),
         // Fifteen requests for each hundred.
         (json!({ "largest_take": 7 }), 72),
-        // Without a count the end shows in an empty page.
+        // Without a total, an empty page marks the end.
         (
             json!({ "largest_take": 100, "pagination_headers": false }),
             6,
@@ -455,7 +455,7 @@ async fn an_endless_or_huge_answer_is_given_up() {
     assert!(started.elapsed() < Duration::from_secs(8));
 }
 
-/// Any JSON whatever, a few levels deep, with the field names that are read in it.
+/// Random JSON with known field names, a few levels deep.
 fn anything(depth: u32) -> Value {
     const NAMES: [&str; 14] = [
         "id",
@@ -523,7 +523,7 @@ async fn no_json_whatever_breaks_a_page() {
             let page = browser.get(path).await;
             assert_eq!(page.status, 200, "{path}: {bodies:?}");
         }
-        // Otherwise the breaker would soon answer instead of the provider.
+        // A success, so that the circuit breaker stays closed.
         assert!(
             browser
                 .get("/api/me")
@@ -566,11 +566,11 @@ async fn a_provider_that_asks_to_wait_is_left_alone_for_so_long() {
         );
     }
     assert_eq!(app.provider.calls("roles").await - before, 1);
-    // Nobody is kept from signing in by that.
+    // Signing in has its own circuit breaker.
     app.signed_in("collector").await;
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     assert_eq!(RolesQuery.fetch(api, &token).await.unwrap().len(), 2);
-    // A wish without measure is cut down.
+    // A `Retry-After` of 0 s counts as 1 s.
     app.provider
         .fault(
             "email",

@@ -1,4 +1,4 @@
-//! What people were shown is kept in memory: for a minute, by person, and never longer than they are here.
+//! The cache of user data: 60 s fresh, one entry per person, forgotten when the person leaves.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{ALL_SCOPES, Browser, TestApp, Wire, eventually_within};
 
-/// What the API says, which must be an answer and no refusal.
+/// An answer of the API, which must not be a refusal.
 async fn api(browser: &mut Browser, path: &str) -> Value {
     serde_json::from_str(&browser.get(path).await.assert_status(200).body).unwrap()
 }
@@ -392,7 +392,7 @@ async fn whoever_wants_newer_data_does_not_get_an_older_answer_that_is_on_its_wa
         .await
         .assert_contains("5 wallets");
     older.await.unwrap().assert_contains("No wallets yet");
-    // Nor is the newer one replaced by the older one, which came later.
+    // The older answer, which came later, does not replace the newer one.
     browser
         .get("/account/wallets")
         .await
@@ -411,7 +411,7 @@ async fn what_somebody_asks_for_keeps_nobody_from_signing_in() {
     }
     let mut ada = app.signed_in("ada").await;
     ada.get("/account").await.assert_contains("5 wallets");
-    // Nor does what Matrica cannot answer about somebody's account.
+    // Failing accounts of one person block no sign-in either.
     for endpoint in [
         "wallets", "email", "twitter", "discord", "telegram", "roles",
     ] {

@@ -1,4 +1,4 @@
-//! An answer of the app, and what tests say about it.
+//! An answer of the app, and assertions about it.
 
 use reqwest::header::HeaderMap;
 

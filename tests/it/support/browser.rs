@@ -1,4 +1,4 @@
-//! A browser without pictures: keeps cookies, says where it comes from, follows nothing by itself.
+//! A browser without rendering. It keeps cookies, sends fetch metadata, and follows no redirect by itself.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ impl Browser {
         self.send(request).await
     }
 
-    /// Presses the button; gives the address of the provider's page.
+    /// Presses the button. Returns the address of the provider's page.
     pub async fn start(&mut self, return_to: &str) -> String {
         let answer = self
             .post("/auth/login", &[("return_to", return_to)])
@@ -102,13 +102,13 @@ impl Browser {
         answer.location().to_owned()
     }
 
-    /// Starts and consents; gives the callback's address, not yet opened.
+    /// Starts and consents. Returns the callback's address, not yet opened.
     pub async fn start_and_consent(&mut self, provider: &Provider, person: &str) -> String {
         let authorization_url = self.start("/account").await;
         provider.consent(&authorization_url, person).await
     }
 
-    /// The whole way in.
+    /// A whole sign-in.
     pub async fn sign_in(&mut self, provider: &Provider, person: &str) -> Answer {
         let callback = self.start_and_consent(provider, person).await;
         self.get(&callback).await
@@ -121,7 +121,7 @@ impl Browser {
             .or_else(|| self.cookies.get("__Host-sid"))
     }
 
-    /// How many logins are under way here.
+    /// The number of logins under way.
     pub fn attempts(&self) -> usize {
         self.cookies
             .keys()

@@ -25,13 +25,13 @@ use super::{Folder, eventually::wait_until};
 
 const DRIVER_READY_WITHIN: Duration = Duration::from_secs(30);
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
-/// Longest wait for one command; opening a page on a busy machine is the longest.
+/// Longest wait for one command, such as opening a page on a busy machine.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_EVERY: Duration = Duration::from_millis(20);
-/// Tab stops before somebody with a keyboard gives up.
+/// Tab stops before a search by keyboard gives up.
 const TABS_MAX: usize = 60;
-/// Tab stops in one round through a page, far above those of the longest page: more of them have no end.
+/// Tab stops in one round through a page, far above those of the longest page. More are a loop.
 const STOPS_MAX: usize = 300;
 /// Elements named for each rule that a page breaks.
 const ELEMENTS_MAX: usize = 3;
@@ -44,7 +44,7 @@ const BROWSERS: [&str; 6] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 ];
-/// Nothing of it leaves this machine: not its own services, and not the pictures of the demo people.
+/// No request leaves this machine, neither for its own services nor for the pictures of the demo people.
 const ARGUMENTS: [&str; 11] = [
     "--headless=new",
     "--no-sandbox",
@@ -59,7 +59,7 @@ const ARGUMENTS: [&str; 11] = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ];
 
-/// What a program can judge of WCAG 2.2 up to level AA, and what axe advises beyond it.
+/// The machine-testable rules of WCAG 2.2 up to level AA, and the best practices of axe.
 const AXE_TAGS: [&str; 6] = [
     "wcag2a",
     "wcag2aa",
@@ -82,7 +82,7 @@ const CONTROLS: &str = "(() => {
     window.controls = new Map([...document.querySelectorAll(kinds)].filter(seen).map(name));
     return [...controls.values()];
 })()";
-/// Where the focus is, and what is wrong with it there. A pixel outside of the window is due to rounded scrolling.
+/// The focused element, and its faults. A pixel outside of the window is due to rounded scrolling.
 const STOP: &str = "(() => {
     const element = document.activeElement;
     if (!element || element === document.body) return null;
@@ -249,7 +249,7 @@ impl Chromium {
         self.source().await.unwrap().contains(text)
     }
 
-    /// Presses a key with nothing but the keyboard's focus to say where.
+    /// Presses a key at the keyboard's focus.
     pub async fn key(&self, key: Key) {
         self.action_chain().send_keys(key).perform().await.unwrap();
     }
@@ -266,7 +266,7 @@ impl Chromium {
         panic!("{TABS_MAX} times Tab do not lead to {css}");
     }
 
-    /// What stands in the way of somebody who goes with Tab through a page that was just opened.
+    /// Obstacles on a walk with Tab through a page that was just opened.
     pub async fn obstacles(&self) -> Vec<String> {
         let controls: Vec<String> = serde_json::from_value(self.evaluate(CONTROLS).await).unwrap();
         let (mut stops, mut obstacles) = (Vec::new(), Vec::new());
@@ -310,8 +310,8 @@ impl Chromium {
         answer["cookies"].as_array().unwrap().clone()
     }
 
-    /// What the console complained about since the last call. The pictures of demo people are nowhere, which is not
-    /// the page's fault.
+    /// Complaints of the console since the last call. The pictures of the demo people do not exist, which is not the
+    /// page's fault.
     pub async fn complaints(&self) -> Vec<String> {
         let entries = self.browser_log().await.unwrap().into_iter();
         let complaints = entries.filter(|entry| entry.level != "INFO" && entry.level != "DEBUG");
@@ -321,7 +321,7 @@ impl Chromium {
             .collect()
     }
 
-    /// What axe finds wrong with the page as it looks now, one line for each rule.
+    /// Findings of axe in the page as it looks now, one line for each rule.
     pub async fn violations(&self) -> Vec<String> {
         // Half a megabyte, so once per page and not once per look.
         if self.evaluate("typeof axe").await == "undefined" {
@@ -345,7 +345,7 @@ impl Chromium {
         answer.value().unwrap()
     }
 
-    /// Runs an expression in the page; its policy does not bind us.
+    /// Runs an expression in the page. Its policy does not apply to us.
     pub async fn evaluate(&self, expression: &str) -> Value {
         self.execute(format!("return {expression}"), Vec::new())
             .await
@@ -354,7 +354,7 @@ impl Chromium {
             .clone()
     }
 
-    /// Gives the page this width in pixels, and somebody with this preference.
+    /// Gives the page this width in pixels, and the visitor this colour scheme.
     pub async fn look(&self, width: u32, scheme: &str) {
         let metrics =
             json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
@@ -386,7 +386,7 @@ impl Drop for Chromium {
         let Some(driver) = self.driver.take() else {
             return;
         };
-        // Over a connection of its own: the test's runtime may be about to end, and its connections with it.
+        // Over its own connection, because those of the test's runtime may be closed already.
         let _ = self.process.quit(driver.session_id());
         let _ = driver.leak();
     }
@@ -401,7 +401,7 @@ impl Driver {
         command
             .stdout(File::create(&log).unwrap())
             .stderr(Stdio::null());
-        // Its browser joins the group, and ends with it whatever happens to chromedriver.
+        // Its browser joins the group, and ends with it even if chromedriver crashes.
         let child = command.process_group(0).spawn().unwrap();
         let mut driver = Self {
             child,

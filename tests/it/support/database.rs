@@ -1,4 +1,4 @@
-//! One Postgres for the whole run, one database for each test, made from a migrated template.
+//! One Postgres for the run, and one database per test from a migrated template.
 
 use std::{
     path::Path,

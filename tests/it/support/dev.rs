@@ -94,7 +94,7 @@ impl Dev {
         send(name, &self.child.id().to_string());
     }
 
-    /// What the terminal does on Ctrl-C: the signal reaches every process of the group.
+    /// As the terminal does it, the signal reaches every process of the group.
     pub fn ctrl_c(&self) {
         send("INT", &format!("-{}", self.child.id()));
     }
@@ -127,7 +127,7 @@ impl Drop for Dev {
     }
 }
 
-/// A start that is expected to fail: its status and what it printed.
+/// The status and the output of a start that fails.
 pub fn refused(ports: [u16; 2], folder: &Path) -> (ExitStatus, String) {
     let output = Folder::new();
     let mut command = process::command(&BTreeMap::new());

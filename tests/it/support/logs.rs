@@ -1,4 +1,4 @@
-//! Everything that the apps of this process log, kept for looking at.
+//! The log of all apps in this process.
 
 use std::{
     io::{self, Write},
@@ -40,7 +40,7 @@ pub fn capture() {
     });
 }
 
-/// The value that a request's lines have for a field; the request is named by its `x-request-id`.
+/// The value of a field in the lines of a request, which is named by its `x-request-id`.
 pub fn field(request_id: &str, name: &str) -> Option<String> {
     let log = LOG.lock().unwrap();
     let lines = log

@@ -1,4 +1,4 @@
-//! The vocabulary of the tests: a running app with its own database, a demo provider to command, and browsers.
+//! A running app with its own database, a demo provider with faults, and browsers.
 
 pub mod answer;
 pub mod browser;
@@ -77,7 +77,7 @@ impl TestApp {
         Self::with_changes(overrides, |_| {}).await
     }
 
-    /// Without the cache of user data, here and in replicas: each page view reads the token and asks the provider.
+    /// Without the cache of user data, here and in replicas. Each page view reads the token and asks the provider.
     pub async fn without_cache(overrides: &[(&str, &str)]) -> Self {
         Self::create(overrides, false, |_| {}).await
     }
@@ -108,7 +108,7 @@ impl TestApp {
         )
     }
 
-    /// Another replica: the same database, provider and public URL, but a port, cache and circuit breakers of its own.
+    /// Another replica with the same database, provider and public URL. It has its own port, caches and circuit breakers.
     pub async fn replica(&self) -> Self {
         self.replica_with(&[]).await
     }
@@ -163,7 +163,7 @@ impl TestApp {
         Browser::new(&self.url)
     }
 
-    /// A browser in which somebody has signed in.
+    /// A browser with a signed-in person.
     pub async fn signed_in(&self, person: &str) -> Browser {
         let mut browser = self.browser();
         browser
@@ -264,7 +264,7 @@ fn overridden(
     settings
 }
 
-/// What an app needs to run against this provider and database.
+/// The settings of an app for this provider and database.
 pub fn settings(url: &str, provider: &str, database: &str) -> BTreeMap<String, String> {
     BTreeMap::from(
         [

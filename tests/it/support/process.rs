@@ -22,7 +22,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it; it may not listen yet.
+    /// Starts it. It may not listen yet.
     pub fn serve(settings: &BTreeMap<String, String>) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = command(settings);
@@ -33,7 +33,7 @@ impl Process {
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
-        // Read all the time: a server whose log nobody reads would stand still.
+        // A server whose log is not read would block on the full pipe.
         let readers = vec![
             keep(child.stdout.take().unwrap(), &log),
             keep(child.stderr.take().unwrap(), &log),

@@ -39,7 +39,7 @@ impl Provider {
         }
     }
 
-    /// Chooses a person on the consent page; gives the address that the provider sends the browser to.
+    /// Chooses a person on the consent page. Returns the address that the provider redirects to.
     pub async fn consent(&self, authorization_url: &str, person: &str) -> String {
         let page = self.client.get(authorization_url).send().await.unwrap();
         assert_eq!(page.status(), 200, "no consent page at {authorization_url}");
@@ -64,7 +64,7 @@ impl Provider {
             .await;
     }
 
-    /// Somebody withdraws their consent there.
+    /// The person withdraws their consent there.
     pub async fn withdraw(&self, person: &str) {
         self.control("POST", &format!("revoke-person/{person}"), &json!(null))
             .await;

@@ -25,13 +25,13 @@ pub struct Wire {
     state: watch::Sender<State>,
 }
 
-/// What happens to what the app sends.
+/// The fate of the app's questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Whole,
     /// Every connection is cut, and new ones are refused.
     Cut,
-    /// The next question reaches the database, then the wire is cut before the answer.
+    /// The next question reaches the database. Its answer is cut off.
     CutAfterNextQuestion,
     /// The next question reaches the database, and its answer waits until the wire is mended.
     HoldNextAnswer,
@@ -135,7 +135,7 @@ impl Wire {
     }
 }
 
-/// What the app sends before the database has answered is one question, however many packets it came in.
+/// Everything that the app sends before the database answers is one question, in any number of packets.
 async fn forward(
     mut app: TcpStream,
     mut database: impl AsyncRead + AsyncWrite + Unpin,
