@@ -1,4 +1,5 @@
-//! A thousand people with short-lived tokens on processes that are killed, at a provider that fails.
+//! A thousand people with short-lived tokens on processes that are killed, at a provider that
+//! fails.
 
 use std::{
     sync::{Arc, RwLock},

@@ -617,7 +617,8 @@ async fn a_parameter_that_cannot_be_is_named_and_reaches_no_provider() {
     }
 }
 
-/// Clients rely on these types. `bad-request`, `internal` and `timeout` cannot be provoked from outside.
+/// Clients rely on these types. `bad-request`, `internal` and `timeout` cannot be provoked from
+/// outside.
 #[tokio::test]
 async fn the_types_of_problems_do_not_change() {
     let app = TestApp::with(&[ALL_SCOPES]).await;

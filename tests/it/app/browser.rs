@@ -323,8 +323,8 @@ async fn every_page_fits_on_a_phone_and_on_a_desk_by_day_and_by_night() {
     }
     visit("error-404", &page("/nothing")).await;
     chromium.goto(page("/auth/callback?state=x")).await.unwrap();
-    // This page has no style sheet. In the dark scheme browsers paint it dark, but axe judges its colours on white. Setting
-    // the browser's default explicitly lets axe see it.
+    // This page has no style sheet. In the dark scheme browsers paint it dark, but axe judges its
+    // colours on white. Setting the browser's default explicitly lets axe see it.
     chromium
         .evaluate("document.documentElement.style.background = 'Canvas'")
         .await;
@@ -379,7 +379,8 @@ pub async fn become_person(chromium: &Chromium, app: &TestApp, person: &str) {
     chromium.dev_tools("Network.setCookie", cookie).await;
 }
 
-/// Pictures of the page in each width and scheme. None of them can be scrolled sideways, nor breaks a rule of axe.
+/// Pictures of the page in each width and scheme. None of them can be scrolled sideways, nor breaks
+/// a rule of axe.
 pub async fn look_at(chromium: &Chromium, name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts/screenshots");
     fs::create_dir_all(&folder).unwrap();

@@ -47,7 +47,8 @@ async fn every_page_about_data_fits_everybody_by_day_and_by_night() {
 async fn every_state_of_a_page_about_data_is_fit_to_be_seen() {
     let app = TestApp::with(&[ALL_SCOPES]).await;
     let chromium = Chromium::start().await;
-    // Cookies ignore ports, so the browser is signed in at the replica, too. Only its circuit breakers will open.
+    // Cookies ignore ports, so the browser is signed in at the replica, too. Only its circuit
+    // breakers will open.
     let failing = app.replica().await;
     let visit_at = async |url: &str, name: &str, path: &str| {
         chromium.goto(format!("{url}{path}")).await.unwrap();

@@ -616,9 +616,10 @@ const ATTRIBUTES: &str = "action alt aria-current aria-hidden aria-label aria-la
                           property r referrerpolicy rel required role rx selected src stroke stroke-linecap \
                           stroke-linejoin stroke-width tabindex type value viewBox width x y";
 
-/// Reads a page more strictly than a browser, and fails on everything that our templates do not write. That is other
-/// elements and attributes, unquoted values, characters that should have been escaped or left out, elements closed in
-/// another order, and addresses outside of this site that are not `https`.
+/// Reads a page more strictly than a browser, and fails on everything that our templates do not
+/// write. That is other elements and attributes, unquoted values, characters that should have been
+/// escaped or left out, elements closed in another order, and addresses outside of this site that
+/// are not `https`.
 #[track_caller]
 fn read(html: &str) -> Page {
     let mut rest = html

@@ -1,4 +1,5 @@
-//! Every mistake in the configuration is found before the server starts, and named without its value.
+//! Every mistake in the configuration is found before the server starts, and named without its
+//! value.
 
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 

@@ -5,8 +5,8 @@ use reqwest::Method;
 
 use crate::support::{Browser, TestApp};
 
-/// `Sec-Fetch-Site`, `Origin`, and whether a request passes with a session cookie and without one. `OWN` is the app's
-/// origin.
+/// `Sec-Fetch-Site`, `Origin`, and whether a request passes with a session cookie and without one.
+/// `OWN` is the app's origin.
 const MATRIX: [(Option<&str>, Option<&str>, bool, bool); 19] = [
     (Some("same-origin"), Some("OWN"), true, true),
     (Some("same-origin"), None, true, true),

@@ -1,5 +1,5 @@
-//! Signing out, disconnecting and deleting the account. Our data is gone at once, the provider's tokens are revoked as soon
-//! as it answers.
+//! Signing out, disconnecting and deleting the account. Our data is gone at once, the provider's
+//! tokens are revoked as soon as it answers.
 
 use std::time::{Duration, Instant};
 

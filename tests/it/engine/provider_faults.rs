@@ -1,4 +1,5 @@
-//! A provider that misbehaves during sign-in. The answer comes in time, nothing is half stored, and the code is sent once.
+//! A provider that misbehaves during sign-in. The answer comes in time, nothing is half stored, and
+//! the code is sent once.
 
 use std::time::{Duration, Instant};
 

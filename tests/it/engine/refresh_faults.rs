@@ -1,4 +1,5 @@
-//! Every answer to a refresh, with the page that the person sees, the stored grant, and the recovery.
+//! Every answer to a refresh, with the page that the person sees, the stored grant, and the
+//! recovery.
 
 use std::time::{Duration, Instant};
 
@@ -40,8 +41,8 @@ fn seen(page: &Answer) -> Sees {
     }
 }
 
-/// One expired token and one answer of the provider, which keeps the grant. `doubtful`: whether the refresh token may be
-/// used up. `pause`: seconds until the next try.
+/// One expired token and one answer of the provider, which keeps the grant. `doubtful`: whether the
+/// refresh token may be used up. `pause`: seconds until the next try.
 async fn kept(fault: Value, doubtful: bool, pause: std::ops::RangeInclusive<f64>) {
     let app = TestApp::spawn().await;
     kept_by(&app, fault, doubtful, pause).await;

@@ -1,4 +1,5 @@
-//! Every refusal of a sign-in is caused over HTTP, named in the log, answered with its page, and changes nothing.
+//! Every refusal of a sign-in is caused over HTTP, named in the log, answered with its page, and
+//! changes nothing.
 
 use std::collections::HashMap;
 
@@ -277,7 +278,8 @@ async fn check(error: Refusal) {
     );
 }
 
-/// One test for each refusal. A variant without a line here does not compile in `cause`, or fails in the last test.
+/// One test for each refusal. A variant without a line here does not compile in `cause`, or fails
+/// in the last test.
 macro_rules! refusals {
     ($($name:ident: $error:ident),* $(,)?) => {
         $(#[tokio::test] async fn $name() { check(Refusal::$error).await; })*

@@ -152,7 +152,8 @@ async fn on_sigterm_a_login_under_way_is_finished_and_the_process_ends_in_time()
         .start_and_consent(&app.provider, "ada")
         .await
         .replace(&app.url, &process.url);
-    // Three sockets that block a server without limits. One is silent, one sent half a head, one half a body.
+    // Three sockets that block a server without limits. One is silent, one sent half a head, one
+    // half a body.
     let half = |bytes: &[u8]| {
         let mut stream = TcpStream::connect(&process.address).unwrap();
         stream.write_all(bytes).unwrap();

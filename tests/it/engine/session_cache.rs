@@ -15,7 +15,8 @@ use tokio::sync::Notify;
 
 use crate::support::{Answer, Browser, Process, TestApp, Wire, eventually_within};
 
-/// How long other processes may accept an ended session, with a notification of the database and without.
+/// How long other processes may accept an ended session, with a notification of the database and
+/// without.
 const TOLD: Duration = Duration::from_secs(1);
 const UNTOLD: Duration = Duration::from_secs(5);
 

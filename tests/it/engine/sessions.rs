@@ -67,7 +67,8 @@ async fn over_https_every_cookie_is_bound_to_the_host_and_its_removal_too() {
 #[tokio::test]
 async fn only_signing_out_removes_the_session_cookie() {
     let app = TestApp::spawn().await;
-    // From another tab, an answer to a dead session may arrive after a login has set the cookie anew.
+    // From another tab, an answer to a dead session may arrive after a login has set the cookie
+    // anew.
     let mut browser = app.browser();
     for dead in ["AAAAAAAAAAAAAAAAAAAAAA", "junk"] {
         browser.cookies.insert("sid".into(), dead.into());

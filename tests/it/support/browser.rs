@@ -1,4 +1,5 @@
-//! A browser without rendering. It keeps cookies, sends fetch metadata, and follows no redirect by itself.
+//! A browser without rendering. It keeps cookies, sends fetch metadata, and follows no redirect by
+//! itself.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,8 @@ pub fn client() -> Client {
     Client::builder()
         .redirect(Policy::none())
         .no_proxy()
+        // Tests use no TLS, and loading the system's certificates is slow.
+        .tls_certs_only([])
         .build()
         .unwrap()
 }

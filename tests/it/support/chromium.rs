@@ -44,7 +44,8 @@ const BROWSERS: [&str; 6] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 ];
-/// No request leaves this machine, neither for its own services nor for the pictures of the demo people.
+/// No request leaves this machine, neither for its own services nor for the pictures of the demo
+/// people.
 const ARGUMENTS: [&str; 11] = [
     "--headless=new",
     "--no-sandbox",
@@ -225,7 +226,8 @@ impl Chromium {
     async fn find_soon(&self, by: By, what: &str) -> WebElement {
         let deadline = Instant::now() + SEEN_WITHIN;
         loop {
-            // Between two pages the element may be there and gone again, so errors mean "not yet" as well.
+            // Between two pages the element may be there and gone again, so errors mean "not yet"
+            // as well.
             if let Ok(element) = self.find(by.clone()).await
                 && element.is_displayed().await.unwrap_or(false)
             {
@@ -310,8 +312,8 @@ impl Chromium {
         answer["cookies"].as_array().unwrap().clone()
     }
 
-    /// Complaints of the console since the last call. The pictures of the demo people do not exist, which is not the
-    /// page's fault.
+    /// Complaints of the console since the last call. The pictures of the demo people do not exist,
+    /// which is not the page's fault.
     pub async fn complaints(&self) -> Vec<String> {
         let entries = self.browser_log().await.unwrap().into_iter();
         let complaints = entries.filter(|entry| entry.level != "INFO" && entry.level != "DEBUG");
@@ -452,6 +454,7 @@ impl Drop for Driver {
 async fn connect(address: &str, capabilities: Map<String, Value>) -> WebDriver {
     let client = Client::builder()
         .no_proxy()
+        .tls_certs_only([])
         .timeout(COMMAND_TIMEOUT)
         .build()
         .unwrap();

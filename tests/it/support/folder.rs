@@ -11,8 +11,8 @@ static NUMBER: AtomicUsize = AtomicUsize::new(0);
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// In /tmp, which the user of a private Postgres may enter wherever the repository is, and whose path is short
-    /// enough for a socket.
+    /// In /tmp, which the user of a private Postgres may enter wherever the repository is, and
+    /// whose path is short enough for a socket.
     pub fn new() -> Self {
         let name = format!(
             "matrica-starter-{}-{}",

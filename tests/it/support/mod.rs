@@ -77,7 +77,8 @@ impl TestApp {
         Self::with_changes(overrides, |_| {}).await
     }
 
-    /// Without the cache of user data, here and in replicas. Each page view reads the token and asks the provider.
+    /// Without the cache of user data, here and in replicas. Each page view reads the token and
+    /// asks the provider.
     pub async fn without_cache(overrides: &[(&str, &str)]) -> Self {
         Self::create(overrides, false, |_| {}).await
     }
@@ -108,7 +109,8 @@ impl TestApp {
         )
     }
 
-    /// Another replica with the same database, provider and public URL. It has its own port, caches and circuit breakers.
+    /// Another replica with the same database, provider and public URL. It has its own port, caches
+    /// and circuit breakers.
     pub async fn replica(&self) -> Self {
         self.replica_with(&[]).await
     }
@@ -221,7 +223,8 @@ impl TestApp {
         assert_eq!(expired, grants, "grants with an access token");
     }
 
-    /// Deletes all grants, as if the provider had ended them. Caches hear of it later, so this one is emptied here.
+    /// Deletes all grants, as if the provider had ended them. Caches hear of it later, so this one
+    /// is emptied here.
     pub async fn delete_grants(&self) {
         self.sql("delete from grants").await;
         self.engine.user_data.cache.forget_all();

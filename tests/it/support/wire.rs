@@ -17,7 +17,8 @@ use tokio::{
 
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Forwards every connection to the database, and counts how often the app asked and had to wait for an answer.
+/// Forwards every connection to the database, and counts how often the app asked and had to wait
+/// for an answer.
 #[derive(Clone)]
 pub struct Wire {
     pub url: String,
@@ -119,8 +120,8 @@ impl Wire {
         self.state.send_replace(State::Whole);
     }
 
-    /// Waits until the app has asked nothing for 200 ms. The pool looks at a connection after each use, behind the
-    /// answer's back.
+    /// Waits until the app has asked nothing for 200 ms. The pool looks at a connection after each
+    /// use, behind the answer's back.
     pub async fn quiet(&self) {
         let mut before = None;
         while before != Some(self.round_trips()) {
@@ -135,7 +136,8 @@ impl Wire {
     }
 }
 
-/// Everything that the app sends before the database answers is one question, in any number of packets.
+/// Everything that the app sends before the database answers is one question, in any number of
+/// packets.
 async fn forward(
     mut app: TcpStream,
     mut database: impl AsyncRead + AsyncWrite + Unpin,
