@@ -17,9 +17,10 @@
 //! Delete the files and the lines named here. The compiler then names imports that are no longer
 //! used.
 //!
-//! **JSON API.** `src/app/api`, `tests/it/app/api.rs`. In this file and in `tests/it/app/mod.rs`
-//! the line `mod api`. In `routes.rs` the name `api` and its six routes. In `Cargo.toml` `utoipa`
-//! and `jsonschema`.
+//! **JSON API.** `src/app/api`, `tests/it/app/api.rs`, `docs/api.md`. In this file and in
+//! `tests/it/app/mod.rs` the line `mod api`. In `routes.rs` the name `api` and its six routes. In
+//! `Cargo.toml` `utoipa` and `jsonschema`. In `tests/it/app/pages.rs` the path of the description,
+//! in `tests/it/engine/layout.rs` the rule for `utoipa`.
 //!
 //! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs`. In this
 //! file the line `mod holders`, in `tests/it/app/mod.rs` `mod holds`. In `routes.rs` the name
@@ -28,10 +29,10 @@
 //!
 //! **Account pages.** `src/app/account`, `templates/app/account`. In this file the line `mod
 //! account`. In `routes.rs` the name `account` and its six routes. In `sign_in/mod.rs`
-//! `AFTER_SIGN_IN` becomes `"/"`. In `home.rs` the field `tabs` and its value, in `home.html` the loop over `tabs`. The
-//! links to `/account` in `base.html`, `home.html`, `parts.html` and `holders.html`. "Check again"
-//! on the page of a closed gate posts to `/account/refresh`, so for a gate keep `mod account`, that
-//! route, and a file `account.rs` with the function `refresh` alone.
+//! `AFTER_SIGN_IN` becomes `"/"`. In `home.rs` the field `tabs` and its value, in `home.html` the
+//! loop over `tabs`. The links to `/account` in `base.html`, `home.html`, `parts.html` and
+//! `holders.html`. "Check again" on the page of a closed gate posts to `/account/refresh`. So for a
+//! gate keep `mod account`, that route, and a file `account.rs` with only the function `refresh`.
 //!
 //! **Export.** In `settings.rs` `export`, in `routes.rs` its route, in `settings.html` its section.
 //!
