@@ -19,8 +19,8 @@
 //!
 //! **JSON API.** `src/app/api`, `tests/it/app/api.rs`, `docs/api.md`. In this file and in
 //! `tests/it/app/mod.rs` the line `mod api`. In `routes.rs` the name `api` and its six routes. In
-//! `Cargo.toml` `utoipa` and `jsonschema`. In `tests/it/app/pages.rs` the path of the description,
-//! in `tests/it/engine/layout.rs` the rule for `utoipa`.
+//! `Cargo.toml` `utoipa` and `jsonschema`. In `tests/it/engine/layout.rs` the rule for
+//! `utoipa`.
 //!
 //! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs`. In this
 //! file the line `mod holders`, in `tests/it/app/mod.rs` `mod holds`. In `routes.rs` the name
