@@ -1,6 +1,7 @@
 //! The name of the app, once. Pages, link previews and the API take it from here.
 //!
-//! The logo is in `templates/app/base.html` and `favicon.svg`, the colours are at the top of `app.css`.
+//! The logo is in `templates/app/base.html` and `favicon.svg`, the colours are at the top of
+//! `app.css`.
 
 /// In titles, in the header and in link previews.
 pub const NAME: &str = "Matrica starter";

@@ -50,7 +50,8 @@ pub fn page(template: &impl Template) -> Response {
     }
 }
 
-/// Renders a page with the form that starts a login. Its policy lets the form leave for the provider.
+/// Renders a page with the form that starts a login. Its policy lets the form leave for the
+/// provider.
 pub fn sign_in_page(template: &impl Template) -> Response {
     let mut response = page(template);
     response.extensions_mut().insert(SignInForm);

@@ -13,7 +13,8 @@ use crate::engine::matrica::is_plain;
 /// Longest value of a filter, in characters.
 const FILTER_MAX: usize = 200;
 
-/// Reads a query string. [`Failure::InvalidParameter`] names the parameter that is wrong or given twice.
+/// Reads a query string. [`Failure::InvalidParameter`] names the parameter that is wrong or given
+/// twice.
 pub fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Failure> {
     let pairs = MapDeserializer::<_, Error>::new(pairs(query));
     serde_path_to_error::deserialize(pairs).map_err(|error| {

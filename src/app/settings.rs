@@ -104,7 +104,8 @@ pub async fn end_all(State(engine): State<Engine>, user: CurrentUser) -> Result<
     Ok(forget_session(&engine, "/"))
 }
 
-/// `POST /settings/disconnect`. Destroys the tokens. The session stays, and signing in again connects anew.
+/// `POST /settings/disconnect`. Destroys the tokens. The session stays, and signing in again
+/// connects anew.
 pub async fn disconnect(
     State(engine): State<Engine>,
     user: CurrentUser,
@@ -124,7 +125,8 @@ pub async fn delete(
     Ok(forget_session(&engine, "/?deleted=yes"))
 }
 
-/// `GET /settings/export`. Everything that is stored about the person, as JSON. Tokens are keys, so they are not in it.
+/// `GET /settings/export`. Everything that is stored about the person, as JSON. Tokens are keys, so
+/// they are not in it.
 pub async fn export(State(engine): State<Engine>, user: CurrentUser) -> Result<Response, Failure> {
     let stored = engine.export(user.user_id).await?;
     let body = serde_json::to_vec_pretty(&stored).map_err(|_| Failure::Internal("the export"))?;

@@ -1,4 +1,5 @@
-//! Amounts for people, short to read and exact on demand. A float could not hold them, so they are decimal strings.
+//! Amounts for people, short to read and exact on demand. A float could not hold them, so they are
+//! decimal strings.
 
 /// Digits before the point that are written out. Longer numbers become a power of ten.
 const WHOLE_MAX: usize = 12;

@@ -22,7 +22,8 @@ use super::page::page_with_login;
 use super::sign_in::ReturnForm;
 use crate::engine::{CurrentUser, Engine, Failure};
 
-/// `POST /account/refresh`. Marks the cached data of the person as stale, and goes back to the page.
+/// `POST /account/refresh`. Marks the cached data of the person as stale, and goes back to the
+/// page.
 pub async fn refresh(
     State(engine): State<Engine>,
     user: CurrentUser,

@@ -64,7 +64,8 @@ pub async fn sign_in_page(
     })
 }
 
-/// `POST /auth/login`. Sends the browser to the provider. Writes nothing, and goes on without the database.
+/// `POST /auth/login`. Sends the browser to the provider. Writes nothing, and goes on without the
+/// database.
 pub async fn start(
     State(engine): State<Engine>,
     user: Result<Option<CurrentUser>, Failure>,

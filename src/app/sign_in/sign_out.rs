@@ -8,7 +8,8 @@ use crate::engine::endings::{self, SessionSelection};
 use crate::engine::session::SessionCookie;
 use crate::engine::{Engine, Failure};
 
-/// `POST /auth/logout`. Ends this session. Idempotent: the answer is the same without a session or with a dead one.
+/// `POST /auth/logout`. Ends this session. Idempotent: the answer is the same without a session or
+/// with a dead one.
 pub async fn sign_out(
     State(engine): State<Engine>,
     SessionCookie(session): SessionCookie,
