@@ -1,6 +1,6 @@
--- OAuth grants, one per user. Every login replaces the whole row.
+-- What the provider granted us for a person: one row each, replaced as a whole by every new login.
 -- Tokens are sealed before they get here. The seal covers the grant's id, the user's id, the column and the generation,
--- so a row that was copied to another user, or put back from an older backup, does not open.
+-- so a row copied to somebody else, or put back from an older backup, does not open.
 create table grants (
     user_id           uuid primary key references users on delete cascade,
     id                uuid not null unique,

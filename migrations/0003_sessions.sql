@@ -1,5 +1,5 @@
--- Signed-in browsers. Anonymous visitors never get a row. Only the hash of the cookie's value is stored, so a leak of
--- this table gives no access. `public_id` names a session in pages and is no credential.
+-- Signed-in browsers. Nobody anonymous ever gets a row. The cookie's value is stored hashed only, so a read of this
+-- table signs nobody in. `public_id` names a session where a person may see it; it opens nothing.
 create table sessions (
     id_hash      bytea primary key check (octet_length(id_hash) = 32),
     public_id    uuid not null unique default gen_random_uuid(),

@@ -1,10 +1,10 @@
--- One row per callback with a valid login attempt. The primary key makes an attempt single-use. The outcome is written
--- later and decides the answer to a repeated callback. Nothing here is secret.
+-- One row per callback that carried a valid login attempt. Inserting it is what makes an attempt single-use; the outcome
+-- is written afterwards and tells a second, identical callback where to go. Nothing here is secret.
 create table login_attempts (
     state_hash  bytea primary key check (octet_length(state_hash) = 32),
     reference   text not null,
     burnt_at    timestamptz not null default now(),
-    -- Null during the exchange, then `signed_in` or the name of the refusal.
+    -- Null while the exchange is under way, then `signed_in` or the name of the refusal.
     outcome     text,
     exchange_ms integer,
     profile_ms  integer,

@@ -1,8 +1,8 @@
--- Refreshing a grant. Only the holder of the lease may ask the provider and write the answer. A lease expires on the
--- database's clock if its owner dies. `lease_owner` is the fencing token. It stays after a success to name the writer.
+-- Refreshing a grant. Whoever holds the lease may ask the provider, and only their answer is written back. A lease ends by
+-- itself, on the database's clock, should its owner die. After a success `lease_owner` stays: it says who wrote.
 --
--- `unanswered` goes up before a request leaves, and down when the answer shows that the refresh token is still good. More
--- than 0 outside a lease means that the provider may have replaced the token in an answer that was lost.
+-- `unanswered` goes up before a request leaves and down again when the answer shows that the refresh token is still good.
+-- More than 0 outside a lease means: the provider may have replaced the token in an answer that was lost.
 alter table grants
     add column lease_owner uuid,
     add column lease_until timestamptz,

@@ -1,6 +1,6 @@
--- The queue of tokens to be revoked at the provider. The statement that deletes a grant copies its row here unchanged, so
--- the seals still fit. `user_id` is part of the seal and no foreign key, because the user may be deleted. A row that could
--- not be revoked is deleted after 8 tries or 7 days.
+-- Tokens that are no longer ours to use and wait to be revoked at the provider. A row comes from `grants` as it was, so the
+-- seals still fit, in the statement that deletes it there. `user_id` is part of the seal and refers to nobody: the person
+-- may be gone. A row that could not be revoked is deleted after some tries or days.
 create table revocations (
     grant_id      uuid primary key,
     user_id       uuid not null,

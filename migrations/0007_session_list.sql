@@ -1,4 +1,4 @@
--- The device in the list of sessions, and cache invalidation when a session ends on another server.
+-- What people see in the list of their sessions, and how the servers' caches learn of an end on another server.
 alter table sessions
     add column device text not null default 'Unknown device' check (length(device) between 1 and 60);
 
@@ -6,7 +6,7 @@ comment on column sessions.device is 'browser and system in words; the User-Agen
 
 create index sessions_last_seen_at on sessions (last_seen_at);
 
--- A notification leaves with the commit. The hash is no credential. Expired sessions send none.
+-- A notification leaves with the commit. The hash opens nothing. Sessions that were over anyway are not worth one.
 create function session_ended() returns trigger language plpgsql as $$
 begin
     if old.expires_at > now() then

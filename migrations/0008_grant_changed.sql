@@ -1,5 +1,5 @@
--- Invalidates cached user data when a user connects again, perhaps with fewer scopes, or disconnects.
--- A refresh keeps the id and sends none. It can only narrow the scopes, and cached data expires within a minute.
+-- How the servers' memories of people's data learn that somebody has connected anew, perhaps sharing less, or has left.
+-- A refresh keeps the id and is not worth a notification: it can only narrow what is shared, which shows within a minute.
 create function grant_changed() returns trigger language plpgsql as $$
 begin
     perform pg_notify('grant_changed', coalesce(new.user_id, old.user_id)::text);
