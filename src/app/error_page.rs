@@ -39,7 +39,7 @@ struct Problem<'a> {
 /// Writes the body of a failed response.
 pub fn render(failed: &FailedRequest<'_>) -> Response {
     let text = errors::text(failed.failure);
-    let status = failed.failure.status().as_u16();
+    let status = failed.status.as_u16();
     let FailedRequest {
         here, reference, ..
     } = *failed;

@@ -1,7 +1,5 @@
 //! Typed query parameters. A refusal names the wrong one.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error, MapDeserializer};
@@ -18,27 +16,20 @@ const FILTER_MAX: usize = 200;
 pub fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Failure> {
     let pairs = MapDeserializer::<_, Error>::new(pairs(query));
     serde_path_to_error::deserialize(pairs).map_err(|error| {
+        // serde reports a duplicate without a path: "duplicate field `page`". The name is one of ours.
+        let message = error.inner().to_string();
         let path = error.path().to_string();
-        // serde reports a duplicate without a path.
-        let name = if path == "." {
-            first_duplicate(query)
-        } else {
-            Some(path.into())
+        let name = match path.as_str() {
+            "." => message.split('`').nth(1).unwrap_or_default(),
+            path => path,
         };
-        Failure::invalid_parameter(&name.unwrap_or_default())
+        Failure::invalid_parameter(name)
     })
 }
 
 /// The pairs of a query string, decoded.
 pub fn pairs(query: &str) -> form_urlencoded::Parse<'_> {
     form_urlencoded::parse(query.as_bytes())
-}
-
-fn first_duplicate(query: &str) -> Option<Cow<'_, str>> {
-    let names: Vec<_> = pairs(query).map(|(name, _)| name).collect();
-    let duplicate = |(index, name): (usize, &Cow<'_, str>)| names[..index].contains(name);
-    let index = names.iter().enumerate().position(duplicate)?;
-    names.into_iter().nth(index)
 }
 
 /// A filter. Empty, as a form sends it, is none.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
@@ -19,6 +19,8 @@ pub type RenderFailure = fn(&FailedRequest<'_>) -> Response;
 pub struct FailedRequest<'a> {
     pub engine: &'a Engine,
     pub failure: &'a Failure,
+    /// Of the response. A library or a handler may have chosen one that no failure has.
+    pub status: StatusCode,
     pub format: ErrorFormat,
     /// The signed-in person, if the route requires a sign-in.
     pub user: Option<&'a CurrentUser>,
@@ -71,6 +73,7 @@ pub async fn render_body(
     let body = render(&FailedRequest {
         engine: &engine,
         failure: &known.unwrap_or_else(|| Failure::from_status(response.status())),
+        status: response.status(),
         format,
         user: response.extensions().get(),
         here: &here,

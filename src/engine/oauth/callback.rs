@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 
 use super::OAuthState;
 
@@ -13,6 +14,11 @@ const PARAMETER_MAX: usize = 4096;
 pub struct AuthorizationCode(SecretString);
 
 impl AuthorizationCode {
+    /// SHA-256.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.expose().as_bytes()).into()
+    }
+
     pub(super) fn expose(&self) -> &str {
         self.0.expose_secret()
     }

@@ -20,6 +20,7 @@ use crate::engine::config::SessionLifetime;
 pub use crate::engine::db::sessions::ListedSession;
 use crate::engine::db::sessions::{SessionHash, StoredSession};
 use crate::engine::error::Failure;
+use crate::engine::oauth::AuthorizationCode;
 use crate::engine::random;
 
 /// A session id of 128 random bits. The database stores only its hash.
@@ -33,6 +34,17 @@ impl SessionId {
 
     pub fn hash(self) -> SessionHash {
         hash(&self.0)
+    }
+
+    /// The id of the session that this authorization code gives. It takes both the attempt's cookie
+    /// and the code to know it, because an attacker may have planted the cookie.
+    pub(super) fn bound_to(self, code: &AuthorizationCode) -> Self {
+        let seed = self.0.0.to_be_bytes();
+        let digest = Sha256::new().chain_update(seed).chain_update(code.hash());
+        let digest: [u8; 32] = digest.finalize().into();
+        Self(Id(i128::from_be_bytes(std::array::from_fn(|index| {
+            digest[index]
+        }))))
     }
 
     /// The value of the session cookie. Also the form in which the login attempt carries the id.

@@ -47,7 +47,9 @@ struct Wire {
     return_to: String,
     issued_at: i64,
     user_id: Option<Uuid>,
-    session: String,
+    /// `None` in cookies of versions before this field.
+    #[serde(default)]
+    session: Option<String>,
 }
 
 impl<'a> AttemptCookies<'a> {
@@ -132,7 +134,7 @@ impl<'a> AttemptCookies<'a> {
             return_to: attempt.return_to.to_string(),
             issued_at: attempt.issued_at.unix_timestamp(),
             user_id: attempt.user_id,
-            session: attempt.session.expose(),
+            session: Some(attempt.session.expose()),
         };
         let (sealer, name) = (&self.engine.attempt_sealer, self.name(&attempt.state));
         let plain = serde_json::to_vec(&wire).unwrap_or_default();
@@ -151,7 +153,10 @@ impl<'a> AttemptCookies<'a> {
             return_to: ReturnTo::parse(&wire.return_to),
             issued_at: OffsetDateTime::from_unix_timestamp(wire.issued_at).ok()?,
             user_id: wire.user_id,
-            session: SessionId::parse(&wire.session)?,
+            session: match wire.session {
+                Some(session) => SessionId::parse(&session)?,
+                None => SessionId::generate(),
+            },
         })
     }
 }

@@ -47,10 +47,10 @@ pub struct Completion {
 }
 
 impl Completion {
-    fn report(&self) {
+    fn report(&self, repeated: bool) {
         let reference = &self.reference;
         match &self.result {
-            Ok(_) if self.consumed => {
+            Ok(_) if !repeated => {
                 tracing::info!(event = "login_finished", reference, "signed in");
             }
             Ok(_) => tracing::info!(event = "login_repeated", reference, "signed in before"),
@@ -65,27 +65,33 @@ impl Completion {
 /// Completes an attempt in a tracked task, so that closing the tab does not cancel it.
 pub async fn run_to_completion(
     engine: &Engine,
-    attempt: Attempt,
+    mut attempt: Attempt,
     outcome: Outcome,
     visitor: Visitor,
 ) -> Completion {
+    // A repeated callback must know the code, or a planted attempt would fixate the session.
+    attempt.session = match &outcome {
+        Outcome::Code(code) => attempt.session.bound_to(code),
+        Outcome::Denied | Outcome::Error => SessionId::generate(),
+    };
     let reference = attempt.state.reference();
     let current = visitor.current.clone();
     let (task_engine, task_attempt) = (engine.clone(), attempt.clone());
     let first = async move {
         let completion = burn_and_exchange(&task_engine, &task_attempt, outcome, visitor).await;
-        completion.inspect(Completion::report)
+        completion.inspect(|completion| completion.report(false))
     };
     match engine.tasks.tracker.spawn(first.in_current_span()).await {
         Ok(Some(completion)) => completion,
         // Closing the tab cancels this wait, which is harmless because it writes nothing.
         Ok(None) => {
+            let result = repeat::outcome_of_first(engine, &attempt, current.as_ref()).await;
             let completion = Completion {
-                result: repeat::outcome_of_first(engine, &attempt, current.as_ref()).await,
-                consumed: false,
+                consumed: matches!(result, Ok(Some(_))),
+                result,
                 reference,
             };
-            completion.report();
+            completion.report(true);
             completion
         }
         // The task panicked. The panic hook has logged where.

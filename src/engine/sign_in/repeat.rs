@@ -35,8 +35,9 @@ pub async fn outcome_of_first(
     }
 }
 
-/// The session of a finished login, so that a reload during the sign-in ends signed in. The cookie
-/// of the attempt proves that it is the same browser. An ended session stays ended.
+/// The session of a finished login, so that a reload during the sign-in ends signed in. Its id
+/// follows from the cookie of the attempt and the code: the same browser, the same callback. An
+/// ended session stays ended, and a browser that has a newer session keeps it.
 async fn session_again(
     engine: &Engine,
     attempt: &Attempt,
@@ -47,6 +48,10 @@ async fn session_again(
     match (session, current) {
         (Some(session), Some(user)) if session.user_id != user.user_id => {
             Err(Refusal::SwitchedAccount)
+        }
+        // Asked again, because the first callback may have replaced it since.
+        (Some(_), Some(user)) if engine.sessions.find(user.session_hash).await?.is_some() => {
+            Ok(None)
         }
         (Some(_), _) if age < REPEAT_WINDOW.as_secs_f64() => Ok(Some(attempt.session)),
         (_, Some(_)) => Ok(None),

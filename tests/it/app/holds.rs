@@ -29,7 +29,7 @@ async fn bridge(_: Holds<Captain>) -> &'static str {
     "on the bridge"
 }
 
-/// The app with one more route, which demands a role.
+/// The app with routes of an owner: one demands a role, and two answer with a status of their own.
 async fn with_bridge(app: &TestApp) -> String {
     let mut routes = table();
     routes.push(Route::new(
@@ -42,6 +42,13 @@ async fn with_bridge(app: &TestApp) -> String {
         Access::SignedIn,
         axum::routing::get(bridge),
     ));
+    for (path, status) in [
+        ("/api/conflict", StatusCode::CONFLICT),
+        ("/api/gateway", StatusCode::BAD_GATEWAY),
+    ] {
+        let answer = axum::routing::get(async move || status);
+        routes.push(Route::new(path, Access::Public, answer));
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = http::router(app.engine.clone(), routes, error_page::render);
@@ -367,4 +374,16 @@ async fn who_does_not_share_what_is_needed_can_share_it_and_comes_back() {
             .contains(&format!("form-action 'self' https: {}", app.provider.url))
     );
     assert_eq!(app.provider.calls("nfts").await, 0);
+}
+
+#[tokio::test]
+async fn a_problem_says_the_status_that_a_handler_chose() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let url = with_bridge(&app).await;
+    for (path, status) in [("/api/conflict", 409), ("/api/gateway", 502)] {
+        let answer = app.browser().get(&format!("{url}{path}")).await;
+        answer.assert_status(status);
+        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(problem["status"], status);
+    }
 }

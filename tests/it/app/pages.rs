@@ -396,3 +396,17 @@ async fn a_link_to_the_front_page_brings_a_preview_along() {
         "cross-origin"
     );
 }
+
+#[tokio::test]
+async fn a_link_puts_no_words_on_an_error_page() {
+    let app = TestApp::spawn().await;
+    let mut ada = app.signed_in("ada").await;
+    let words = "Call_0800_5550";
+    ada.get(&format!(
+        "/account/wallets?{words}=1&{words}=2&page=1&page=1"
+    ))
+    .await
+    .assert_status(400)
+    .assert_contains("page")
+    .assert_lacks(words);
+}

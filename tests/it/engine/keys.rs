@@ -155,7 +155,7 @@ async fn a_key_is_changed_step_by_step_and_kept_while_a_token_needs_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_loses_a_token_that_is_refreshed_while_keys_are_rotated() {
     let (k1, k2) = (new_key("k1"), new_key("k2"));
-    let app = TestApp::with(&[("TOKEN_KEYS", &k1)]).await;
+    let app = TestApp::without_cache(&[("TOKEN_KEYS", &k1)]).await;
     app.provider.set(json!({ "expires_in": 1 })).await;
     let mut people = Vec::new();
     for number in 0..12 {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use crate::support::{Browser, TestApp};
@@ -105,4 +108,67 @@ async fn every_attempt_has_a_session_id_of_its_own_that_nobody_can_read() {
         .await
         .assert_redirect("/account");
     assert_ne!(again.session().unwrap(), session);
+}
+
+#[tokio::test]
+async fn a_planted_attempt_gives_no_session_to_whoever_planted_it() {
+    let app = TestApp::spawn().await;
+    let mut attacker = app.browser();
+    let url = attacker.start("/account").await;
+    let mut victim = attacker.clone();
+    let callback = app.provider.consent(&url, "ada").await;
+    victim.get(&callback).await.assert_redirect("/account");
+    // The attacker has the cookie and `state`, but not the code.
+    let (address, _) = callback.split_once("code=").unwrap();
+    let state = url::Url::parse(&url).unwrap();
+    let state = state.query_pairs().find(|(name, _)| name == "state");
+    let state = state.unwrap().1.into_owned();
+    let address = address.split('?').next().unwrap();
+    for outcome in ["code=guess", "error=access_denied"] {
+        let mut again = attacker.clone();
+        again
+            .get(&format!("{address}?{outcome}&state={state}"))
+            .await
+            .assert_refused("expired");
+        assert_eq!(again.session(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_callback_leaves_a_newer_session_alone() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.browser();
+    let first = browser.start_and_consent(&app.provider, "ada").await;
+    let second = browser.start_and_consent(&app.provider, "ada").await;
+    // Both tabs finish at the same time. The answer to the second comes last.
+    let mut tab = browser.clone();
+    tab.get(&first).await.assert_redirect("/account");
+    browser.get(&second).await.assert_redirect("/account");
+    let newer = browser.session().cloned();
+    assert_ne!(tab.session().cloned(), newer);
+    browser.get(&first).await.assert_redirect("/account");
+    assert_eq!(browser.session().cloned(), newer);
+}
+
+#[tokio::test]
+async fn an_attempt_of_a_version_before_this_one_still_signs_in() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    let (name, value) = browser.cookies.iter().next().unwrap();
+    let (name, value) = (name.clone(), URL_SAFE_NO_PAD.decode(value).unwrap());
+    let redirect_uri = app.engine.config.redirect_uri();
+    let associated: [&[u8]; 3] = [
+        name.as_bytes(),
+        app.engine.config.matrica.client_id.as_bytes(),
+        redirect_uri.as_bytes(),
+    ];
+    let sealer = &app.engine.attempt_sealer;
+    let opened = sealer.open(&associated, &value).unwrap();
+    let mut attempt: serde_json::Value = serde_json::from_slice(opened.expose_secret()).unwrap();
+    attempt.as_object_mut().unwrap().remove("session").unwrap();
+    let sealed = sealer.seal(&associated, &serde_json::to_vec(&attempt).unwrap());
+    browser.cookies.insert(name, URL_SAFE_NO_PAD.encode(sealed));
+    browser.get(&callback).await.assert_redirect("/account");
+    browser.get("/account").await.assert_status(200);
 }

@@ -8,6 +8,7 @@ use matrica_starter::engine::{
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
+use sha2::{Digest as _, Sha384};
 
 use crate::support::TestApp;
 
@@ -244,4 +245,31 @@ fn a_purpose_has_its_own_key() {
             .unwrap_err(),
         OpenError::Refused
     );
+}
+
+/// The released migrations, with the first 8 bytes of their SHA-384. sqlx compares it with the database, so
+/// that a changed comment alone keeps a server from starting.
+const RELEASED: &[(&str, &str)] = &[
+    ("0001_users.sql", "26145232da913e09"),
+    ("0002_grants.sql", "7fa7f64f30b21480"),
+    ("0003_sessions.sql", "1991507004123e86"),
+    ("0004_login_attempts.sql", "353cb2d5b7038a82"),
+    ("0005_refresh.sql", "fe3a2b838e6cc8b1"),
+    ("0006_revocations.sql", "687988297ab28b88"),
+    ("0007_session_list.sql", "79396e36b5b81cfb"),
+    ("0008_grant_changed.sql", "c93111e93368d6b5"),
+];
+
+#[test]
+fn a_released_migration_never_changes() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    for (file, start) in RELEASED {
+        let text = std::fs::read(folder.join(file)).unwrap();
+        let digest = Sha384::digest(text);
+        let hex: String = digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(hex, *start, "{file} changed: add a new file instead");
+    }
 }
