@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use axum::extract::Path;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::engine::Failure;
@@ -16,6 +17,7 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 /// A public file.
 struct Asset {
     path: String,
+    extension: &'static str,
     content: &'static [u8],
     content_type: &'static str,
     /// The sites that may embed it, as `Cross-Origin-Resource-Policy`.
@@ -47,14 +49,20 @@ static PREVIEW: LazyLock<Asset> = LazyLock::new(|| Asset {
 });
 
 impl Asset {
-    fn new(content: &'static [u8], extension: &str, content_type: &'static str) -> Self {
+    /// Whether `path` is this file's, with its own hash or another one.
+    fn is_named(&self, path: &str) -> bool {
+        let hash = path.strip_prefix("/assets/app.");
+        let hash = hash.and_then(|rest| rest.strip_suffix(self.extension)?.strip_suffix('.'));
+        let is_hex = |hash: &str| hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        hash.is_some_and(|hash| hash.len() == 8 && is_hex(hash))
+    }
+
+    fn new(content: &'static [u8], extension: &'static str, content_type: &'static str) -> Self {
         let hash = Sha256::digest(content);
-        let path = format!(
-            "/assets/app.{:02x}{:02x}{:02x}{:02x}.{extension}",
-            hash[0], hash[1], hash[2], hash[3]
-        );
+        let path = format!("/assets/app.{}.{extension}", HEXLOWER.encode(&hash[..4]));
         Self {
             path,
+            extension,
             content,
             content_type,
             shown_by: "same-origin",
@@ -77,18 +85,22 @@ pub fn preview_path() -> &'static str {
     &PREVIEW.path
 }
 
-/// `GET /assets/{name}`
+/// `GET /assets/{name}`. While a release is rolled out, a page may name the file of another release.
+/// It gets the current file, which no cache keeps.
 pub async fn asset(Path(name): Path<String>) -> Response {
     let path = format!("/assets/{name}");
-    let Some(asset) = [&CSS, &ICON, &PREVIEW]
-        .into_iter()
-        .find(|asset| asset.path == path)
-    else {
+    let mut assets = [&CSS, &ICON, &PREVIEW].into_iter();
+    let Some(asset) = assets.find(|asset| asset.is_named(&path)) else {
         return Failure::NotFound.into_response();
+    };
+    let cache = if asset.path == path {
+        FOREVER
+    } else {
+        "no-cache"
     };
     let headers = [
         (header::CONTENT_TYPE, asset.content_type),
-        (header::CACHE_CONTROL, FOREVER),
+        (header::CACHE_CONTROL, cache),
         (RESOURCE_POLICY, asset.shown_by),
     ];
     (headers, asset.content).into_response()

@@ -3,13 +3,13 @@
 use axum::Router;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 
 use super::sign_in::{callback, page, sign_out};
 use super::{account, api, assets, error_page, holders, home, settings};
 use crate::engine::Engine;
 use crate::engine::http::{self, Access, Route, health};
-use crate::engine::sign_in::CALLBACK_PATH;
+use crate::engine::sign_in::{CALLBACK_PATH, START_PATH};
 
 /// Every route of the app.
 pub fn table() -> Vec<Route> {
@@ -18,13 +18,14 @@ pub fn table() -> Vec<Route> {
     vec![
         route("/", Public, get(home::home)),
         route("/login", Public, get(page::sign_in_page)),
-        route("/auth/login", Public, post(page::start)),
-        // axum answers HEAD with the handler of GET. A link checker must not use up a code.
         route(
-            CALLBACK_PATH,
+            START_PATH,
             Public,
-            get(callback::callback).head(only_get),
+            post(page::start).get(page::lead_to_sign_in),
         ),
+        route(CALLBACK_PATH, Public, callback()),
+        // A provider may have the redirect URI with a slash at the end.
+        route("/auth/callback/", Public, callback()),
         route("/auth/logout", Public, post(sign_out::sign_out)),
         route("/account", SignedIn, get(account::overview::account)),
         route("/account/wallets", SignedIn, get(account::wallets::wallets)),
@@ -71,6 +72,11 @@ pub fn table() -> Vec<Route> {
 /// The app as one service.
 pub fn router(engine: Engine) -> Router {
     http::router(engine, table(), error_page::render)
+}
+
+/// axum answers HEAD with the handler of GET. A link checker must not use up a code.
+fn callback() -> MethodRouter<Engine> {
+    get(callback::callback).head(only_get)
 }
 
 async fn only_get() -> Response {

@@ -64,6 +64,13 @@ pub async fn sign_in_page(
     })
 }
 
+/// `GET /auth/login`. Leads to the sign-in page, because a link cannot start a login.
+pub async fn lead_to_sign_in(query: Result<Query<SignInQuery>, QueryRejection>) -> Response {
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    let return_to = query.return_to.as_deref().map(ReturnTo::parse);
+    Redirect::to(&sign_in::sign_in_url(None, None, return_to.as_ref())).into_response()
+}
+
 /// `POST /auth/login`. Sends the browser to the provider. Writes nothing, and goes on without the
 /// database.
 pub async fn start(

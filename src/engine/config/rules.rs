@@ -28,6 +28,17 @@ pub struct PublicUrl {
     pub secure: bool,
 }
 
+impl PublicUrl {
+    /// Whether a `Host` header names this origin, in any letter case and with or without the
+    /// default port.
+    pub fn is_host(&self, host: &str) -> bool {
+        let (scheme, own) = self.origin.split_once("://").unwrap_or_default();
+        let default_port = if scheme == "https" { ":443" } else { ":80" };
+        let host = host.strip_suffix(default_port).unwrap_or(host);
+        host.trim_end_matches('.').eq_ignore_ascii_case(own)
+    }
+}
+
 pub fn public_url(text: &str) -> Result<PublicUrl, String> {
     let url = endpoint(text)?;
     if url.path() != "/" || url.query().is_some() {

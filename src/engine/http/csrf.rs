@@ -8,6 +8,7 @@ use http_body::Body as _;
 use tower_http::csrf::CsrfLayer;
 
 use crate::engine::session::cookies;
+use crate::engine::sign_in::{START_PATH, is_foreign_host};
 use crate::engine::state::Engine;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -32,9 +33,12 @@ pub async fn require_origin_proof(
     next: Next,
 ) -> Response {
     let headers = request.headers();
+    let starts_login = request.uri().path() == START_PATH;
     let fetch_site = headers.get("sec-fetch-site");
     let lacks_proof = match headers.get(header::ORIGIN) {
         _ if fetch_site.is_some_and(|site| !site.is_empty()) => false,
+        // Under another host name the handler only leads to the right one.
+        Some(_) if starts_login && is_foreign_host(&engine, headers) => false,
         Some(origin) => origin.as_bytes() != engine.config.public_url.origin.as_bytes(),
         None => cookies::has_session(headers, &engine.cookie_names),
     };

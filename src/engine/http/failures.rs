@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use super::RequestId;
 use crate::engine::error::{Failure, accepts_html, is_api};
 use crate::engine::session::CurrentUser;
-use crate::engine::sign_in::{CALLBACK_PATH, ReturnTo};
+use crate::engine::sign_in::{ReturnTo, is_callback};
 use crate::engine::state::Engine;
 
 /// Returns a body for a failed response, with its headers. The status stays that of the failure.
@@ -57,7 +57,7 @@ pub async fn render_body(
     let is_safe = request.method().is_safe();
     let format = match accepts_html(request.headers()) && !is_api(request.uri()) {
         false => ErrorFormat::Problem,
-        true if request.uri().path() == CALLBACK_PATH => ErrorFormat::BarePage,
+        true if is_callback(request.uri()) => ErrorFormat::BarePage,
         true => ErrorFormat::Page,
     };
     let path = request.uri().path_and_query();

@@ -34,7 +34,8 @@ pub async fn add(State(engine): State<Engine>, request: Request, next: Next) -> 
     add("x-content-type-options", "nosniff");
     add("x-frame-options", "DENY");
     add("referrer-policy", referrer_policy);
-    add("cache-control", "no-store");
+    // Some proxies rewrite pages, and a rewritten page breaks under its policy.
+    add("cache-control", "no-store, no-transform");
     add("cross-origin-opener-policy", "same-origin");
     add("cross-origin-resource-policy", "same-origin");
     add("permissions-policy", PERMISSIONS);
@@ -52,7 +53,10 @@ fn content_security_policy(engine: &Engine, sign_in_form: bool) -> String {
     // login ends at the provider, which may pass the browser on to another host of its own.
     let form_targets = match (sign_in_form, provider.scheme()) {
         (false, _) => String::new(),
-        (true, "http") => format!(" https: {}", provider.origin().ascii_serialization()),
+        (true, "http") => {
+            let (ours, provider) = (&engine.config.public_url.origin, provider.origin());
+            format!(" https: {ours} {}", provider.ascii_serialization())
+        }
         (true, _) => " https:".to_owned(),
     };
     let remote = engine.config.remote_images;

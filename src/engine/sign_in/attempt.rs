@@ -110,6 +110,14 @@ impl<'a> AttemptCookies<'a> {
         }
     }
 
+    /// The `return_to` of the attempt with this `state`, however old it is.
+    pub fn way_back(&self, state: &OAuthState, headers: &HeaderMap) -> Option<ReturnTo> {
+        let name = self.name(state);
+        let (_, value) = cookies::read(headers, &name).find(|(found, _)| *found == name)?;
+        let attempt = self.unseal(&name, value)?;
+        attempt.state.matches(state).then_some(attempt.return_to)
+    }
+
     /// Removes the cookie of a used attempt.
     pub fn remove(&self, state: &OAuthState) -> HeaderValue {
         self.engine.cookie_names.remove(&self.name(state))

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use axum::extract::{OptionalFromRequestParts, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::attempt::{Attempt, AttemptCookies};
@@ -80,7 +81,7 @@ pub async fn complete(
             return Err(Refused {
                 refusal,
                 reference: request_id.to_owned(),
-                return_to: None,
+                return_to: way_back(engine, &parts, refusal),
                 removal: None,
             });
         }
@@ -111,6 +112,21 @@ pub async fn complete(
             removal,
         }),
     }
+}
+
+/// Where a login that took too long was to lead. The cookie still proves that it is this browser's.
+fn way_back(engine: &Engine, parts: &Parts, refusal: Refusal) -> Option<ReturnTo> {
+    if refusal != Refusal::AttemptExpired {
+        return None;
+    }
+    let parameters = CallbackParameters::parse(parts.uri.query().unwrap_or_default()).ok()?;
+    AttemptCookies::new(engine).way_back(&parameters.state?, &parts.headers)
+}
+
+/// Whether a URL is the `redirect_uri`, also with one slash at the end.
+pub fn is_callback(uri: &Uri) -> bool {
+    let path = uri.path();
+    path.strip_suffix('/').unwrap_or(path) == CALLBACK_PATH
 }
 
 /// Every check that costs neither the database nor the provider anything.
@@ -151,7 +167,12 @@ fn is_speculative(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the whole window navigates. A frame or an image that loads the callback is an attack.
+///
+/// A service worker that passes a navigation on keeps the mode and empties the destination.
 fn is_top_level(headers: &HeaderMap) -> bool {
-    let is = |name: &str, expected: &str| headers.get(name).is_none_or(|value| value == expected);
-    is("sec-fetch-dest", "document") && is("sec-fetch-mode", "navigate")
+    let mode = headers.get("sec-fetch-mode");
+    let dest = headers.get("sec-fetch-dest");
+    let navigates = mode.is_none_or(|mode| mode == "navigate");
+    let by_service_worker = mode.is_some() && dest.is_some_and(|dest| dest == "empty");
+    navigates && (by_service_worker || dest.is_none_or(|dest| dest == "document"))
 }

@@ -8,11 +8,11 @@ mod repeat;
 mod return_to;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use url::form_urlencoded;
 
 use self::attempt::{Attempt, AttemptCookies};
-pub use self::callback::{CALLBACK_PATH, Refused, complete};
+pub use self::callback::{CALLBACK_PATH, Refused, complete, is_callback};
 pub use self::exchange::Visitor;
 pub use self::refusal::{Refusal, SignInNotice};
 pub use self::return_to::ReturnTo;
@@ -22,8 +22,12 @@ use crate::engine::oauth::{CodeVerifier, OAuthState};
 use crate::engine::session::{CurrentUser, SessionId};
 use crate::engine::state::Engine;
 
+/// The path of the form that starts a login.
+pub const START_PATH: &str = "/auth/login";
+
 /// Starts a login with a redirect to the authorization endpoint and the cookie of the attempt.
 ///
+/// Under another host name than `PUBLIC_URL` it redirects to the sign-in page there instead.
 /// Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker
 /// of the token endpoint is open, because a code could not be exchanged.
 pub fn begin(
@@ -32,6 +36,11 @@ pub fn begin(
     current: Option<&CurrentUser>,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
+    if is_foreign_host(engine, headers) {
+        let path = sign_in_url(None, None, Some(&return_to));
+        let url = format!("{}{path}", engine.config.public_url.origin);
+        return Ok(Redirect::to(&url).into_response());
+    }
     if engine.oauth.is_down() {
         return Err(Failure::ProviderDown);
     }
@@ -56,6 +65,23 @@ pub fn begin(
     Ok(response)
 }
 
+/// Whether the form was opened under another host name than `PUBLIC_URL`. The callback would miss
+/// the cookie of such a login. A proxy may rewrite `Host`, so our own `Origin` counts more.
+pub fn is_foreign_host(engine: &Engine, headers: &HeaderMap) -> bool {
+    let public_url = &engine.config.public_url;
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let is_own_origin = |origin: &str| {
+        let (scheme, host) = origin.split_once("://").unwrap_or_default();
+        public_url.origin.starts_with(&format!("{scheme}://")) && public_url.is_host(host)
+    };
+    let own_origin = text(header::ORIGIN).is_some_and(is_own_origin);
+    !own_origin && text(header::HOST).is_some_and(|host| !public_url.is_host(host))
+}
+
 /// The URL of the sign-in page: `/login?e=…&ref=…&return_to=…`.
 pub fn sign_in_url(
     notice: Option<SignInNotice>,
@@ -73,5 +99,5 @@ pub fn sign_in_url(
         .iter()
         .filter_map(|(name, value)| Some((name, (*value)?)));
     query.extend_pairs(given);
-    query.finish()
+    query.finish().trim_end_matches('?').to_owned()
 }
