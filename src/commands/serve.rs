@@ -64,7 +64,8 @@ pub fn serve() -> anyhow::Result<()> {
 pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listener: TcpListener) {
     let (tasks, db) = (engine.tasks.clone(), engine.db.clone());
     workers::start(&engine);
-    server::serve(listener, router(engine), tasks, stop).await;
+    let keep_alive = engine.config.keep_alive_timeout;
+    server::serve(listener, router(engine), tasks, keep_alive, stop).await;
     // Work that outlived the deadline may still hold a connection.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, db.close()).await;
 }

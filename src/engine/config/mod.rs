@@ -4,7 +4,7 @@
 mod rules;
 mod source;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -19,8 +19,10 @@ use crate::engine::seal::Keyring;
 pub struct Config {
     /// `PUBLIC_URL`
     pub public_url: PublicUrl,
-    /// `LISTEN_ADDR`
+    /// `LISTEN_ADDR`, or `PORT` on every address
     pub listen_addr: SocketAddr,
+    /// `KEEP_ALIVE_TIMEOUT`. Idle connections stay open this long.
+    pub keep_alive_timeout: Duration,
     /// `DATABASE_URL`, `DATABASE_TLS`, `DATABASE_MAX_CONNECTIONS`
     pub database: Database,
     /// `MATRICA_*`
@@ -90,6 +92,7 @@ pub enum LogFormat {
     Pretty,
 }
 
+const DEFAULT_PORT: u16 = 3000;
 const CLIENT_SECRET: &str = "MATRICA_CLIENT_SECRET";
 
 /// The struct if every field is `Some`. Evaluates all fields, so that no mistake hides another.
@@ -107,7 +110,8 @@ impl Config {
     pub fn from_source(mut env: Source<'_>) -> Result<Self, ConfigError> {
         let config = all_fields!(Config {
             public_url: env.required("PUBLIC_URL", rules::public_url),
-            listen_addr: env.or_default("LISTEN_ADDR", "127.0.0.1:3000", rules::socket_addr),
+            listen_addr: parse_listen_addr(&mut env),
+            keep_alive_timeout: env.or_default("KEEP_ALIVE_TIMEOUT", "75s", rules::keep_alive),
             database: parse_database(&mut env),
             matrica: parse_matrica(&mut env),
             token_keys: env.required_secret("TOKEN_KEYS", Keyring::parse),
@@ -150,6 +154,16 @@ impl Database {
     }
 }
 
+/// Platforms set `PORT`, and expect the server on every address.
+fn parse_listen_addr(env: &mut Source<'_>) -> Option<SocketAddr> {
+    let port = env
+        .optional("PORT", rules::port)
+        .map(|port| (Ipv4Addr::UNSPECIFIED, port).into());
+    let listen_addr = env.optional("LISTEN_ADDR", rules::socket_addr);
+    let default = (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into();
+    Some(listen_addr.or(port).unwrap_or(default))
+}
+
 fn parse_database(env: &mut Source<'_>) -> Option<Database> {
     let insecure = env.or_default("DATABASE_TLS", "verify-full", rules::database_tls);
     let insecure = insecure.unwrap_or(false);
@@ -166,7 +180,7 @@ fn parse_matrica(env: &mut Source<'_>) -> Option<MatricaSettings> {
         let rule = "must not be set when MATRICA_CLIENT_TYPE=public";
         env.problem(CLIENT_SECRET, rule);
     }
-    all_fields!(MatricaSettings {
+    let settings = all_fields!(MatricaSettings {
         client_id: env.required("MATRICA_CLIENT_ID", rules::client_id),
         client_secret: match is_public {
             // Without its secret a private application would silently become a public one.
@@ -202,7 +216,15 @@ fn parse_matrica(env: &mut Source<'_>) -> Option<MatricaSettings> {
             "https://api.matrica.io/oauth2/user",
             rules::endpoint_or_off,
         ),
-    })
+    })?;
+    for scope in &settings.scopes {
+        if !rules::KNOWN_SCOPES.contains(&scope.as_str()) {
+            env.warn(format!(
+                "MATRICA_SCOPES has {scope}, which Matrica does not document: a typing mistake?"
+            ));
+        }
+    }
+    Some(settings)
 }
 
 fn parse_session(env: &mut Source<'_>) -> Option<SessionLifetime> {

@@ -16,6 +16,8 @@ use super::LogFormat;
 const MAX_CONNECTIONS: u32 = 1_000;
 /// Bounds of a session's lifetime.
 const LIFETIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 400);
+/// Bounds of the time that an idle connection stays open.
+const KEEP_ALIVE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 /// Most proxies in a row.
 const MAX_HOPS: u8 = 10;
 
@@ -98,8 +100,7 @@ pub fn database_url(url: &SecretString, insecure: bool) -> Result<PgConnectOptio
         return Err("must start with postgres://".into());
     }
     // The parser's own error may quote the password.
-    let options =
-        PgConnectOptions::from_str(text).map_err(|_| "is not a valid Postgres URL".to_owned())?;
+    let options = PgConnectOptions::from_str(text).map_err(|_| database_url_hint(text))?;
     let host = options.get_host();
     let is_local = options.get_socket().is_some() || host.starts_with('/') || is_loopback(host);
     if is_local || insecure || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
@@ -111,12 +112,42 @@ pub fn database_url(url: &SecretString, insecure: bool) -> Result<PgConnectOptio
     }
 }
 
+/// Why a Postgres URL may not be valid. Holds nothing of it.
+fn database_url_hint(text: &str) -> String {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (credentials, _) = rest.rsplit_once('@').unwrap_or_default();
+    let has_odd = |odd: &[char]| credentials.contains(odd);
+    if rest.contains("/cloudsql/") || rest.contains("@/") && rest.contains(':') {
+        "is not a valid Postgres URL: write a socket as ?host=/cloudsql/project:region:instance"
+    } else if has_odd(&['#', '/', '?', '%', '@', '[', ']', ' ']) {
+        "is not a valid Postgres URL: in the password write % as %25, # as %23, / as %2F, ? as %3F, \
+         @ as %40"
+    } else {
+        "is not a valid Postgres URL, such as postgres://user:password@host:5432/database"
+    }
+    .to_owned()
+}
+
 pub fn connection_count(text: &str) -> Result<u32, String> {
     number(text, 1..=MAX_CONNECTIONS)
 }
 
 pub fn hops(text: &str) -> Result<u8, String> {
     number(text, 0..=MAX_HOPS)
+}
+
+pub fn port(text: &str) -> Result<u16, String> {
+    number(text, 1..=u16::MAX)
+}
+
+pub fn keep_alive(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| "must be a duration such as 75s or 10m".to_owned())?;
+    if KEEP_ALIVE.contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("must be between 1s and 1h".into())
+    }
 }
 
 pub fn client_id(text: &str) -> Result<String, String> {
@@ -141,11 +172,23 @@ pub fn client_secret(secret: &SecretString) -> Result<SecretString, String> {
     }
 }
 
+/// The scopes that Matrica documents.
+pub const KNOWN_SCOPES: [&str; 9] = [
+    "profile",
+    "wallets",
+    "nfts",
+    "email",
+    "socials.twitter",
+    "socials.discord",
+    "socials.telegram",
+    "roles",
+    "domains",
+];
+
 pub fn scopes(text: &str) -> Result<Vec<String>, String> {
     // RFC 6749 section 3.3: printable ASCII without quotation mark and backslash.
     let is_legal = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    let scopes = text.split(' ').filter(|scope| !scope.is_empty());
-    let scopes: Vec<String> = scopes.map(str::to_owned).collect();
+    let scopes: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
     if !scopes.iter().all(|scope| scope.bytes().all(is_legal)) {
         Err("must be scope names separated by spaces".into())
     } else if !scopes.iter().any(|scope| scope == "profile") {

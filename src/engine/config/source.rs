@@ -35,6 +35,21 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// Variables whose rule trims white space by itself.
+const TRIMMED: [&str; 2] = ["MATRICA_SCOPES", "TOKEN_KEYS"];
+
+/// Marks at the edges of a value that a file or a shell left there.
+fn broken_edges(name: &str, value: &str) -> Option<&'static str> {
+    let quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+    if value.trim_end() != value && !TRIMMED.contains(&name) {
+        Some("ends in white space, such as a newline")
+    } else if quoted('"') || quoted('\'') {
+        Some("is wrapped in quotes, which `docker --env-file` keeps. Write it without them")
+    } else {
+        None
+    }
+}
+
 impl<'a> Source<'a> {
     pub fn new(variables: &'a BTreeMap<String, String>) -> Self {
         Self {
@@ -65,6 +80,12 @@ impl<'a> Source<'a> {
         self.checked(name, rule(value.as_deref().unwrap_or(default)))
     }
 
+    /// A setting that may be absent.
+    pub fn optional<T>(&mut self, name: &str, rule: Rule<T>) -> Option<T> {
+        let value = self.value(name)?;
+        self.checked(name, rule(&value))
+    }
+
     /// A secret, as `NAME` or as the content of the file that `NAME_FILE` names.
     pub fn required_secret<T>(
         &mut self,
@@ -76,7 +97,13 @@ impl<'a> Source<'a> {
             (Some(_), Some(_)) => Err(format!("is set twice: here and through {file}")),
             (Some(value), None) => Ok(value),
             (None, Some(path)) => match std::fs::read_to_string(path) {
-                Ok(content) => Ok(content.trim_end_matches(['\r', '\n']).to_owned()),
+                Ok(content) => {
+                    let content = content.trim_end_matches(['\r', '\n']).to_owned();
+                    match broken_edges(name, &content) {
+                        Some(rule) => Err(rule.to_owned()),
+                        None => Ok(content),
+                    }
+                }
                 Err(error) => {
                     let reason = format!("names a file that cannot be read: {}", error.kind());
                     return self.checked(&file, Err(reason));
@@ -101,6 +128,11 @@ impl<'a> Source<'a> {
     pub fn is_set(&mut self, name: &str) -> bool {
         let (value, file) = (self.value(name), self.value(&format!("{name}_FILE")));
         value.or(file).is_some()
+    }
+
+    /// Records an oddity that does not stop the start.
+    pub fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
     }
 
     /// Records a broken rule.
@@ -131,11 +163,15 @@ impl<'a> Source<'a> {
 
     /// An empty value counts as absent, because `NAME=` in a compose file means that.
     fn value(&mut self, name: &str) -> Option<String> {
-        self.known.insert(name.to_owned());
-        self.variables
-            .get(name)
-            .filter(|value| !value.trim().is_empty())
-            .cloned()
+        let first = self.known.insert(name.to_owned());
+        let value = self.variables.get(name)?;
+        let value = Some(value)
+            .filter(|value| !value.trim().is_empty())?
+            .clone();
+        if first && let Some(rule) = broken_edges(name, &value) {
+            self.problem(name, rule);
+        }
+        Some(value)
     }
 
     fn checked<T>(&mut self, name: &str, result: Result<T, String>) -> Option<T> {

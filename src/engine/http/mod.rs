@@ -1,5 +1,6 @@
 //! The HTTP server around the handlers: accept loop, layers and logs.
 
+mod connection;
 pub mod csrf;
 pub mod failures;
 pub mod headers;

@@ -1,11 +1,17 @@
 //! The accept loop, with limits on heads, waits and connections, and a deadline for shutdown.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -14,65 +20,63 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
+use tower::Service;
 
+use super::connection::{Watch, Watched};
 use crate::engine::tasks::Tasks;
 
-/// Longest wait for a complete request head, and for the next request on an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest request head, in bytes.
-const HEAD_MAX: usize = 16 * 1024;
+/// Most bytes of a request head that are read. `limits::check_head` refuses far smaller ones.
+const HEAD_READ_MAX: usize = 64 * 1024;
+/// Most header fields of a request.
+const FIELDS_MAX: usize = 256;
 /// Most connections at once. Further ones wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 4096;
+const CONNECTIONS_MAX: u64 = 4096;
+/// File descriptors that clients never get. They are for the database and the provider.
+const DESCRIPTORS_RESERVED: u64 = 512;
 /// From the stop signal to the end of the process. Orchestrators kill after 30 s, some after 20 s.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(18);
 /// The part of it for requests. The rest is for work that outlives them.
 const DRAIN_REQUESTS: Duration = Duration::from_secs(15);
-/// Age at which a connection is closed. A client that never reads must not hold its slot.
-const CONNECTION_AGE_MAX: Duration = Duration::from_mins(5);
 /// Pause after a failed accept, usually for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` completes. Then it closes the listener, drains the requests, and drains the
-/// tracked tasks.
+/// tracked tasks. `keep_alive` is how long an idle connection stays open.
 ///
 /// axum's own loop has no timeout for a half-sent head, neither while serving nor while stopping.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     tasks: Tasks,
+    keep_alive: Duration,
     stop: impl Future<Output = ()>,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_MAX);
     let connections = TaskTracker::new();
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(connections_max()));
     let mut stop = std::pin::pin!(stop);
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &slots) => accepted,
             () = &mut stop => break,
         };
-        let Ok((stream, slot)) = accepted else {
-            sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let shutdown = tasks.shutdown.clone();
-        connections.spawn(async move {
-            let mut connection = std::pin::pin!(connection);
-            // Errors of a connection are the client's.
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = shutdown.cancelled() => {}
-                () = sleep(CONNECTION_AGE_MAX) => {}
+        match accepted {
+            Ok((stream, slot)) => {
+                failing = false;
+                let connection = drive(stream, router.clone(), tasks.clone(), keep_alive);
+                connections.spawn(async move {
+                    connection.await;
+                    drop(slot);
+                });
             }
-            connection.as_mut().graceful_shutdown();
-            let _ = timeout(DRAIN_REQUESTS, connection).await;
-            drop(slot);
-        });
+            Err(error) => {
+                if !failing {
+                    tracing::error!(event = "accept_failed", %error, "connections cannot be accepted");
+                }
+                failing = true;
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
     // `/readyz` fails before the listener closes.
     tasks.shutdown.cancel();
@@ -86,6 +90,73 @@ pub async fn serve(
     tracing::info!(event = "stopped", drained, finished, "stopped");
 }
 
+/// As many as the file descriptors allow. Raises the soft limit, which is often 1,024.
+fn connections_max() -> usize {
+    let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+    let for_clients = descriptors
+        .saturating_sub(DESCRIPTORS_RESERVED)
+        .max(descriptors / 2);
+    usize::try_from(for_clients.min(CONNECTIONS_MAX)).unwrap_or(1)
+}
+
+/// Serves one connection until it ends, waits too long, or the process stops.
+async fn drive(stream: TcpStream, router: Router, tasks: Tasks, keep_alive: Duration) {
+    let watch = Watch::new();
+    let service = TowerToHyperService::new(Guarded {
+        router,
+        watch: watch.clone(),
+    });
+    let stream = TokioIo::new(Watched {
+        stream,
+        watch: watch.clone(),
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_READ_MAX)
+        .max_headers(FIELDS_MAX)
+        .serve_connection(stream, service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // Other errors of a connection are the client's.
+        ended = connection.as_mut() => {
+            if ended.is_err_and(|error| error.is_parse_too_large()) {
+                tracing::warn!(event = "head_too_large", "a request head was too large to be read");
+            }
+            return;
+        }
+        () = tasks.shutdown.cancelled() => {}
+        in_head = watch.expired(keep_alive) => if in_head { return },
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = timeout(DRAIN_REQUESTS, connection) => {}
+        _ = watch.expired(DRAIN_REQUESTS) => {}
+    }
+}
+
+/// The router, with a guard around each response.
+#[derive(Clone)]
+struct Guarded {
+    router: Router,
+    watch: Watch,
+}
+
+impl Service<Request<Incoming>> for Guarded {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        <Router as Service<Request<Incoming>>>::poll_ready(&mut self.router, context)
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let (guard, response) = (self.watch.request_came(), self.router.call(request));
+        Box::pin(async move { Ok(guard.around(response.await?)) })
+    }
+}
+
 /// Waits for a free slot before it accepts.
 async fn accept(
     listener: &TcpListener,
@@ -94,7 +165,8 @@ async fn accept(
     let slot = slots.clone().acquire_owned().await;
     let slot = slot.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    stream.set_nodelay(true)?;
+    // A connection that was reset meanwhile may refuse it.
+    let _ = stream.set_nodelay(true);
     Ok((stream, slot))
 }
 

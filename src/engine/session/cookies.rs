@@ -15,10 +15,9 @@ use time::Duration;
 
 use super::SessionId;
 
-/// Most cookies with our names in a request. If there are more, all of them are dropped.
-const OURS_MAX: usize = 16;
-/// Pairs of cookie changes at a sign-out. Together they must exceed the changes of one sign-in,
-/// which are up to four.
+/// Most login cookies in a request. With more of them none counts, and the response removes all.
+const ATTEMPTS_MAX: usize = 16;
+/// Pairs of cookie changes at a sign-out. One sign-in makes up to four changes.
 const BFCACHE_EVICTION_PAIRS: usize = 3;
 
 /// The names of our cookies, and whether they are `Secure`. Both follow from `PUBLIC_URL`.
@@ -113,8 +112,9 @@ pub async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let mut surplus = Vec::new();
     if request.headers().contains_key(header::COOKIE) {
-        let clean = clean(request.headers(), &names);
+        let clean = clean(request.headers(), &names, &mut surplus);
         request.headers_mut().remove(header::COOKIE);
         if let Some(clean) = clean {
             request.headers_mut().insert(header::COOKIE, clean);
@@ -122,11 +122,21 @@ pub async fn guard(
     }
     let mut response = next.run(request).await;
     keep_own_removals(response.headers_mut(), &names);
+    for name in surplus {
+        response
+            .headers_mut()
+            .append(header::SET_COOKIE, names.remove(&name));
+    }
     response
 }
 
-/// The `Cookie` header for the layers and handlers behind the guard.
-fn clean(headers: &HeaderMap, names: &CookieNames) -> Option<HeaderValue> {
+/// The `Cookie` header for the layers and handlers behind the guard. `surplus` gets the names of login cookies
+/// that are too many.
+fn clean(
+    headers: &HeaderMap,
+    names: &CookieNames,
+    surplus: &mut Vec<String>,
+) -> Option<HeaderValue> {
     let lines = headers.get_all(header::COOKIE).into_iter();
     let plain = lines
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
@@ -134,9 +144,16 @@ fn clean(headers: &HeaderMap, names: &CookieNames) -> Option<HeaderValue> {
         .filter(|pair| is_plain(pair));
     let (ours, mut kept): (Vec<&str>, Vec<&str>) =
         plain.partition(|pair| names.is_ours(name_of(pair)));
-    if ours.len() <= OURS_MAX {
-        let count = |name| ours.iter().filter(|pair| name_of(pair) == name).count();
-        kept.extend(ours.iter().filter(|pair| count(name_of(pair)) == 1));
+    let count = |name| ours.iter().filter(|pair| name_of(pair) == name).count();
+    let (session, attempts): (Vec<&str>, Vec<&str>) = ours
+        .iter()
+        .filter(|pair| count(name_of(pair)) == 1)
+        .partition(|pair| name_of(pair) == names.session);
+    kept.extend(session);
+    if attempts.len() <= ATTEMPTS_MAX {
+        kept.extend(attempts);
+    } else {
+        surplus.extend(attempts.iter().map(|pair| name_of(pair).to_owned()));
     }
     let clean = HeaderValue::from_str(&kept.join("; ")).ok();
     clean.filter(|value| !value.is_empty())

@@ -56,6 +56,7 @@ async fn with_bridge(app: &TestApp) -> String {
         listener,
         service,
         app.engine.tasks.clone(),
+        app.engine.config.keep_alive_timeout,
         CancellationToken::new().cancelled_owned(),
     ));
     url

@@ -147,6 +147,7 @@ impl TestApp {
             listener,
             router(engine.clone()),
             engine.tasks.clone(),
+            engine.config.keep_alive_timeout,
             stop.clone().cancelled_owned(),
         );
         tokio::spawn(serving);
