@@ -30,9 +30,12 @@ enum Command {
     Migrate,
     /// Ask the local server whether it is ready, for health checks of containers
     Healthcheck {
-        /// Address of the server
-        #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000")]
-        listen_addr: SocketAddr,
+        /// Address of the server [default: `LISTEN_ADDR`, else `PORT`, else 127.0.0.1:3000]
+        #[arg(long)]
+        listen_addr: Option<SocketAddr>,
+        /// Only ask whether the process is alive, also while the database is away
+        #[arg(long)]
+        live: bool,
     },
     /// Manage the keys that seal tokens
     #[command(subcommand)]
@@ -73,7 +76,7 @@ fn main() -> ExitCode {
         Command::Serve { check: true } => serve::check(),
         Command::Serve { check: false } => serve::serve(),
         Command::Migrate => migrate::migrate(),
-        Command::Healthcheck { listen_addr } => healthcheck::healthcheck(listen_addr),
+        Command::Healthcheck { listen_addr, live } => healthcheck::healthcheck(listen_addr, live),
         Command::Keys(Keys::Generate { id, out }) => keys::generate(&id, out.as_deref()),
         Command::Keys(Keys::Status) => keys::status(),
         Command::Keys(Keys::Rotate) => keys::rotate(),

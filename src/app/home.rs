@@ -1,7 +1,8 @@
 //! The front page.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::account::view::{Tab, tabs};
@@ -9,6 +10,9 @@ use super::page::{Layout, page_with_login};
 use super::sign_in::AFTER_SIGN_IN;
 use super::{assets, brand};
 use crate::engine::{CurrentUser, Engine, Failure};
+
+/// The flash after an account was deleted.
+pub const DELETED: &str = "deleted";
 
 #[derive(Template)]
 #[template(path = "app/home.html")]
@@ -23,6 +27,8 @@ struct Home {
     holders: bool,
     return_to: &'static str,
     keep_grants: bool,
+    /// Tokens are revoked at Matrica, and not only deleted here.
+    revokes: bool,
     /// The person has just deleted their account.
     deleted: bool,
 }
@@ -30,7 +36,7 @@ struct Home {
 /// `GET /`. Works without the database, but then greets no one.
 pub async fn home(
     State(engine): State<Engine>,
-    RawQuery(query): RawQuery,
+    headers: HeaderMap,
     user: Result<Option<CurrentUser>, Failure>,
 ) -> Response {
     let user = user.ok().flatten();
@@ -47,7 +53,8 @@ pub async fn home(
         holders: engine.config.matrica.asks_for("nfts"),
         return_to: AFTER_SIGN_IN,
         keep_grants: engine.config.keep_grants,
-        deleted: user.is_none() && query.as_deref() == Some("deleted=yes"),
+        revokes: engine.config.matrica.revocation_endpoint.is_some(),
+        deleted: user.is_none() && engine.cookie_names.has_flash(&headers, DELETED),
     };
     page_with_login(&home, user.is_none())
 }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::home::DELETED;
 use super::page::{Layout, date, duration, page_with_login};
 use super::sign_in::sign_out::forget_session;
 use super::words::scopes::{self, ScopeLine};
@@ -27,6 +28,8 @@ struct Settings {
     /// The granted scopes. `None` without a grant.
     shared: Option<Vec<ScopeLine>>,
     done: Option<SettingsNotice>,
+    /// Tokens are revoked at Matrica, and not only deleted here.
+    revokes: bool,
 }
 
 /// The result of a form of this page, in `?done=`.
@@ -59,6 +62,7 @@ pub async fn settings(
         this: user.session,
         idle: duration(engine.config.session.idle),
         shared: connection.map(|connection| scopes::lines(&connection.scope)),
+        revokes: engine.config.matrica.revocation_endpoint.is_some(),
         done: query.ok().and_then(|Query(query)| query.done),
     };
     // Connecting again is a login.
@@ -122,7 +126,10 @@ pub async fn delete(
 ) -> Result<Response, Failure> {
     endings::delete_account(engine.clone(), user.user_id).await?;
     tracing::info!(event = "account_deleted", user_id = %user.user_id, "an account was deleted");
-    Ok(forget_session(&engine, "/?deleted=yes"))
+    let mut response = forget_session(&engine, "/?deleted=yes");
+    let flash = engine.cookie_names.flash(DELETED);
+    response.headers_mut().append(header::SET_COOKIE, flash);
+    Ok(response)
 }
 
 /// `GET /settings/export`. Everything that is stored about the person, as JSON. Tokens are keys, so

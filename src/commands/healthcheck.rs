@@ -6,11 +6,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::engine::config::{self, Source};
+
 /// Longest wait for the server.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Sends one request to `/readyz`. Uses no library, because a broken image could lack its files.
-pub fn healthcheck(listen_addr: SocketAddr) -> anyhow::Result<()> {
+/// Asks `/readyz`, or `/healthz` if only the process must be alive. Uses no library, because a
+/// broken image could lack its files.
+pub fn healthcheck(listen_addr: Option<SocketAddr>, live: bool) -> anyhow::Result<()> {
+    let listen_addr = match listen_addr {
+        Some(listen_addr) => listen_addr,
+        None => listen_addr_of_server()?,
+    };
+    let path = if live { "/healthz" } else { "/readyz" };
     let ip = match listen_addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -20,7 +28,8 @@ pub fn healthcheck(listen_addr: SocketAddr) -> anyhow::Result<()> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT);
     let mut stream = stream.with_context(|| format!("nothing listens on {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     let read = stream.take(4096).read_to_string(&mut answer);
     read.context("the server does not answer")?;
@@ -28,4 +37,10 @@ pub fn healthcheck(listen_addr: SocketAddr) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("not ready: {}", answer.lines().last().unwrap_or_default())
+}
+
+/// By the rules of the server: an empty `LISTEN_ADDR` counts as absent, and `PORT` as every address.
+fn listen_addr_of_server() -> anyhow::Result<SocketAddr> {
+    let variables = Source::environment();
+    Ok(config::listen_addr(Source::new(&variables))?)
 }

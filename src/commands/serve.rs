@@ -46,11 +46,14 @@ pub fn serve() -> anyhow::Result<()> {
     log::init(config.log_format);
     log_warnings(&config);
     block_on(async {
-        let stop = server::stop_signal()?;
+        let mut stop = std::pin::pin!(server::stop_signal()?);
         let listen_addr = config.listen_addr;
         let engine = Engine::new(config)
             .context("no certificate authorities are installed (package ca-certificates)")?;
-        require_current_schema(&engine).await?;
+        tokio::select! {
+            current = require_current_schema(&engine) => current?,
+            () = &mut stop => return Ok(()),
+        }
         let listener = TcpListener::bind(listen_addr)
             .await
             .with_context(|| format!("cannot listen on {listen_addr} (LISTEN_ADDR)"))?;

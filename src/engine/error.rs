@@ -27,6 +27,8 @@ pub enum Failure {
     NotFound,
     MethodNotAllowed,
     TooLarge,
+    /// The URL and the header fields together are too large.
+    HeadTooLarge,
     /// The body is not a form.
     UnsupportedFormat,
     BadRequest,
@@ -82,6 +84,7 @@ impl Failure {
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HeadTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedFormat,
             StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
             StatusCode::GATEWAY_TIMEOUT => Self::Timeout,
@@ -97,6 +100,7 @@ impl Failure {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadRequest | Self::InvalidParameter(_) => StatusCode::BAD_REQUEST,
             Self::CrossSiteRequest

@@ -101,6 +101,7 @@ fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
             "That was too much",
             "The request is larger than anything this site takes.",
         ),
+        Failure::HeadTooLarge => ("Your browser sent too much", HEAD_TOO_LARGE),
         Failure::UnsupportedFormat => (
             "This format is not taken",
             "Forms are accepted as a browser sends them.",
@@ -132,6 +133,8 @@ fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
     (title.into(), text.into())
 }
 
+const HEAD_TOO_LARGE: &str = "It sent more than 16 KiB before the page could begin. Mostly this is \
+                              due to cookies. Delete the cookies of this site, then try again.";
 const MATRICA_SILENT: &str = "Matrica does not answer";
 const PROVIDER_DOWN: &str =
     "It has failed several times in a row just now, so we did not send you there.";

@@ -90,8 +90,8 @@ fn title_text_next(notice: SignInNotice) -> [&'static str; 3] {
             "To switch, sign out first. Then sign in again with the other account.",
         ],
         SignInNotice::Disabled => [
-            "This account is locked",
-            "The operator of this site has locked it.",
+            "Locked accounts cannot sign in",
+            "If you have just tried, the operator of this site has locked your account.",
             "Please contact the operator and mention the reference below.",
         ],
         SignInNotice::Busy => [

@@ -130,6 +130,12 @@ impl Config {
     }
 }
 
+/// Where the server listens, for `healthcheck`.
+pub fn listen_addr(mut env: Source<'_>) -> Result<SocketAddr, ConfigError> {
+    let listen_addr = parse_listen_addr(&mut env);
+    env.finish(listen_addr)
+}
+
 /// The settings of the `keys` subcommands.
 pub struct KeySettings {
     pub database: Database,

@@ -4,6 +4,7 @@ mod connection;
 pub mod csrf;
 pub mod failures;
 pub mod headers;
+pub mod heads;
 pub mod health;
 pub mod log;
 pub mod server;
@@ -80,6 +81,7 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
         .layer(from_fn(log::request))
         .layer(from_fn_with_state(engine.clone(), headers::add))
         .layer(from_fn_with_state(failures, failures::render_body))
+        .layer(from_fn(heads::check))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(timeout)
         .layer(DefaultBodyLimit::max(BODY_MAX))

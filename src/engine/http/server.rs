@@ -25,7 +25,7 @@ use tower::Service;
 use super::connection::{Watch, Watched};
 use crate::engine::tasks::Tasks;
 
-/// Most bytes of a request head that are read. `limits::check_head` refuses far smaller ones.
+/// Most bytes of a request head that are read. `heads::check` refuses far smaller ones.
 const HEAD_READ_MAX: usize = 64 * 1024;
 /// Most header fields of a request.
 const FIELDS_MAX: usize = 256;

@@ -17,6 +17,8 @@ use super::SessionId;
 
 /// Most login cookies in a request. With more of them none counts, and the response removes all.
 const ATTEMPTS_MAX: usize = 16;
+/// Long enough for a redirect on a slow line.
+const FLASH_MAX_AGE: Duration = Duration::MINUTE;
 /// Pairs of cookie changes at a sign-out. One sign-in makes up to four changes.
 const BFCACHE_EVICTION_PAIRS: usize = 3;
 
@@ -26,6 +28,7 @@ pub struct CookieNames {
     pub session: String,
     /// Followed by eight hexadecimal digits of the hash of `state`.
     pub attempt_prefix: String,
+    flash: String,
     pub secure: bool,
 }
 
@@ -37,6 +40,7 @@ impl CookieNames {
         Self {
             session: format!("{prefix}sid"),
             attempt_prefix: format!("{prefix}login-"),
+            flash: format!("{prefix}flash"),
             secure,
         }
     }
@@ -63,6 +67,16 @@ impl CookieNames {
             .repeat(BFCACHE_EVICTION_PAIRS)
             .into_iter()
             .map(move |age| self.set(&name, "x", age))
+    }
+
+    /// Sets a cookie that lets the next page say what has just happened. A link alone must not.
+    pub fn flash(&self, what: &str) -> HeaderValue {
+        self.set(&self.flash, what, FLASH_MAX_AGE)
+    }
+
+    /// Whether [`Self::flash`] set this within the last minute.
+    pub fn has_flash(&self, headers: &HeaderMap, what: &str) -> bool {
+        read(headers, &self.flash).any(|(name, value)| name == self.flash && value == what)
     }
 
     /// Removes a cookie. Browsers refuse the removal of a `__Host-` cookie without `Secure`.

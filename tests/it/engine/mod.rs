@@ -5,6 +5,7 @@ mod callback;
 mod configuration;
 mod cost;
 mod csrf;
+mod deployments;
 mod keys;
 mod layout;
 mod leaving;

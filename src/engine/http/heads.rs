@@ -1,0 +1,36 @@
+//! Refuses request heads that are too large, with a page that says what to do.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::engine::error::Failure;
+
+/// Largest request head, in bytes of URL, names and values.
+const HEAD_MAX: usize = 16 * 1024;
+/// Most header fields.
+const FIELDS_MAX: usize = 100;
+
+/// The accept loop reads larger heads than this, because its own refusal has no page.
+pub async fn check(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let fields = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
+    let bytes = target + fields.sum::<usize>();
+    if bytes > HEAD_MAX || headers.len() > FIELDS_MAX {
+        let fields = headers.len();
+        tracing::warn!(
+            event = "head_too_large",
+            bytes,
+            fields,
+            "a request head is too large"
+        );
+        return Failure::HeadTooLarge.into_response();
+    }
+    next.run(request).await
+}
