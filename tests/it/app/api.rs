@@ -44,7 +44,7 @@ fn read(target: &str, answer: Answer, status: u16) -> Value {
     assert_eq!(answer.header("content-type"), kind, "{target}");
     assert_eq!(
         (answer.header("cache-control"), answer.location()),
-        ("no-store", ""),
+        ("no-store, no-transform", ""),
         "{target}"
     );
     let mut names = answer

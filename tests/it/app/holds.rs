@@ -8,7 +8,7 @@ use matrica_starter::{
         matrica::Requirement,
     },
 };
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -383,7 +383,7 @@ async fn a_problem_says_the_status_that_a_handler_chose() {
     let url = with_bridge(&app).await;
     for (path, status) in [("/api/conflict", 409), ("/api/gateway", 502)] {
         let answer = app.browser().get(&format!("{url}{path}")).await;
-        answer.assert_status(status);
+        let answer = answer.assert_status(status);
         let problem: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(problem["status"], status);
     }

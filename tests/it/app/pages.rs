@@ -14,6 +14,7 @@ async fn a_route_that_is_not_public_refuses_everybody_who_is_not_signed_in() {
         "/login",
         "/auth/login",
         "/auth/callback",
+        "/auth/callback/",
         "/auth/logout",
         "/api/openapi.json",
         "/assets/{name}",
@@ -142,7 +143,7 @@ async fn every_response_carries_the_security_headers() {
         let cache = if path == css {
             "public, max-age=31536000, immutable"
         } else {
-            "no-store"
+            "no-store, no-transform"
         };
         assert_eq!(answer.header("cache-control"), cache, "{path}");
         let referrer = if path.starts_with("/auth/") {
@@ -402,11 +403,7 @@ async fn a_link_puts_no_words_on_an_error_page() {
     let app = TestApp::spawn().await;
     let mut ada = app.signed_in("ada").await;
     let words = "Call_0800_5550";
-    ada.get(&format!(
-        "/account/wallets?{words}=1&{words}=2&page=1&page=1"
-    ))
-    .await
-    .assert_status(400)
-    .assert_contains("page")
-    .assert_lacks(words);
+    let address = format!("/account/wallets?{words}=1&{words}=2&page=1&page=1");
+    let page = ada.get(&address).await.assert_status(400);
+    assert!(!page.body.contains(words), "{}", page.body);
 }

@@ -34,7 +34,7 @@ async fn loading_ahead_uses_nothing_up() {
     ] {
         let request = browser.request(Method::GET, &callback).header(name, value);
         let answer = browser.send(request).await.assert_status(204);
-        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.header("cache-control"), "no-store, no-transform");
     }
     let request = browser
         .request(Method::GET, &callback)

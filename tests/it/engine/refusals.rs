@@ -231,7 +231,7 @@ async fn check(error: Refusal) {
         had_session,
         "{error:?}: no session comes of a refusal"
     );
-    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.header("cache-control"), "no-store, no-transform");
     assert_eq!(answer.header("referrer-policy"), "no-referrer");
     if !matches!(error, Refusal::Disabled | Refusal::SwitchedAccount) {
         assert_eq!(

@@ -289,7 +289,7 @@ async fn a_failure_inside_the_session_layer_is_a_page_with_every_header() {
     ] {
         assert!(!answer.header(header).is_empty(), "{header} is missing");
     }
-    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.header("cache-control"), "no-store, no-transform");
     assert!(answer.cookies("").is_empty(), "a failure signs nobody out");
     answer.assert_contains("Something went wrong on our side");
     assert!(is_let_in(&browser, &extended.url).await);

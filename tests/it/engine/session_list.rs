@@ -206,7 +206,7 @@ async fn the_export_is_everything_that_is_stored_and_no_secret() {
         answer.header("content-disposition"),
         "attachment; filename=\"my-data.json\""
     );
-    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.header("cache-control"), "no-store, no-transform");
     let export: Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(export["account"]["display_name"], "Ada Lindqvist");
     assert_eq!(export["connection"]["scope"], "profile wallets nfts");

@@ -64,7 +64,7 @@ async fn the_authorization_request_is_what_the_protocol_asks_for() {
             answer.header("cache-control"),
             answer.header("referrer-policy")
         ),
-        ("no-store", "no-referrer")
+        ("no-store, no-transform", "no-referrer")
     );
     let url = Url::parse(answer.location()).unwrap();
     let parameters: Vec<(String, String)> = url.query_pairs().into_owned().collect();
