@@ -14,11 +14,16 @@
 mod support;
 
 mod chaos;
+mod hanging;
 mod one_refresh;
+mod pages;
+mod process;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard};
+
+use self::support::Process;
 
 /// The path of a page that no cache has, so that it needs a live access token. And its words.
 fn new_page() -> (String, &'static str) {
@@ -30,8 +35,24 @@ fn new_page() -> (String, &'static str) {
     )
 }
 
+static MACHINE: Mutex<()> = Mutex::const_new(());
+
 /// One load at a time.
 async fn alone() -> MutexGuard<'static, ()> {
-    static MACHINE: Mutex<()> = Mutex::const_new(());
     MACHINE.lock().await
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        * 1024
 }

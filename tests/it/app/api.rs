@@ -1,4 +1,4 @@
-//! The JSON API, its failures, and the truth of its OpenAPI description.
+//! The JSON API, its failures, and the truth of its `OpenAPI` description.
 
 use std::collections::BTreeSet;
 
@@ -777,7 +777,7 @@ async fn nobody_is_given_what_belongs_to_somebody_else() {
     }
 }
 
-/// The OpenAPI description, made strict about undescribed fields.
+/// The `OpenAPI` description, made strict about undescribed fields.
 struct Description(Value);
 
 impl Description {

@@ -1,22 +1,10 @@
 //! Very long lists, empty lists, and providers with their own ways of paging.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::support::{ALL_SCOPES, Answer, Browser, Process, Provider, TestApp};
-
-/// Longest time for a page, as built for tests.
-const PAGE: Duration = Duration::from_secs(1);
-/// Largest page, in bytes.
-const PAGE_BYTES: usize = 1024 * 1024;
-/// Growth of a server while a person pages through everything, in bytes.
-const GROWTH: u64 = 16 * 1024 * 1024;
-/// The overview asks for seven things at once, each of which takes 200 ms.
-const SIDE_BY_SIDE: Duration = Duration::from_millis(260);
+use crate::support::{ALL_SCOPES, Answer, Browser, TestApp};
 
 const LISTS: [&str; 4] = [
     "/account/wallets",
@@ -24,160 +12,10 @@ const LISTS: [&str; 4] = [
     "/account/tokens",
     "/account/domains",
 ];
-const OVERVIEW: [&str; 7] = [
-    "profile", "wallets", "email", "twitter", "discord", "telegram", "roles",
-];
-
-/// Requests that reached the user API.
-async fn calls(provider: &Provider) -> u64 {
-    let calls = provider.get("calls").await;
-    OVERVIEW
-        .iter()
-        .chain(&["nfts", "tokens", "domains"])
-        .filter_map(|endpoint| calls[endpoint].as_u64())
-        .sum()
-}
-
 /// The address of the link with this relation, if there is one.
 fn link(page: &Answer, relation: &str) -> Option<String> {
     let (before, _) = page.body.split_once(&format!("\" rel=\"{relation}\""))?;
     Some(before.rsplit_once("href=\"")?.1.replace("&#38;", "&"))
-}
-
-fn mint_addresses(page: &Answer) -> Vec<String> {
-    let marks = page
-        .body
-        .split("<dt>Mint address</dt><dd class=\"address\"><code>")
-        .skip(1);
-    marks
-        .map(|rest| rest.split_once("</code>").unwrap().0.to_owned())
-        .collect()
-}
-
-#[tokio::test]
-async fn each_page_of_somebody_with_very_much_is_one_call_and_comes_within_a_second() {
-    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
-    let mut whale = app.signed_in("whale").await;
-    let gallery = whale.get("/account/nfts").await;
-    let (_, collection) = gallery
-        .body
-        .split_once("href=\"/account/nfts?collection=")
-        .unwrap();
-    let collection = collection.split_once('"').unwrap().0;
-    for (path, asked, words) in [
-        ("/account", 7, "More than 1,000 wallets linked"),
-        ("/account", 7, "And 40 more."),
-        (
-            "/account/wallets",
-            1,
-            "Only the first 1,000 are shown here.",
-        ),
-        ("/account/wallets?page=50", 1, "981 to 1,000 of 1,000"),
-        ("/account/nfts", 1, "1 to 20 of 100,000"),
-        ("/account/nfts?page=2500", 1, "49,981 to 50,000 of 100,000"),
-        ("/account/nfts?page=5000", 1, "99,981 to 100,000 of 100,000"),
-        (
-            &format!("/account/nfts?collection={collection}"),
-            1,
-            "1 to 20 of 11,5",
-        ),
-        (
-            &format!("/account/nfts?collection={collection}&network=SOL&page=50"),
-            1,
-            "981 to 1,000 of ",
-        ),
-        ("/account/tokens", 1, "1 to 20 of 5,000"),
-        ("/account/tokens?page=250", 1, "4,981 to 5,000 of 5,000"),
-        ("/account/domains", 1, "1 to 20 of 300"),
-        ("/account/domains?page=15", 1, "281 to 300 of 300"),
-    ] {
-        // The fastest of three, because other tests share the processors.
-        let mut fastest = Duration::MAX;
-        for _ in 0..3 {
-            let before = calls(&app.provider).await;
-            let started = Instant::now();
-            let page = whale
-                .get(path)
-                .await
-                .assert_status(200)
-                .assert_contains(words);
-            fastest = fastest.min(started.elapsed());
-            assert_eq!(calls(&app.provider).await - before, asked, "{path}");
-            assert!(
-                page.body.len() <= PAGE_BYTES,
-                "{path}: {} bytes",
-                page.body.len()
-            );
-        }
-        println!("{path}: {fastest:?}");
-        assert!(fastest <= PAGE, "{path} took {fastest:?}");
-    }
-}
-
-/// Resident memory of a process, in bytes.
-fn resident(process: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim()
-        .strip_suffix(" kB")
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        * 1024
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn memory_stays_flat_while_somebody_leafs_through_everything() {
-    let app = TestApp::with(&[ALL_SCOPES]).await;
-    let process = Process::start(&app.settings).await;
-    let mut whale = app.browser();
-    let callback = whale.start_and_consent(&app.provider, "whale").await;
-    whale
-        .get(&callback.replace(&app.url, &process.url))
-        .await
-        .assert_redirect("/account");
-    let gallery = whale
-        .get(&format!("{}/account/nfts", process.url))
-        .await
-        .assert_status(200);
-    let (_, collection) = gallery
-        .body
-        .split_once("href=\"/account/nfts?collection=")
-        .unwrap();
-    let collection = collection.split_once('"').unwrap().0;
-    let before = calls(&app.provider).await;
-    whale
-        .get(&format!("{}/account/nfts", process.url))
-        .await
-        .assert_status(200);
-    assert_eq!(
-        calls(&app.provider).await,
-        before,
-        "what was shown a moment ago is kept in memory"
-    );
-    let plain = (0..300).map(|number| format!("page={}", number * 16 + 1));
-    let filtered =
-        (0..50).map(|number| format!("collection={collection}&page={}", number * 10 + 1));
-    let (started, mut after_fifty) = (Instant::now(), 0);
-    for (number, query) in plain.chain(filtered).enumerate() {
-        let page = whale
-            .get(&format!("{}/account/nfts?{query}", process.url))
-            .await
-            .assert_status(200);
-        assert_eq!(mint_addresses(&page).len(), 20, "{query}");
-        if number == 49 {
-            after_fifty = resident(&process);
-        }
-    }
-    let (end, took) = (resident(&process), started.elapsed());
-    println!("{after_fifty} bytes after 50 pages, {end} after 350, in {took:?}");
-    assert!(
-        end < after_fifty + GROWTH,
-        "{after_fifty} bytes after 50 pages, {end} after 350"
-    );
 }
 
 #[tokio::test]
@@ -232,7 +70,7 @@ async fn leaf_through(browser: &mut Browser, start: &str) -> Vec<String> {
     for _ in 0..30 {
         let Some(target) = next else { return found };
         let page = browser.get(&target).await.assert_status(200);
-        found.extend(mint_addresses(&page));
+        found.extend(page.mint_addresses());
         next = link(&page, "next");
     }
     panic!("it does not end after {} NFTs", found.len());
@@ -276,7 +114,7 @@ async fn leafing_shows_each_nft_exactly_once_however_the_provider_pages() {
                 .get(&format!("/account/nfts?page={number}"))
                 .await
                 .assert_status(200);
-            by_number.extend(mint_addresses(&page));
+            by_number.extend(page.mint_addresses());
         }
         assert_eq!(by_number, found, "{settings}");
         if settings["filters"] == false {
@@ -406,38 +244,4 @@ async fn a_page_number_that_cannot_be_is_named_and_one_behind_the_end_leads_back
         link(&page, "prev").as_deref(),
         Some("/account/nfts?page=5000")
     );
-}
-
-#[tokio::test]
-async fn the_overview_waits_for_the_slowest_answer_and_not_for_one_after_the_other() {
-    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
-    let mut browser = app.signed_in("ada").await;
-    for endpoint in OVERVIEW {
-        app.provider
-            .fault(endpoint, json!({ "delay_ms": 200 }))
-            .await;
-    }
-    browser
-        .get("/account")
-        .await
-        .assert_status(200)
-        .assert_contains("Primary on SOL");
-    // The best of three rounds, because other tests share the processors.
-    let mut best = Duration::MAX;
-    for _ in 0..3 {
-        let mut figures = Vec::new();
-        for _ in 0..5 {
-            let started = Instant::now();
-            let page = browser.get("/account").await.assert_status(200);
-            figures.push(started.elapsed());
-            assert!(!page.body.contains("cannot be shown"), "{}", page.body);
-        }
-        figures.sort_unstable();
-        println!("the overview with 200 ms behind it: {figures:?}");
-        best = best.min(figures[2]);
-        if best <= SIDE_BY_SIDE {
-            break;
-        }
-    }
-    assert!(best <= SIDE_BY_SIDE, "{best:?}");
 }

@@ -1,8 +1,4 @@
-//! Costs of a login, a token and a seal.
-
-use std::time::{Duration, Instant};
-
-use matrica_starter::engine::seal::{Keyring, Purpose};
+//! Round trips to the database, and waits for its disk.
 
 use crate::support::{TestApp, Wire};
 
@@ -102,39 +98,5 @@ async fn a_fresh_access_token_costs_one_database_round_trip() {
         let cost = wire.round_trips() - before;
         // The first one opens the connection and prepares the statement.
         assert!(number == 0 || cost == 1, "{cost} round trips");
-    }
-}
-
-/// Longest time to seal or open one token, on average. Unoptimized code is tens of times slower.
-const SEAL: Duration = Duration::from_micros(if cfg!(debug_assertions) { 2_000 } else { 20 });
-
-#[test]
-fn sealing_or_opening_a_token_takes_microseconds() {
-    let sealer = Keyring::parse(&Keyring::generate("k1"))
-        .unwrap()
-        .sealer(Purpose::Tokens);
-    let context: [&[u8]; 5] = [b"grants", b"access_token", &[1; 16], &[2; 16], &[0; 8]];
-    // As long as a token of the demo provider, and as a long JWT.
-    for length in [43, 1_000] {
-        let token = vec![b'x'; length];
-        let envelope = sealer.seal(&context, &token);
-        let per_call = |work: &dyn Fn()| {
-            let started = Instant::now();
-            (0..20).for_each(|_| work());
-            started.elapsed() / 20
-        };
-        let seal = (0..200)
-            .map(|_| per_call(&|| drop(sealer.seal(&context, &token))))
-            .min()
-            .unwrap();
-        let open = (0..200)
-            .map(|_| per_call(&|| drop(sealer.open(&context, &envelope).unwrap())))
-            .min()
-            .unwrap();
-        println!("{length} bytes: sealing takes {seal:?}, opening {open:?}");
-        assert!(
-            seal < SEAL && open < SEAL,
-            "{length} bytes: {seal:?}, {open:?}"
-        );
     }
 }

@@ -11,41 +11,8 @@ use serde_json::json;
 
 use crate::support::{Process, TestApp, TestDatabase, process};
 
-/// From exec to the first answer. A debug build gets more time.
-const START: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 100 });
-/// Resident memory of an idle server, in KiB.
-const IDLE_MEMORY: u64 = 20 * 1024;
-
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn it_answers_soon_after_its_start_and_stays_small() {
-    let app = TestApp::spawn().await;
-    let settings = app.settings.clone();
-    blocking(move || {
-        let fastest = (0..5)
-            .map(|_| Process::serve_ready(&settings).1)
-            .min()
-            .unwrap();
-        assert!(fastest < START, "the first answer took {fastest:?}");
-        let (process, _) = Process::serve_ready(&settings);
-        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-        let resident = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
-        let resident: u64 = resident.split_whitespace().nth(1).unwrap().parse().unwrap();
-        // A debug build maps some ten times the code.
-        let limit = if cfg!(debug_assertions) {
-            4 * IDLE_MEMORY
-        } else {
-            IDLE_MEMORY
-        };
-        assert!(resident < limit, "{resident} KiB");
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,21 +139,6 @@ async fn a_cookie_that_imitates_ours_never_wins() {
 }
 
 #[tokio::test]
-async fn a_cookie_header_full_of_junk_costs_no_time() {
-    let app = TestApp::spawn().await;
-    let started = std::time::Instant::now();
-    for junk in [";", "a;", "sid=x;", "login-12345678=x;", "%73id=;"] {
-        let header = junk.repeat(15_000 / junk.len());
-        with_cookie_header(&app, header.as_bytes()).await;
-    }
-    assert!(
-        started.elapsed() < std::time::Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
-}
-
-#[tokio::test]
 async fn an_id_from_the_database_is_no_cookie() {
     let app = TestApp::spawn().await;
     app.signed_in("ada").await;

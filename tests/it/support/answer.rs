@@ -41,6 +41,15 @@ impl Answer {
         lines.filter(|line| line.starts_with(name)).collect()
     }
 
+    /// The mint addresses on a page of NFTs.
+    pub fn mint_addresses(&self) -> Vec<String> {
+        let marks = self
+            .body
+            .split("<dt>Mint address</dt><dd class=\"address\"><code>");
+        let address = |rest: &str| rest.split_once("</code>").unwrap().0.to_owned();
+        marks.skip(1).map(address).collect()
+    }
+
     #[track_caller]
     pub fn assert_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "body: {}", self.body);

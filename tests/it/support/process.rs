@@ -76,6 +76,7 @@ impl Process {
         waiting.await.unwrap()
     }
 
+    #[allow(dead_code, reason = "for the load program")]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
