@@ -3,7 +3,7 @@
 use std::{
     env, fmt,
     fs::{self, File},
-    io::{Read, Write},
+    io::{BufRead, BufReader, Write},
     net::TcpStream,
     ops::Deref,
     os::unix::process::CommandExt,
@@ -430,9 +430,11 @@ impl Driver {
         stream.set_read_timeout(Some(QUIT_TIMEOUT))?;
         write!(
             stream,
-            "DELETE /session/{session} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            "DELETE /session/{session} HTTP/1.1\r\nHost: localhost\r\n\r\n"
         )?;
-        stream.read_to_end(&mut Vec::new()).map(|_| ())
+        // chromedriver keeps the connection open after its answer.
+        BufReader::new(stream).read_line(&mut String::new())?;
+        Ok(())
     }
 }
 
