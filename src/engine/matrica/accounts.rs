@@ -33,27 +33,27 @@ pub struct Role {
 
 simple_resource! {
     /// `/email` (scope `email`). `None` if there is none.
-    EmailQuery: Option<String> = parse_email("email"), scope "email"
+    EmailQuery: Option<String> = parse_email(get_linked "email"), scope "email"
 }
 
 simple_resource! {
     /// `/twitter` (scope `socials.twitter`). `None` if no account is linked.
-    TwitterQuery: Option<SocialAccount> = parse_social("twitter"), scope "socials.twitter"
+    TwitterQuery: Option<SocialAccount> = parse_social(get_linked "twitter"), scope "socials.twitter"
 }
 
 simple_resource! {
     /// `/discord` (scope `socials.discord`). `None` if no account is linked.
-    DiscordQuery: Option<SocialAccount> = parse_social("discord"), scope "socials.discord"
+    DiscordQuery: Option<SocialAccount> = parse_social(get_linked "discord"), scope "socials.discord"
 }
 
 simple_resource! {
     /// `/telegram` (scope `socials.telegram`). `None` if no account is linked.
-    TelegramQuery: Option<SocialAccount> = parse_social("telegram"), scope "socials.telegram"
+    TelegramQuery: Option<SocialAccount> = parse_social(get_linked "telegram"), scope "socials.telegram"
 }
 
 simple_resource! {
     /// `/roles` (scope `roles`). At most 500.
-    RolesQuery: Vec<Role> = parse_roles("roles"), scope "roles"
+    RolesQuery: Vec<Role> = parse_roles(get "roles"), scope "roles"
 }
 
 fn parse_email(answer: &Value, key: &str) -> Result<Option<String>, ApiError> {

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use url::Url;
+use uuid::Uuid;
 
 use super::{ApiError, Identity, Page, Paging, identity};
 use crate::engine::config::MatricaSettings;
 use crate::engine::oauth::Token;
-use crate::engine::oauth::breaker::Breaker;
+use crate::engine::oauth::breaker::{Breaker, Caller, Health};
 use crate::engine::oauth::transport::{self, BodyError};
 
 /// Longest answer, in bytes.
@@ -35,6 +37,7 @@ pub struct UserApi {
     base: Arc<Url>,
     base_v1: Option<Arc<Url>>,
     pictures: bool,
+    caller: Option<Caller>,
     /// Separate circuit breakers, so that failing lists block neither sign-in nor the profile.
     identifying: Breaker,
     reading: Breaker,
@@ -51,10 +54,25 @@ impl UserApi {
             base: Arc::new(settings.user_api.clone()),
             base_v1: settings.user_api_v1.clone().map(Arc::new),
             pictures,
-            identifying: Breaker::new("identity", READS_MAX),
+            caller: None,
+            identifying: Breaker::of_strangers("identity", READS_MAX),
             reading: Breaker::new("user_api", READS_MAX),
             listing: Breaker::new("user_api_lists", READS_MAX),
         })
+    }
+
+    /// The same for one user, as whom its circuit breakers count each call. Otherwise they tell
+    /// callers apart by the token.
+    pub fn on_behalf_of(&self, user_id: Uuid) -> Self {
+        Self {
+            caller: Some(Caller::new(user_id)),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the circuit breaker refuses to read `/profile`, so that a login cannot succeed.
+    pub fn is_down(&self) -> bool {
+        self.identifying.is_open()
     }
 
     /// The identity, from `/profile`. Asks version 1 only if version 2 sends no id.
@@ -84,6 +102,14 @@ impl UserApi {
         let deadline = Instant::now() + READ_BUDGET;
         let request = self.request(&self.reading, &self.base, path, &[], token, deadline);
         Ok(request.await.map_err(ApiError::without_user_input)?.0)
+    }
+
+    /// The same for an account that may not be linked, which is null and may also come as 404.
+    pub async fn get_linked(&self, path: &str, token: &Token) -> Result<Value, ApiError> {
+        match self.get(path, token).await {
+            Err(ApiError::NotFound) => Ok(Value::Null),
+            answer => answer,
+        }
     }
 
     /// One page of a list, mostly with one request. `item` parses an entry. Unreadable entries are
@@ -137,18 +163,17 @@ impl UserApi {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let permit = breaker.enter().await.map_err(|_| ApiError::Unavailable)?;
-        let answer = match self.send(&url, token, deadline).await {
-            Ok(response) => match retry_after(&response) {
-                Some(pause) => {
-                    permit.pause(pause);
-                    return Err(ApiError::Unavailable);
-                }
-                None => parse_answer(response).await,
-            },
-            Err(_) => Err(ApiError::Unavailable),
+        let caller = self.caller.unwrap_or_else(|| Caller::new(token.expose()));
+        let permit = breaker.enter(caller).await;
+        let permit = permit.map_err(|_| ApiError::Unavailable)?;
+        let (answer, health) = match self.send(&url, token, deadline).await {
+            Ok(response) => receive(response).await,
+            Err(error) if transport::is_local(&error) => {
+                (Err(ApiError::Unavailable), Health::Unknown)
+            }
+            Err(_) => (Err(ApiError::Unavailable), Health::Failed),
         };
-        permit.report(answer.as_ref().err().is_none_or(|error| error.is_healthy()));
+        permit.report(health);
         answer
     }
 
@@ -168,6 +193,23 @@ impl UserApi {
     }
 }
 
+/// The answer, and whether it is a sign of health.
+async fn receive(response: Response) -> (Result<Answer, ApiError>, Health) {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let health = match retry_after(&response) {
+        Some(pause) => Health::Paused(pause),
+        None => Health::of_status(status),
+    };
+    if health != Health::Answered {
+        return (Err(ApiError::Unavailable), health);
+    }
+    match transport::read_capped(response, ANSWER_MAX).await {
+        Ok(body) => (parse_answer(status, headers, &body), health),
+        Err(BodyError::TooLong) => (Err(ApiError::Unreadable(status)), health),
+        Err(BodyError::BrokenOff) => (Err(ApiError::Unavailable), Health::Failed),
+    }
+}
+
 /// The pause that a 429 asks for.
 fn retry_after(response: &Response) -> Option<Duration> {
     let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
@@ -176,24 +218,24 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// 204 and an empty body become null. The provider may send them for an unlinked account.
-async fn parse_answer(response: Response) -> Result<Answer, ApiError> {
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+fn parse_answer(status: u16, headers: HeaderMap, body: &[u8]) -> Result<Answer, ApiError> {
     match status {
         200 | 204 => {}
         400 | 422 => return Err(ApiError::Rejected),
         401 => return Err(ApiError::Unauthorized),
         403 => return Err(ApiError::Forbidden),
-        429 | 500..600 => return Err(ApiError::Unavailable),
+        404 if is_own(body) => return Err(ApiError::NotFound),
         _ => return Err(ApiError::Unreadable(status)),
     }
-    let body = transport::read_capped(response, ANSWER_MAX).await;
-    let body = body.map_err(|error| match error {
-        BodyError::TooLong => ApiError::Unreadable(status),
-        BodyError::BrokenOff => ApiError::Unavailable,
-    })?;
     if body.trim_ascii().is_empty() {
         return Ok((Value::Null, headers));
     }
-    let answer = serde_json::from_slice(&body).map_err(|_| ApiError::Unreadable(status))?;
+    let answer = serde_json::from_slice(body).map_err(|_| ApiError::Unreadable(status))?;
     Ok((answer, headers))
+}
+
+/// Whether a refusal comes from the provider and not from a proxy in front of it.
+fn is_own(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }

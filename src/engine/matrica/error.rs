@@ -9,6 +9,9 @@ pub enum ApiError {
     /// 403
     #[error("the scope was not granted")]
     Forbidden,
+    /// 404 with an answer of the provider's own. It may send that for an unlinked account.
+    #[error("there is no such thing")]
+    NotFound,
     /// 400 or 422. The provider does not accept a filter, a field to sort by, or their values.
     #[error("the query was rejected")]
     Rejected,
@@ -35,10 +38,5 @@ impl ApiError {
         } else {
             self
         }
-    }
-
-    /// Whether the provider works. A refused token or query does not count as a failure.
-    pub(super) fn is_healthy(self) -> bool {
-        !matches!(self, Self::Unavailable | Self::Unreadable(_))
     }
 }

@@ -24,9 +24,10 @@ pub trait Resource: Clone + Eq + Hash + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Data, ApiError>> + Send;
 }
 
-/// A [`Resource`] without parameters: `Name: Data = parse("path"), scope "scope"`.
+/// A [`Resource`] without parameters: `Name: Data = parse(get "path"), scope "scope"`. `get` is the
+/// method of [`UserApi`] that asks.
 macro_rules! simple_resource {
-    ($(#[$doc:meta])* $name:ident: $data:ty = $parse:ident($path:literal), scope $scope:literal) => {
+    ($(#[$doc:meta])* $name:ident: $data:ty = $parse:ident($get:ident $path:literal), scope $scope:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub struct $name;
@@ -40,7 +41,7 @@ macro_rules! simple_resource {
                 api: &super::UserApi,
                 token: &crate::engine::oauth::Token,
             ) -> Result<$data, super::ApiError> {
-                $parse(&api.get($path, token).await?, $path)
+                $parse(&api.$get($path, token).await?, $path)
             }
         }
     };

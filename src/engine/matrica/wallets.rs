@@ -32,7 +32,7 @@ pub struct Wallet {
 
 simple_resource! {
     /// `/wallets` (scope `wallets`). At most 1,000. Their order does not tell which one is primary.
-    WalletsQuery: Wallets = parse_wallets("wallets"), scope "wallets"
+    WalletsQuery: Wallets = parse_wallets(get "wallets"), scope "wallets"
 }
 
 /// Leaves out wallets without an address.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::breaker::BreakerRefusal;
+use super::breaker::{BreakerRefusal, Health};
+use super::transport;
 
 /// A failed call to the token or revocation endpoint. Holds no secret and no foreign text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum TokenError {
     NotSent,
     #[error(transparent)]
     NotAdmitted(#[from] BreakerRefusal),
+    /// This machine could not open a connection. Nothing was sent.
+    #[error("no connection can be opened here")]
+    Local,
     /// Ambiguous. The request may have been processed, but no answer was read in time.
     #[error("the answer was lost")]
     Lost,
@@ -41,22 +45,30 @@ impl TokenError {
     /// Drops the source, whose text holds the URL.
     #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
     pub(super) fn from_transport(error: reqwest::Error) -> Self {
-        if error.is_connect() {
+        if transport::is_local(&error) {
+            Self::Local
+        } else if error.is_connect() {
             Self::NotSent
         } else {
             Self::Lost
         }
     }
 
-    /// Whether the provider works. A refused code or token does not count as a failure, or an
-    /// attacker could open the circuit breaker with made-up codes.
-    pub(super) fn is_healthy(&self) -> bool {
+    /// Every answer is a sign of health, or an attacker could open the circuit breaker with made-up
+    /// codes. Exceptions are 429, 5xx, and the refusal of this application.
+    pub(super) fn health(&self) -> Health {
         match self {
-            Self::InvalidGrant => true,
-            Self::Misconfigured { code } => {
-                !matches!(*code, "invalid_client" | "unauthorized_client")
+            Self::Misconfigured {
+                code: "invalid_client" | "unauthorized_client",
             }
-            _ => false,
+            | Self::NotSent
+            | Self::Lost => Health::Failed,
+            Self::Unavailable { status, .. } => Health::of_status(*status),
+            Self::InvalidGrant
+            | Self::Misconfigured { .. }
+            | Self::Unexpected { .. }
+            | Self::Unreadable(_) => Health::Answered,
+            Self::NotAdmitted(_) | Self::Local => Health::Unknown,
         }
     }
 }

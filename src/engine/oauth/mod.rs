@@ -14,10 +14,11 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 pub use self::authorization::{CodeVerifier, OAuthState};
-use self::breaker::{Breaker, BreakerPermit, BreakerRefusal};
+use self::breaker::{Breaker, BreakerPermit, BreakerRefusal, Caller, Health};
 pub use self::callback::{AuthorizationCode, CallbackError, CallbackParameters, Outcome};
 pub use self::error::TokenError;
 pub use self::token::{Token, TokenSet};
+use self::transport::BodyError;
 use crate::engine::config::MatricaSettings;
 
 /// Longest answer of the token endpoint, in bytes.
@@ -41,6 +42,13 @@ pub struct OAuthClient {
     revoking: Breaker,
 }
 
+/// A reserved exchange. Reserve it before the attempt is burnt, so that a call that the circuit
+/// breaker refuses costs no code.
+pub struct ExchangeSlot<'a> {
+    client: &'a OAuthClient,
+    permit: BreakerPermit,
+}
+
 /// A reserved refresh. Reserve it before taking the lease, or the lease would block other servers
 /// for a call that the circuit breaker refuses.
 pub struct RefreshSlot<'a> {
@@ -56,7 +64,7 @@ impl OAuthClient {
             http: transport::client(0)?,
             settings: Arc::new(settings),
             redirect_uri: redirect_uri.into(),
-            exchanging: Breaker::new("exchange", EXCHANGES_MAX),
+            exchanging: Breaker::of_strangers("exchange", EXCHANGES_MAX),
             refreshing: Breaker::new("refresh", REFRESHES_MAX),
             revoking: Breaker::new("revocation", REVOCATIONS_MAX),
         })
@@ -72,34 +80,22 @@ impl OAuthClient {
         self.exchanging.is_open()
     }
 
-    /// Exchanges the code (RFC 6749 section 4.1.3). Repeated once if nothing was sent.
-    pub async fn exchange(
+    /// Reserves an exchange. Sends nothing.
+    pub async fn reserve_exchange(
         &self,
-        code: &AuthorizationCode,
-        code_verifier: &CodeVerifier,
-        deadline: Instant,
-    ) -> Result<TokenSet, TokenError> {
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("code", code.expose()),
-            ("redirect_uri", &self.redirect_uri),
-            ("code_verifier", code_verifier.expose()),
-        ];
-        let permit = self.exchanging.enter().await?;
-        let send = || self.token_request(&form, &self.settings.scopes, deadline);
-        let mut result = send().await;
-        if matches!(result, Err(TokenError::NotSent)) {
-            result = send().await;
-        }
-        permit.report(result.as_ref().err().is_none_or(TokenError::is_healthy));
-        result
+        caller: Caller,
+    ) -> Result<ExchangeSlot<'_>, BreakerRefusal> {
+        Ok(ExchangeSlot {
+            client: self,
+            permit: self.exchanging.enter(caller).await?,
+        })
     }
 
     /// Reserves a refresh. Sends nothing.
-    pub async fn reserve_refresh(&self) -> Result<RefreshSlot<'_>, BreakerRefusal> {
+    pub async fn reserve_refresh(&self, caller: Caller) -> Result<RefreshSlot<'_>, BreakerRefusal> {
         Ok(RefreshSlot {
             client: self,
-            permit: self.refreshing.enter().await?,
+            permit: self.refreshing.enter(caller).await?,
         })
     }
 
@@ -108,14 +104,14 @@ impl OAuthClient {
         let Some(endpoint) = &self.settings.revocation_endpoint else {
             return Ok(());
         };
-        let permit = self.revoking.enter().await?;
+        let permit = self.revoking.enter(Caller::new(token.expose())).await?;
         let form = [
             ("token", token.expose()),
             ("token_type_hint", token_type_hint),
         ];
         let request = self.post(endpoint, &form).timeout(REVOCATION_TIMEOUT);
         let result = revocation_request(request, token_type_hint).await;
-        permit.report(result.is_ok());
+        permit.report(health(&result));
         result
     }
 
@@ -140,7 +136,10 @@ impl OAuthClient {
             let body = body.unwrap_or_default();
             return Err(error::classify(status, retry_after, &body));
         }
-        let body = body.map_err(|_| TokenError::Lost)?;
+        let body = body.map_err(|error| match error {
+            BodyError::TooLong => TokenError::Unreadable("too long"),
+            BodyError::BrokenOff => TokenError::Lost,
+        })?;
         token::parse_token_set(&body, scopes, sent).map_err(TokenError::Unreadable)
     }
 
@@ -179,6 +178,36 @@ async fn revocation_request(
     Ok(())
 }
 
+fn health<T>(result: &Result<T, TokenError>) -> Health {
+    let error = result.as_ref().err();
+    error.map_or(Health::Answered, TokenError::health)
+}
+
+impl ExchangeSlot<'_> {
+    /// Exchanges the code (RFC 6749 section 4.1.3). Repeated once if nothing was sent.
+    pub async fn exchange(
+        self,
+        code: &AuthorizationCode,
+        code_verifier: &CodeVerifier,
+        deadline: Instant,
+    ) -> Result<TokenSet, TokenError> {
+        let client = self.client;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code.expose()),
+            ("redirect_uri", &client.redirect_uri),
+            ("code_verifier", code_verifier.expose()),
+        ];
+        let send = || client.token_request(&form, &client.settings.scopes, deadline);
+        let mut result = send().await;
+        if matches!(result, Err(TokenError::NotSent | TokenError::Local)) {
+            result = send().await;
+        }
+        self.permit.report(health(&result));
+        result
+    }
+}
+
 impl RefreshSlot<'_> {
     /// Sends one refresh (RFC 6749 section 6), which never grants more than `granted`.
     pub async fn refresh(
@@ -192,8 +221,7 @@ impl RefreshSlot<'_> {
             ("refresh_token", refresh_token.expose()),
         ];
         let result = self.client.token_request(&form, granted, deadline).await;
-        let healthy = result.as_ref().err().is_none_or(TokenError::is_healthy);
-        self.permit.report(healthy);
+        self.permit.report(health(&result));
         result
     }
 }

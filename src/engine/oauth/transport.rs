@@ -1,5 +1,7 @@
 //! The HTTP client for the provider. It sets every limit and follows no redirect.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -34,6 +36,18 @@ pub fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
         .pool_max_idle_per_host(idle_connections)
         .user_agent(concat!("matrica-starter/", env!("CARGO_PKG_VERSION")))
         .build()
+}
+
+/// Errors of this machine: no free file descriptor in the system (`ENFILE`) or process (`EMFILE`).
+const LOCAL_ERRORS: [i32; 2] = [23, 24];
+
+/// Whether a call failed because of this machine. That says nothing about the provider.
+pub fn is_local(error: &reqwest::Error) -> bool {
+    let sources = std::iter::successors(error.source(), |error| (*error).source());
+    sources
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .filter_map(io::Error::raw_os_error)
+        .any(|code| LOCAL_ERRORS.contains(&code))
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3). The caller bounds it.

@@ -12,7 +12,8 @@ use crate::engine::db;
 use crate::engine::db::attempts::{self, Burn, Timings};
 use crate::engine::db::logins::{self, NewLogin, Stored};
 use crate::engine::matrica::{Identity, Subject};
-use crate::engine::oauth::{AuthorizationCode, Outcome, TokenSet};
+use crate::engine::oauth::breaker::{BreakerRefusal, Caller};
+use crate::engine::oauth::{AuthorizationCode, ExchangeSlot, Outcome, TokenError, TokenSet};
 use crate::engine::session::{CurrentUser, SessionId};
 use crate::engine::state::Engine;
 
@@ -111,35 +112,66 @@ async fn burn_and_exchange(
     outcome: Outcome,
     visitor: Visitor,
 ) -> Option<Completion> {
-    let reference = attempt.state.reference();
-    let code = match outcome {
-        Outcome::Code(code) => Ok(code),
+    let completion = |consumed, result| {
+        Some(Completion {
+            result,
+            consumed,
+            reference: attempt.state.reference(),
+        })
+    };
+    let ready = match outcome {
+        Outcome::Code(code) => match reserve_exchange(engine, attempt).await {
+            Ok(slot) => Ok((slot, code)),
+            Err(_) if is_burnt(engine, attempt).await => return None,
+            // Not burnt, so the same callback may still succeed later.
+            Err(refusal) => return completion(false, Err(refusal)),
+        },
         Outcome::Denied => Err(Refusal::Denied),
         Outcome::Error => Err(Refusal::ProviderError),
     };
-    let burn = if engine.tasks.shutdown.is_cancelled() {
-        Err(Refusal::Unavailable)
-    } else {
-        let (hash, known) = (attempt.state.hash(), code.as_ref().err());
-        let known = known.map(|refusal| refusal.name());
-        let burn = attempts::burn(&engine.db, &hash, &reference, known).await;
-        burn.map_err(Refusal::from)
-    };
-    let (consumed, result) = match (burn, code) {
-        (Ok(Burn::Lost), _) => return None,
-        (Ok(Burn::Won), Ok(code)) => {
-            let session = exchange_and_admit(engine, attempt, &code, &visitor).await;
-            (true, session.map(Some))
+    match burn(engine, attempt, ready.as_ref().err().copied()).await {
+        Ok(Burn::Lost) => None,
+        Ok(Burn::Won) => {
+            let result = match ready {
+                Ok((slot, code)) => {
+                    exchange_and_admit(engine, attempt, slot, &code, &visitor).await
+                }
+                Err(refusal) => Err(refusal),
+            };
+            completion(true, result.map(Some))
         }
-        (Ok(Burn::Won), Err(refusal)) => (true, Err(refusal)),
-        // Not burnt, so the same callback may still succeed later.
-        (Err(refusal), _) => (false, Err(refusal)),
-    };
-    Some(Completion {
-        result,
-        consumed,
-        reference,
-    })
+        Err(refusal) => completion(false, Err(refusal)),
+    }
+}
+
+/// Asks the circuit breakers before the attempt is burnt, because a call that they refuse would
+/// waste the code.
+async fn reserve_exchange<'a>(
+    engine: &'a Engine,
+    attempt: &Attempt,
+) -> Result<ExchangeSlot<'a>, Refusal> {
+    let known = attempt.user_id.map(Caller::new);
+    let caller = known.unwrap_or_else(|| Caller::new(attempt.state.hash()));
+    if engine.user_api.is_down() {
+        return Err(TokenError::NotAdmitted(BreakerRefusal).into());
+    }
+    let slot = engine.oauth.reserve_exchange(caller).await;
+    slot.map_err(|refusal| TokenError::from(refusal).into())
+}
+
+async fn is_burnt(engine: &Engine, attempt: &Attempt) -> bool {
+    let burnt = attempts::find(&engine.db, &attempt.state.hash()).await;
+    matches!(burnt, Ok(Some(_)))
+}
+
+/// `known` is the outcome if no code is exchanged.
+async fn burn(engine: &Engine, attempt: &Attempt, known: Option<Refusal>) -> Result<Burn, Refusal> {
+    if engine.tasks.shutdown.is_cancelled() {
+        return Err(Refusal::Unavailable);
+    }
+    let (hash, reference) = (attempt.state.hash(), attempt.state.reference());
+    let known = known.map(Refusal::name);
+    Ok(attempts::burn(&engine.db, &hash, &reference, known).await?)
 }
 
 /// Exchanges the code, reads the profile, stores the login. On a failure it revokes the tokens and
@@ -147,13 +179,14 @@ async fn burn_and_exchange(
 async fn exchange_and_admit(
     engine: &Engine,
     attempt: &Attempt,
+    slot: ExchangeSlot<'_>,
     code: &AuthorizationCode,
     visitor: &Visitor,
 ) -> Result<SessionId, Refusal> {
     let deadline = visitor.arrived + PROVIDER_BUDGET;
     let mut timings = Timings::default();
     let verifier = &attempt.code_verifier;
-    let exchanged = engine.oauth.exchange(code, verifier, deadline).await;
+    let exchanged = slot.exchange(code, verifier, deadline).await;
     timings.exchange_ms = Some(millis_used(deadline));
     let result = match exchanged {
         Ok(tokens) => {

@@ -29,7 +29,7 @@ pub const START_PATH: &str = "/auth/login";
 ///
 /// Under another host name than `PUBLIC_URL` it redirects to the sign-in page there instead.
 /// Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker
-/// of the token endpoint is open, because a code could not be exchanged.
+/// of the token endpoint or of `/profile` is open, because the login could not be finished.
 pub fn begin(
     engine: &Engine,
     return_to: ReturnTo,
@@ -41,7 +41,7 @@ pub fn begin(
         let url = format!("{}{path}", engine.config.public_url.origin);
         return Ok(Redirect::to(&url).into_response());
     }
-    if engine.oauth.is_down() {
+    if engine.oauth.is_down() || engine.user_api.is_down() {
         return Err(Failure::ProviderDown);
     }
     let attempt = Attempt {

@@ -146,6 +146,7 @@ impl From<TokenError> for Refusal {
             | TokenError::NotAdmitted(_)
             | TokenError::Lost
             | TokenError::Unavailable { .. } => Self::ProviderUnavailable,
+            TokenError::Local => Self::Unavailable,
             TokenError::Unexpected { .. } | TokenError::Unreadable(_) => Self::ProviderUnreadable,
         }
     }
@@ -158,6 +159,7 @@ impl From<ApiError> for Refusal {
             ApiError::Unavailable => Self::ProviderUnavailable,
             ApiError::Unauthorized
             | ApiError::Rejected
+            | ApiError::NotFound
             | ApiError::Unreadable(_)
             | ApiError::Endless => Self::ProviderUnreadable,
             ApiError::Forbidden => Self::ProfileNotGranted,

@@ -52,6 +52,7 @@ impl From<ApiError> for DataError {
             ApiError::Rejected => Self::Rejected,
             // `Unauthorized` is no `Reconnect`. Only a refresh proves that a grant has ended.
             ApiError::Unauthorized
+            | ApiError::NotFound
             | ApiError::Unavailable
             | ApiError::Unreadable(_)
             | ApiError::NoUserId

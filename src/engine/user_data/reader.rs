@@ -169,10 +169,11 @@ async fn fetch<R: Resource>(
     if !access.scope.iter().any(|granted| granted == R::SCOPE) {
         return Err(DataError::NotShared);
     }
-    match resource.clone().fetch(&data.api, &access.token).await {
+    let api = data.api.on_behalf_of(user_id);
+    match resource.clone().fetch(&api, &access.token).await {
         Err(ApiError::Unauthorized) => {
             let renewed = data.vault.renew(&access).await?;
-            Ok(resource.fetch(&data.api, &renewed.token).await?)
+            Ok(resource.fetch(&api, &renewed.token).await?)
         }
         result => Ok(result?),
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::context::{SealContext, TokenKind};
 use super::{AccessToken, Vault, VaultError};
 use crate::engine::db::grants::{self, Lease, StoredGrant, Version};
+use crate::engine::oauth::breaker::Caller;
 use crate::engine::oauth::{Token, TokenError, TokenSet};
 
 /// Budget of the request, counted from before the lease is taken.
@@ -60,6 +61,7 @@ impl From<&TokenError> for RefreshFailure {
                 retry_after,
             } => Self::Kept { retry_after },
             TokenError::NotSent
+            | TokenError::Local
             | TokenError::NotAdmitted(_)
             | TokenError::Misconfigured { .. }
             | TokenError::Unexpected { .. } => Self::Kept { retry_after: None },
@@ -108,7 +110,7 @@ impl Vault {
             return Err(VaultError::Unavailable);
         }
         // Reserved before the lease, which must not block other processes if the breaker is open.
-        let slot = self.oauth.reserve_refresh().await;
+        let slot = self.oauth.reserve_refresh(Caller::new(grant.user_id)).await;
         let slot = slot.map_err(|_| VaultError::Unavailable)?;
         let started = Instant::now();
         let Some(lease) = grants::lease(&self.db, grant.version(), LEASE).await? else {

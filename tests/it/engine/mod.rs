@@ -10,6 +10,7 @@ mod keys;
 mod layout;
 mod leaving;
 mod logs;
+mod people;
 mod provider_faults;
 mod races;
 mod refresh;
