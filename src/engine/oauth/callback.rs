@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use strum::{EnumString, IntoStaticStr};
 
 use super::OAuthState;
 
@@ -27,10 +28,35 @@ impl AuthorizationCode {
 /// The provider's decision.
 pub enum Outcome {
     Code(AuthorizationCode),
-    /// `error=access_denied`. The person said no.
-    Denied,
-    /// Any other `error`. Its description is foreign text, never shown nor logged.
-    Error,
+    /// `error`. Its description is foreign text, never shown nor logged.
+    Error(AuthorizationError),
+}
+
+/// The registered values of `error`, from RFC 6749 section 4.1.2.1 and OpenID Connect Core section
+/// 3.1.2.6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum AuthorizationError {
+    InvalidRequest,
+    UnauthorizedClient,
+    AccessDenied,
+    UnsupportedResponseType,
+    InvalidScope,
+    ServerError,
+    TemporarilyUnavailable,
+    LoginRequired,
+    ConsentRequired,
+    InteractionRequired,
+    AccountSelectionRequired,
+    /// None of these.
+    Other,
+}
+
+impl AuthorizationError {
+    /// The name for the log, which is never the provider's own text.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// The callback's parameters, after every check that needs no secret.
@@ -84,8 +110,9 @@ impl CallbackParameters {
         let outcome = match (code, error) {
             (Some(_), Some(_)) => return Err(CallbackError::CodeAndError),
             (Some(code), None) => Outcome::Code(AuthorizationCode(code.into())),
-            (None, Some(error)) if error == "access_denied" => Outcome::Denied,
-            (None, Some(_)) => Outcome::Error,
+            (None, Some(error)) => {
+                Outcome::Error(error.parse().unwrap_or(AuthorizationError::Other))
+            }
             (None, None) => return Err(CallbackError::CodeMissing),
         };
         Ok(Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::breaker::{BreakerRefusal, Health};
-use super::transport;
+use super::{dialect, json, transport};
 
 /// A failed call to the token or revocation endpoint. Holds no secret and no foreign text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum TokenError {
     /// 400 or 401 for another reason. Our registration or configuration is wrong.
     #[error("the provider refused this application: {code}")]
     Misconfigured { code: &'static str },
+    /// 400 or 401 without a known reason.
+    #[error("the provider refused the request without a known reason (status {status})")]
+    Unclear { status: u16 },
     /// 429 or 5xx, with the provider's `Retry-After`.
     #[error("the provider is unavailable (status {status})")]
     Unavailable {
@@ -66,6 +69,7 @@ impl TokenError {
             Self::Unavailable { status, .. } => Health::of_status(*status),
             Self::InvalidGrant
             | Self::Misconfigured { .. }
+            | Self::Unclear { .. }
             | Self::Unexpected { .. }
             | Self::Unreadable(_) => Health::Answered,
             Self::NotAdmitted(_) | Self::Local => Health::Unknown,
@@ -73,7 +77,7 @@ impl TokenError {
     }
 }
 
-/// Error codes of RFC 6749 section 5.2 that are our own mistake. Others are reported as `unknown`.
+/// Error codes of RFC 6749 section 5.2 that are our own mistake.
 const OUR_MISTAKES: [&str; 5] = [
     "invalid_request",
     "invalid_client",
@@ -81,18 +85,12 @@ const OUR_MISTAKES: [&str; 5] = [
     "unsupported_grant_type",
     "invalid_scope",
 ];
+/// Error codes of RFC 6749 section 4.1.2.1 that some providers also send here.
+const OUTAGES: [&str; 2] = ["server_error", "temporarily_unavailable"];
 
 pub(super) fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) -> TokenError {
     match status {
-        400 | 401 => match error_code(body).as_deref() {
-            Some("invalid_grant") => TokenError::InvalidGrant,
-            code => TokenError::Misconfigured {
-                code: OUR_MISTAKES
-                    .into_iter()
-                    .find(|known| Some(*known) == code)
-                    .unwrap_or("unknown"),
-            },
-        },
+        400 | 401 => classify_refusal(status, &json::parse(body).unwrap_or_default()),
         429 | 500..600 => TokenError::Unavailable {
             status,
             retry_after,
@@ -101,26 +99,33 @@ pub(super) fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) 
     }
 }
 
+/// A refusal with 400 or 401, or an error that came with 200.
+pub(super) fn classify_refusal(status: u16, body: &Value) -> TokenError {
+    let code = dialect::error_code(body);
+    let mistake = OUR_MISTAKES.into_iter().find(|known| Some(*known) == code);
+    match mistake {
+        _ if code == Some("invalid_grant") => TokenError::InvalidGrant,
+        // The one code that providers also use for a refresh token that has expired.
+        None | Some("invalid_request") if dialect::refuses_grant(body) => TokenError::InvalidGrant,
+        Some(code) => TokenError::Misconfigured { code },
+        None if code.is_some_and(|code| OUTAGES.contains(&code)) => TokenError::Unavailable {
+            status: 503,
+            retry_after: None,
+        },
+        None => TokenError::Unclear { status },
+    }
+}
+
 /// Whether there is nothing left to revoke. The token is unknown, dead, or of a type that the
 /// provider does not revoke (RFC 7009 section 2.2.1).
 pub(super) fn nothing_to_revoke(status: u16, body: &[u8]) -> bool {
+    let body: Value = json::parse(body).unwrap_or_default();
     match status {
         404 => true,
         400 | 401 => matches!(
-            error_code(body).as_deref(),
+            dialect::error_code(&body),
             Some("unsupported_token_type" | "invalid_grant" | "invalid_token")
         ),
         _ => false,
     }
-}
-
-/// `error` as a string, or as an object that holds the code, as some servers send it.
-fn error_code(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let error = body.get("error")?;
-    let code = error
-        .as_str()
-        .or_else(|| error.get("code")?.as_str())
-        .or_else(|| error.get("error")?.as_str())?;
-    Some(code.to_owned())
 }

@@ -3,7 +3,9 @@
 mod authorization;
 pub mod breaker;
 mod callback;
+mod dialect;
 mod error;
+pub mod json;
 mod token;
 pub mod transport;
 
@@ -11,11 +13,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
+use serde_json::Value;
 use url::Url;
 
 pub use self::authorization::{CodeVerifier, OAuthState};
 use self::breaker::{Breaker, BreakerPermit, BreakerRefusal, Caller, Health};
-pub use self::callback::{AuthorizationCode, CallbackError, CallbackParameters, Outcome};
+pub use self::callback::{
+    AuthorizationCode, AuthorizationError, CallbackError, CallbackParameters, Outcome,
+};
 pub use self::error::TokenError;
 pub use self::token::{Token, TokenSet};
 use self::transport::BodyError;
@@ -26,6 +31,8 @@ const TOKEN_ANSWER_MAX: usize = 64 * 1024;
 /// Longest answer of the revocation endpoint, in bytes.
 const REVOCATION_ANSWER_MAX: usize = 4 * 1024;
 const REVOCATION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statuses without a body.
+const NO_CONTENT: [u16; 2] = [204, 205];
 /// Calls in flight at once.
 const EXCHANGES_MAX: usize = 128;
 const REFRESHES_MAX: usize = 64;
@@ -132,7 +139,7 @@ impl OAuthClient {
         let status = response.status().as_u16();
         let retry_after = transport::retry_after(&response);
         let body = transport::read_capped(response, TOKEN_ANSWER_MAX).await;
-        if status != 200 {
+        if !(200..300).contains(&status) || NO_CONTENT.contains(&status) {
             let body = body.unwrap_or_default();
             return Err(error::classify(status, retry_after, &body));
         }
@@ -140,7 +147,13 @@ impl OAuthClient {
             BodyError::TooLong => TokenError::Unreadable("too long"),
             BodyError::BrokenOff => TokenError::Lost,
         })?;
-        token::parse_token_set(&body, scopes, sent).map_err(TokenError::Unreadable)
+        token::parse_token_set(&body, scopes, sent).map_err(|reason| {
+            let body: Value = json::parse(&body).unwrap_or_default();
+            match dialect::error_code(&body) {
+                Some(_) => error::classify_refusal(status, &body),
+                None => TokenError::Unreadable(reason),
+            }
+        })
     }
 
     /// Authenticates by `client_secret_post` (RFC 6749 section 2.3.1) and in no other way.

@@ -6,12 +6,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::json;
+
 /// Longest token, in bytes.
 const TOKEN_MAX: usize = 8 * 1024;
 /// Lifetime of an access token without a usable `expires_in`.
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
 /// Longer lifetimes are cut to this.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 30);
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 /// Longest scope text, in bytes.
 const SCOPE_MAX: usize = 4 * 1024;
 
@@ -59,10 +62,11 @@ pub(super) fn parse_token_set(
     sent: Instant,
 ) -> Result<TokenSet, &'static str> {
     // serde accepts an array for a struct. It refuses duplicate keys and deep nesting.
-    if !body.trim_ascii_start().starts_with(b"{") {
+    let start = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    if !start.trim_ascii_start().starts_with(b"{") {
         return Err("not a JSON object");
     }
-    let response: TokenResponse = serde_json::from_slice(body).map_err(|_| "not valid JSON")?;
+    let response: TokenResponse = json::parse(body).map_err(|_| "not valid JSON")?;
     let token_type = response.token_type.as_ref().and_then(Value::as_str);
     if !token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
         return Err("token_type is not Bearer");
@@ -91,19 +95,28 @@ fn parse_token(value: Option<Value>) -> Result<Option<Token>, &'static str> {
     }
 }
 
-/// An absent `scope` is the requested one (RFC 6749 section 5.1). Drops anything beyond that.
+/// An absent `scope` is the requested one (RFC 6749 section 5.1), and so is one without any scope.
+/// Accepts a list of strings too. Drops anything beyond the request.
 fn granted_scope(scope: Option<&Value>, requested: &[String]) -> Vec<String> {
-    match scope.and_then(Value::as_str) {
-        Some(text) if text.len() <= SCOPE_MAX => {
-            let granted: Vec<&str> = text.split([' ', ',']).collect();
-            requested
-                .iter()
-                .filter(|scope| granted.contains(&scope.as_str()))
-                .cloned()
-                .collect()
-        }
-        _ => requested.to_vec(),
+    let texts: Option<Vec<&str>> = match scope {
+        Some(Value::String(text)) => Some(vec![text]),
+        Some(Value::Array(texts)) => texts.iter().map(Value::as_str).collect(),
+        _ => None,
+    };
+    let texts = texts.unwrap_or_default();
+    let short = texts.iter().map(|text| text.len()).sum::<usize>() <= SCOPE_MAX;
+    let granted = texts
+        .iter()
+        .flat_map(|text| text.split([' ', ',', '\t', '\n', '\r']));
+    let granted: Vec<&str> = granted.filter(|scope| !scope.is_empty()).collect();
+    if granted.is_empty() || !short {
+        return requested.to_vec();
     }
+    let requested = requested.iter();
+    requested
+        .filter(|scope| granted.contains(&scope.as_str()))
+        .cloned()
+        .collect()
 }
 
 /// Accepts numbers and digits in a string. A negative lifetime is zero.

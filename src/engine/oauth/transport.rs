@@ -72,6 +72,10 @@ pub enum BodyError {
 
 /// Reads a body of at most `limit` bytes.
 pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
+    let announced = response.content_length();
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(BodyError::TooLong);
+    }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|_| BodyError::BrokenOff)? {
         if body.len() + chunk.len() > limit {

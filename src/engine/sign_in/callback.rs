@@ -139,10 +139,13 @@ fn accept(
         return Err(Refusal::NotANavigation);
     }
     let parameters = CallbackParameters::parse(query)?;
-    let state = match (parameters.state, &parameters.outcome) {
-        (Some(state), _) => state,
-        (None, Outcome::Denied) => return Err(Refusal::DeniedWithoutState),
-        (None, _) => return Err(Refusal::MissingState),
+    let Some(state) = parameters.state else {
+        return Err(match parameters.outcome {
+            Outcome::Error(error) if Refusal::from(error) == Refusal::Denied => {
+                Refusal::DeniedWithoutState
+            }
+            _ => Refusal::MissingState,
+        });
     };
     let attempt = AttemptCookies::new(engine).open(&state, headers, clock::now())?;
     Ok((attempt, parameters.outcome))

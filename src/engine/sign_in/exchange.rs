@@ -7,13 +7,13 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::attempt::Attempt;
+use super::burn::{burn, is_burnt, reserve_exchange};
 use super::{Refusal, repeat};
 use crate::engine::db;
 use crate::engine::db::attempts::{self, Burn, Timings};
 use crate::engine::db::logins::{self, NewLogin, Stored};
 use crate::engine::matrica::{Identity, Subject};
-use crate::engine::oauth::breaker::{BreakerRefusal, Caller};
-use crate::engine::oauth::{AuthorizationCode, ExchangeSlot, Outcome, TokenError, TokenSet};
+use crate::engine::oauth::{AuthorizationCode, ExchangeSlot, Outcome, TokenSet};
 use crate::engine::session::{CurrentUser, SessionId};
 use crate::engine::state::Engine;
 
@@ -73,7 +73,7 @@ pub async fn run_to_completion(
     // A repeated callback must know the code, or a planted attempt would fixate the session.
     attempt.session = match &outcome {
         Outcome::Code(code) => attempt.session.bound_to(code),
-        Outcome::Denied | Outcome::Error => SessionId::generate(),
+        Outcome::Denied | Outcome::Error(_) => SessionId::generate(),
     };
     let reference = attempt.state.reference();
     let current = visitor.current.clone();
@@ -126,8 +126,16 @@ async fn burn_and_exchange(
             // Not burnt, so the same callback may still succeed later.
             Err(refusal) => return completion(false, Err(refusal)),
         },
-        Outcome::Denied => Err(Refusal::Denied),
-        Outcome::Error => Err(Refusal::ProviderError),
+        Outcome::Error(error) => {
+            let (reference, error_code) = (attempt.state.reference(), error.name());
+            tracing::warn!(
+                event = "authorization_refused",
+                reference,
+                error_code,
+                "the provider refused the authorization request"
+            );
+            Err(Refusal::from(error))
+        }
     };
     match burn(engine, attempt, ready.as_ref().err().copied()).await {
         Ok(Burn::Lost) => None,
@@ -142,36 +150,6 @@ async fn burn_and_exchange(
         }
         Err(refusal) => completion(false, Err(refusal)),
     }
-}
-
-/// Asks the circuit breakers before the attempt is burnt, because a call that they refuse would
-/// waste the code.
-async fn reserve_exchange<'a>(
-    engine: &'a Engine,
-    attempt: &Attempt,
-) -> Result<ExchangeSlot<'a>, Refusal> {
-    let known = attempt.user_id.map(Caller::new);
-    let caller = known.unwrap_or_else(|| Caller::new(attempt.state.hash()));
-    if engine.user_api.is_down() {
-        return Err(TokenError::NotAdmitted(BreakerRefusal).into());
-    }
-    let slot = engine.oauth.reserve_exchange(caller).await;
-    slot.map_err(|refusal| TokenError::from(refusal).into())
-}
-
-async fn is_burnt(engine: &Engine, attempt: &Attempt) -> bool {
-    let burnt = attempts::find(&engine.db, &attempt.state.hash()).await;
-    matches!(burnt, Ok(Some(_)))
-}
-
-/// `known` is the outcome if no code is exchanged.
-async fn burn(engine: &Engine, attempt: &Attempt, known: Option<Refusal>) -> Result<Burn, Refusal> {
-    if engine.tasks.shutdown.is_cancelled() {
-        return Err(Refusal::Unavailable);
-    }
-    let (hash, reference) = (attempt.state.hash(), attempt.state.reference());
-    let known = known.map(Refusal::name);
-    Ok(attempts::burn(&engine.db, &hash, &reference, known).await?)
 }
 
 /// Exchanges the code, reads the profile, stores the login. On a failure it revokes the tokens and

@@ -1,6 +1,7 @@
 //! The sign-in flow: `begin` sends a browser to the provider, `complete` takes it back in.
 
 pub mod attempt;
+mod burn;
 mod callback;
 mod exchange;
 mod refusal;

@@ -4,7 +4,7 @@ use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use crate::engine::db;
 use crate::engine::matrica::ApiError;
-use crate::engine::oauth::{CallbackError, TokenError};
+use crate::engine::oauth::{AuthorizationError, CallbackError, TokenError};
 
 /// A refused sign-in. The name in snake case stands in logs and in `login_attempts.outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr)]
@@ -38,6 +38,8 @@ pub enum Refusal {
     DeniedWithoutState,
     /// The provider reports an error of its own.
     ProviderError,
+    /// The provider does not accept our authorization request.
+    RequestRefused,
     /// The provider does not accept the code.
     CodeRefused,
     /// The provider does not accept this application.
@@ -101,7 +103,7 @@ impl Refusal {
             | Self::CodeRefused => SignInNotice::Expired,
             Self::Denied | Self::DeniedWithoutState => SignInNotice::Cancelled,
             Self::ProviderError => SignInNotice::ProviderError,
-            Self::Misconfigured => SignInNotice::Misconfigured,
+            Self::RequestRefused | Self::Misconfigured => SignInNotice::Misconfigured,
             Self::ProviderUnavailable | Self::ProviderUnreadable => SignInNotice::Provider,
             Self::ProfileNotGranted => SignInNotice::ProfileMissing,
             Self::NoUserId => SignInNotice::NoUserId,
@@ -125,6 +127,25 @@ impl From<db::Error> for Refusal {
     }
 }
 
+impl From<AuthorizationError> for Refusal {
+    fn from(error: AuthorizationError) -> Self {
+        match error {
+            AuthorizationError::InvalidRequest
+            | AuthorizationError::UnauthorizedClient
+            | AuthorizationError::UnsupportedResponseType
+            | AuthorizationError::InvalidScope => Self::RequestRefused,
+            AuthorizationError::ServerError
+            | AuthorizationError::TemporarilyUnavailable
+            | AuthorizationError::Other => Self::ProviderError,
+            AuthorizationError::AccessDenied
+            | AuthorizationError::LoginRequired
+            | AuthorizationError::ConsentRequired
+            | AuthorizationError::InteractionRequired
+            | AuthorizationError::AccountSelectionRequired => Self::Denied,
+        }
+    }
+}
+
 impl From<CallbackError> for Refusal {
     fn from(error: CallbackError) -> Self {
         match error {
@@ -140,8 +161,8 @@ impl From<TokenError> for Refusal {
     fn from(error: TokenError) -> Self {
         tracing::warn!(event = "exchange_failed", %error, "the code exchange failed");
         match error {
-            TokenError::InvalidGrant => Self::CodeRefused,
-            TokenError::Misconfigured { .. } => Self::Misconfigured,
+            TokenError::InvalidGrant | TokenError::Unclear { status: 400 } => Self::CodeRefused,
+            TokenError::Misconfigured { .. } | TokenError::Unclear { .. } => Self::Misconfigured,
             TokenError::NotSent
             | TokenError::NotAdmitted(_)
             | TokenError::Lost

@@ -38,7 +38,9 @@ impl DataError {
 impl From<VaultError> for DataError {
     fn from(error: VaultError) -> Self {
         match error {
-            VaultError::NoGrant | VaultError::Unopenable(_) => Self::Reconnect,
+            VaultError::NoGrant | VaultError::Refused | VaultError::Unopenable(_) => {
+                Self::Reconnect
+            }
             VaultError::Unavailable => Self::Unavailable,
             VaultError::Database(_) => Self::Database,
         }

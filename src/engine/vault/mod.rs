@@ -6,6 +6,7 @@ mod context;
 mod refresh;
 mod revocation;
 pub mod rotation;
+mod unclear;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::context::{SealContext, TokenKind};
+use self::unclear::UnclearRefusals;
 use crate::engine::db::grants::{self, FIRST_GENERATION, SealedGrant, StoredGrant, Version};
 use crate::engine::db::{self, Db};
 use crate::engine::oauth::{OAuthClient, Token, TokenSet};
@@ -35,6 +37,9 @@ pub enum VaultError {
     /// The stored tokens do not open. They are kept, because the key may only be missing here.
     #[error("the grant does not open: {0}")]
     Unopenable(#[from] OpenError),
+    /// The provider refuses this grant again and again, and no other. The grant stays.
+    #[error("the provider does not refresh this grant any more")]
+    Refused,
     /// The token cannot be refreshed right now. The grant stays.
     #[error("the access token cannot be refreshed at the moment")]
     Unavailable,
@@ -65,6 +70,7 @@ pub struct Vault {
     oauth: OAuthClient,
     tasks: Tasks,
     in_flight: SingleFlight<Version, Result<AccessToken, VaultError>>,
+    unclear: UnclearRefusals,
     queued: Arc<Notify>,
 }
 
@@ -76,6 +82,7 @@ impl Vault {
             oauth,
             tasks,
             in_flight: SingleFlight::default(),
+            unclear: UnclearRefusals::default(),
             queued: Arc::default(),
         }
     }

@@ -64,6 +64,7 @@ impl From<&TokenError> for RefreshFailure {
             | TokenError::Local
             | TokenError::NotAdmitted(_)
             | TokenError::Misconfigured { .. }
+            | TokenError::Unclear { .. }
             | TokenError::Unexpected { .. } => Self::Kept { retry_after: None },
             TokenError::Lost | TokenError::Unavailable { .. } | TokenError::Unreadable(_) => {
                 Self::Ambiguous
@@ -86,7 +87,7 @@ impl Vault {
                 return self.open(&grant);
             }
             if grant.backing_off {
-                return Err(VaultError::Unavailable);
+                return Err(self.unclear.consequence(&grant));
             }
             if !grant.leased
                 && let Some(token) = self.try_refresh(&grant).await?
@@ -170,6 +171,7 @@ impl Vault {
         if !stored {
             return self.superseded(grant, tokens).await;
         }
+        self.unclear.succeeded(grant);
         tracing::info!(event = "token_refreshed", rotated, "token refreshed");
         Ok(AccessToken {
             token: tokens.access_token,
@@ -238,18 +240,23 @@ impl Vault {
         };
         match error {
             TokenError::Misconfigured { .. }
+            | TokenError::Unclear { .. }
             | TokenError::Unexpected { .. }
             | TokenError::Unreadable(_) => {
                 tracing::error!(event = "refresh_failed", %error, ?failure, "a refresh failed and needs a look");
             }
             _ => tracing::warn!(event = "refresh_failed", %error, ?failure, "a refresh failed"),
         }
+        match error {
+            TokenError::Unclear { .. } => self.unclear.refused(grant, lease.failures),
+            _ => self.unclear.forget(grant),
+        }
         let answered = failure != RefreshFailure::Ambiguous;
         let released = grants::release(&self.db, lease, answered, pause).await;
         if released.is_err() {
             tracing::warn!(event = "lease_not_released", "the lease will expire");
         }
-        Err(VaultError::Unavailable)
+        Err(self.unclear.consequence(grant))
     }
 }
 

@@ -6,6 +6,7 @@ mod configuration;
 mod cost;
 mod csrf;
 mod deployments;
+mod dialects;
 mod keys;
 mod layout;
 mod leaving;

@@ -89,7 +89,20 @@ async fn statuses_of_the_token_endpoint() {
             r#"{"error":"invalid_request","error_description":"<script>"}"#,
             "misconfigured",
         ),
-        (400, "<html>", "misconfigured"),
+        (400, "<html>", "expired"),
+        (400, "", "expired"),
+        (
+            400,
+            r#"{"statusCode":400,"message":"Invalid authorization code","error":"Bad Request"}"#,
+            "expired",
+        ),
+        (
+            401,
+            r#"{"statusCode":401,"message":["Code has expired"]}"#,
+            "expired",
+        ),
+        (200, r#"{"error":"invalid_grant"}"#, "expired"),
+        (200, r#"{"error":"invalid_client"}"#, "misconfigured"),
         (401, "", "misconfigured"),
         (403, "", "provider"),
         (404, "", "provider"),
@@ -196,7 +209,11 @@ async fn odd_but_usable_token_answers_sign_in() {
         (json!({ "refresh_token": null }), 3600),
         (json!({ "refresh_token": "" }), 3600),
         (json!({ "scope": null }), 3600),
-        (json!({ "scope": ["x"] }), 3600),
+        (json!({ "scope": ["profile", "wallets", "nfts"] }), 3600),
+        (json!({ "scope": "" }), 3600),
+        (json!({ "scope": " " }), 3600),
+        (json!({ "scope": [] }), 3600),
+        (json!({ "scope": { "profile": true } }), 3600),
         (
             json!({ "scope": "profile wallets nfts more than asked" }),
             3600,
@@ -295,7 +312,11 @@ async fn fewer_scopes_than_asked_for_show_on_the_account_page() {
 async fn a_profile_that_cannot_be_read_signs_nobody_in_and_gives_the_tokens_back() {
     for (fault, reason) in [
         (json!({ "status": 401 }), "provider"),
-        (json!({ "status": 403 }), "profile-missing"),
+        (
+            json!({ "status": 403, "body": r#"{"message":"Forbidden"}"# }),
+            "profile-missing",
+        ),
+        (json!({ "status": 403, "body": "<html>" }), "provider"),
         (json!({ "status": 500 }), "provider"),
         (json!({ "status": 404 }), "provider"),
         (json!({ "status": 200, "body": "<html>" }), "provider"),

@@ -659,7 +659,10 @@ async fn a_token_that_the_user_api_refuses_is_refreshed_once_and_only_its_end_en
     let app = TestApp::without_cache(&[]).await;
     let mut browser = app.signed_in("ada").await;
     app.provider
-        .fault("wallets", json!({ "status": 403 }))
+        .fault(
+            "wallets",
+            json!({ "status": 403, "body": r#"{"message":"Forbidden"}"# }),
+        )
         .await;
     browser
         .get("/account")

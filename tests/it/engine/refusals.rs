@@ -118,6 +118,14 @@ async fn cause(error: Refusal, app: &TestApp) -> (Answer, Browser) {
                 .get(&format!("/auth/callback?{foreign}&state={state}"))
                 .await
         }
+        Refusal::RequestRefused => {
+            let callback = browser.start_and_consent(provider, "ada").await;
+            let state = callback.split("state=").nth(1).unwrap();
+            let refusal = "error=invalid_scope&error_description=pwned";
+            browser
+                .get(&format!("/auth/callback?{refusal}&state={state}"))
+                .await
+        }
         Refusal::CodeRefused => {
             provider.set(json!({ "code_lifetime_ms": 0 })).await;
             browser.sign_in(provider, "ada").await
@@ -309,6 +317,7 @@ refusals! {
     declining_ends_the_attempt: Denied,
     declining_without_state_changes_nothing: DeniedWithoutState,
     an_error_of_the_provider_is_not_repeated_in_its_words: ProviderError,
+    a_request_that_the_provider_refuses_is_our_own_mistake: RequestRefused,
     a_code_that_the_provider_refuses_means_starting_again: CodeRefused,
     our_own_misconfiguration_is_called_that: Misconfigured,
     a_provider_that_is_down_is_called_that: ProviderUnavailable,

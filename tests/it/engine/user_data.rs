@@ -240,7 +240,12 @@ async fn what_is_not_shared_any_more_is_not_shown_any_more() {
         .await
         .assert_contains("Paper Otters #1000");
     // Or the provider says so while there is a good answer.
-    app.provider.fault("nfts", json!({ "status": 403 })).await;
+    app.provider
+        .fault(
+            "nfts",
+            json!({ "status": 403, "body": r#"{"message":"Forbidden"}"# }),
+        )
+        .await;
     refresh(&mut browser).await;
     for _ in 0..2 {
         let page = browser
