@@ -59,7 +59,7 @@ struct Card {
     owner: Option<Address>,
     status: Option<String>,
     compressed: bool,
-    inscription: Option<u64>,
+    inscription: Option<i64>,
 }
 
 struct CollectionLink {

@@ -17,6 +17,8 @@ use crate::engine::matrica::{BalanceQuery, DomainQuery, NftQuery, Paging};
 const SKIP_MAX: u64 = 100_000_000;
 /// Token ids in one request.
 const TOKEN_IDS_MAX: usize = 50;
+/// Longest list of them, in characters. Matrica gets it in one URL.
+const TOKEN_IDS_LENGTH_MAX: usize = 1_000;
 /// Longest decimal number, in digits and dot.
 const DECIMAL_MAX: usize = 100;
 /// Longest name of a field to sort by, in bytes.
@@ -113,10 +115,11 @@ pub struct BalanceFilters {
     #[serde(default)]
     #[param(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     network: Filter,
-    /// Up to 50 ids of up to 200 characters each, with commas between them
+    /// Up to 50 ids of up to 200 characters each, with commas between them, 1,000 characters in all
     #[serde(default, deserialize_with = "token_ids")]
     #[param(
         value_type = Option<String>,
+        max_length = 1000,
         pattern = r"^(?!.*[^,]{201}),*([^,\x00-\x1f\x7f-\x9f]+(,+[^,\x00-\x1f\x7f-\x9f]+){0,49},*)?$"
     )]
     token_ids: Vec<String>,
@@ -266,6 +269,9 @@ fn optional<'de, D: Deserializer<'de>>(
 
 fn token_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
+    if text.chars().count() > TOKEN_IDS_LENGTH_MAX {
+        return Err(D::Error::custom("too long"));
+    }
     let ids = text
         .split(',')
         .filter_map(|id| match Filter::try_from(id.to_owned()) {

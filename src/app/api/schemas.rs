@@ -76,7 +76,7 @@ pub struct Nft {
     network: Option<String>,
     is_compressed: bool,
     /// On Bitcoin.
-    inscription_number: Option<u64>,
+    inscription_number: Option<i64>,
     /// The address of the wallet that holds it.
     owner: Option<String>,
     collection: Option<Collection>,

@@ -58,7 +58,7 @@ simple_resource! {
 
 fn parse_email(answer: &Value, key: &str) -> Result<Option<String>, ApiError> {
     match shape::unwrap(answer, key) {
-        Value::String(email) => Ok(text::label(email, EMAIL_MAX)),
+        Value::String(email) => Ok(text::whole(email, EMAIL_MAX)),
         Value::Null => Ok(None),
         Value::Object(fields) if fields.is_empty() => Ok(None),
         _ => Err(ApiError::SHAPE),
@@ -90,6 +90,10 @@ fn parse_roles(answer: &Value, key: &str) -> Result<Vec<Role>, ApiError> {
             guild_id: text::id(entry, "guildId"),
         })
     };
-    let roles = shape::list(answer, key)?.iter().take(ROLES_MAX);
-    Ok(roles.filter_map(parse).collect())
+    let list = shape::list(answer, key)?;
+    let roles: Vec<Role> = list.iter().take(ROLES_MAX).filter_map(parse).collect();
+    if roles.is_empty() && !list.is_empty() {
+        return Err(ApiError::SHAPE);
+    }
+    Ok(roles)
 }

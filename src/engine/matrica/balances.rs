@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::decimal::decimal;
 use super::{ApiError, Page, Paging, Resource, UserApi, text};
 use crate::engine::oauth::Token;
 
@@ -42,14 +43,19 @@ impl Resource for BalanceQuery {
     const SCOPE: &'static str = BALANCES_SCOPE;
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<Page<TokenBalance>, ApiError> {
+        let (network, ids) = (self.network.clone(), self.token_ids.clone());
         let token_ids = Some(self.token_ids.join(",")).filter(|ids| !ids.is_empty());
         let filters = [
             ("networkSymbol", self.network),
             ("tokenIds", token_ids),
             ("minBalance", self.min_balance),
         ];
-        api.page("tokens", token, &self.paging, filters, parse_balance)
-            .await
+        let page = api.page("tokens", token, &self.paging, filters, parse_balance);
+        page.await?.readable()?.filtered(|balance| {
+            let is_asked = |id: &String| text::is_same(id, &balance.token_id);
+            text::fits(network.as_deref(), balance.network.as_deref())
+                && (ids.is_empty() || ids.iter().any(is_asked))
+        })
     }
 }
 
@@ -60,10 +66,10 @@ fn parse_balance(entry: &Value) -> Option<TokenBalance> {
         token_id: text::id(entry, "tokenId").or_else(|| text::id(token, "id"))?,
         name: text::field(token, "name", text::NAME_MAX),
         symbol: text::field(token, "symbol", text::NETWORK_MAX),
-        network: text::field(token, "networkSymbol", text::NETWORK_MAX),
-        wallet: text::field(entry, "walletId", text::ADDRESS_MAX),
-        total: text::decimal(entry, "totalAmount"),
-        available: text::decimal(entry, "amount"),
-        staked: text::decimal(entry, "stakedAmount"),
+        network: text::identifier(token, "networkSymbol", text::NETWORK_MAX),
+        wallet: text::identifier(entry, "walletId", text::ADDRESS_MAX),
+        total: decimal(entry, "totalAmount"),
+        available: decimal(entry, "amount"),
+        staked: decimal(entry, "stakedAmount"),
     })
 }

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
 use super::{ApiError, Identity, Page, Paging, identity};
 use crate::engine::config::MatricaSettings;
-use crate::engine::oauth::Token;
 use crate::engine::oauth::breaker::{Breaker, Caller, Health};
 use crate::engine::oauth::transport::{self, BodyError};
+use crate::engine::oauth::{Token, json};
 
 /// Longest answer, in bytes.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
@@ -22,6 +21,8 @@ const ANSWER_MAX: usize = 4 * 1024 * 1024;
 const IDLE_CONNECTIONS: usize = 8;
 /// Reads in flight per circuit breaker.
 const READS_MAX: usize = 128;
+/// Longest URL, in bytes. Servers refuse longer request lines than 8 KiB, and filters come from visitors.
+const URL_MAX: usize = 4 * 1024;
 /// Requests for one page. The provider may send fewer items at once than it is asked for.
 const PAGE_REQUESTS_MAX: usize = 20;
 /// Bounds of the provider's `Retry-After`.
@@ -113,7 +114,7 @@ impl UserApi {
     }
 
     /// One page of a list, mostly with one request. `item` parses an entry. Unreadable entries are
-    /// left out. [`ApiError::Rejected`] if the provider does not accept a filter.
+    /// left out. If the answer is too long, asks for fewer entries at once. [`ApiError::Rejected`] if the provider does not accept a filter.
     pub async fn page<T: PartialEq>(
         &self,
         path: &str,
@@ -132,12 +133,29 @@ impl UserApi {
             let request = self.request(&self.listing, &self.base, path, &query, token, deadline);
             Page::parse(&request.await?, path, paging, &item)
         };
-        let mut page = part(asked).await?;
-        for _ in 1..PAGE_REQUESTS_MAX {
-            let Some(missing) = page.missing(asked) else {
+        let (mut page, mut take) = (None::<Page<T>>, asked.take);
+        for _ in 0..PAGE_REQUESTS_MAX {
+            let missing = match &page {
+                Some(page) => page.missing(asked),
+                None => Some(asked.clone()),
+            };
+            let Some(mut missing) = missing else {
                 break;
             };
-            let more = part(&missing).await?;
+            missing.take = missing.take.min(take);
+            let more = match part(&missing).await {
+                Err(ApiError::TooLong) if missing.take > 1 => {
+                    take = missing.take / 2;
+                    continue;
+                }
+                Err(ApiError::TooLong) => Page::left_out(&missing),
+                more => more?,
+            };
+            take = take.saturating_mul(2);
+            let Some(page) = &mut page else {
+                page = Some(more);
+                continue;
+            };
             if more.received == 0 || (!more.items.is_empty() && more.items == page.items) {
                 // The list has ended, or the provider ignores paging and repeats itself.
                 page.complete &= page.total.is_none();
@@ -146,7 +164,7 @@ impl UserApi {
             }
             page.extend(more);
         }
-        Ok(page)
+        page.ok_or(ApiError::TooLong)
     }
 
     async fn request(
@@ -162,6 +180,9 @@ impl UserApi {
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
+        }
+        if url.as_str().len() > URL_MAX {
+            return Err(ApiError::Rejected);
         }
         let caller = self.caller.unwrap_or_else(|| Caller::new(token.expose()));
         let permit = breaker.enter(caller).await;
@@ -205,7 +226,7 @@ async fn receive(response: Response) -> (Result<Answer, ApiError>, Health) {
     }
     match transport::read_capped(response, ANSWER_MAX).await {
         Ok(body) => (parse_answer(status, headers, &body), health),
-        Err(BodyError::TooLong) => (Err(ApiError::Unreadable(status)), health),
+        Err(BodyError::TooLong) => (Err(ApiError::TooLong), health),
         Err(BodyError::BrokenOff) => (Err(ApiError::Unavailable), Health::Failed),
     }
 }
@@ -223,19 +244,25 @@ fn parse_answer(status: u16, headers: HeaderMap, body: &[u8]) -> Result<Answer, 
         200 | 204 => {}
         400 | 422 => return Err(ApiError::Rejected),
         401 => return Err(ApiError::Unauthorized),
-        403 => return Err(ApiError::Forbidden),
-        404 if is_own(body) => return Err(ApiError::NotFound),
+        403 if lacks_scope(&headers) || json::is_document(body) => return Err(ApiError::Forbidden),
+        // A firewall's page.
+        403 => return Err(ApiError::Unavailable),
+        404 if body.trim_ascii().is_empty() || json::is_document(body) => {
+            return Err(ApiError::NotFound);
+        }
         _ => return Err(ApiError::Unreadable(status)),
     }
     if body.trim_ascii().is_empty() {
         return Ok((Value::Null, headers));
     }
-    let answer = serde_json::from_slice(body).map_err(|_| ApiError::Unreadable(status))?;
+    let answer = json::parse(body).map_err(|_| ApiError::Unreadable(status))?;
     Ok((answer, headers))
 }
 
-/// Whether a refusal comes from the provider and not from a proxy in front of it.
-fn is_own(body: &[u8]) -> bool {
-    let body = body.trim_ascii();
-    body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok()
+/// `WWW-Authenticate: Bearer error="insufficient_scope"` (RFC 6750 section 3.1).
+fn lacks_scope(headers: &HeaderMap) -> bool {
+    let challenges = headers.get_all(WWW_AUTHENTICATE).iter();
+    let challenges = challenges.filter_map(|challenge| challenge.to_str().ok());
+    let mut challenges = challenges.map(str::to_ascii_lowercase);
+    challenges.any(|challenge| challenge.contains("insufficient_scope"))
 }

@@ -36,12 +36,16 @@ impl Resource for DomainQuery {
     const SCOPE: &'static str = "domains";
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<Page<Domain>, ApiError> {
+        let (extension, network) = (self.extension.clone(), self.network.clone());
         let filters = [
             ("extension", self.extension),
             ("networkSymbol", self.network),
         ];
-        api.page("domains", token, &self.paging, filters, parse_domain)
-            .await
+        let page = api.page("domains", token, &self.paging, filters, parse_domain);
+        page.await?.readable()?.filtered(|domain| {
+            text::fits(extension.as_deref(), domain.extension.as_deref())
+                && text::fits(network.as_deref(), domain.network.as_deref())
+        })
     }
 }
 
@@ -49,10 +53,12 @@ impl Resource for DomainQuery {
 fn parse_domain(entry: &Value) -> Option<Domain> {
     let wallet = entry.get("ownerWallet").unwrap_or(&Value::Null);
     Some(Domain {
-        name: text::field(entry, "key", DOMAIN_MAX)
-            .or_else(|| text::field(entry, "name", DOMAIN_MAX))?,
-        extension: text::field(entry, "extension", text::NETWORK_MAX),
-        owner: text::field(wallet, "id", text::ADDRESS_MAX),
-        network: text::field(wallet, "networkSymbol", text::NETWORK_MAX),
+        name: match entry.get("key") {
+            Some(Value::String(key)) if !key.trim().is_empty() => text::whole(key, DOMAIN_MAX)?,
+            _ => text::identifier(entry, "name", DOMAIN_MAX)?,
+        },
+        extension: text::identifier(entry, "extension", text::NETWORK_MAX),
+        owner: text::identifier(wallet, "id", text::ADDRESS_MAX),
+        network: text::identifier(wallet, "networkSymbol", text::NETWORK_MAX),
     })
 }

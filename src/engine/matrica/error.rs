@@ -6,7 +6,7 @@ pub enum ApiError {
     /// 401
     #[error("the access token was refused")]
     Unauthorized,
-    /// 403
+    /// 403 of the provider itself.
     #[error("the scope was not granted")]
     Forbidden,
     /// 404 with an answer of the provider's own. It may send that for an unlinked account.
@@ -21,6 +21,9 @@ pub enum ApiError {
     /// An unexpected status, or an unreadable answer with this status.
     #[error("the user API answered with status {0}, or unreadably")]
     Unreadable(u16),
+    /// Too long to be read.
+    #[error("the answer of the user API is too long")]
+    TooLong,
     #[error("the profile has no user id")]
     NoUserId,
     #[error("the list has too many pages or items")]

@@ -4,6 +4,7 @@
 mod accounts;
 mod balances;
 mod client;
+mod decimal;
 mod domains;
 mod error;
 mod identity;

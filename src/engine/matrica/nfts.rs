@@ -30,8 +30,8 @@ pub struct Nft {
     pub status: Option<String>,
     pub network: Option<String>,
     pub is_compressed: bool,
-    /// On Bitcoin.
-    pub inscription_number: Option<u64>,
+    /// On Bitcoin. Cursed inscriptions have negative ones.
+    pub inscription_number: Option<i64>,
     /// The address of the wallet that holds it.
     pub owner: Option<String>,
     pub collection: Option<Collection>,
@@ -80,24 +80,20 @@ impl Resource for NftQuery {
     const SCOPE: &'static str = "nfts";
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<Page<Nft>, ApiError> {
-        let wanted = self.collection_id.clone();
-        let page = self.page(api, token).await?;
-        // A provider that ignores the filter sends NFTs of other collections.
-        let is_foreign = |nft: &Nft| match (&wanted, &nft.collection) {
-            (Some(wanted), Some(collection)) => collection.id != *wanted,
-            _ => false,
-        };
-        if page.items.iter().any(is_foreign) {
-            Err(ApiError::Rejected)
-        } else {
-            Ok(page)
-        }
+        let asked = self.clone();
+        self.page(api, token).await?.readable()?.filtered(|nft| {
+            let collection = nft.collection.as_ref();
+            let collection_id = collection.map(|collection| collection.id.as_str());
+            text::fits(asked.nft_id.as_deref(), Some(&nft.id))
+                && text::fits(asked.collection_id.as_deref(), collection_id)
+                && text::fits(asked.network.as_deref(), nft.network.as_deref())
+        })
     }
 }
 
 /// `None` without an id.
 fn parse_nft(entry: &Value, pictures: bool) -> Option<Nft> {
-    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
     let collection = |value: &Value| {
         Some(Collection {
             id: text::id(value, "id")?,
@@ -109,10 +105,10 @@ fn parse_nft(entry: &Value, pictures: bool) -> Option<Nft> {
         name: text::field(entry, "name", text::NAME_MAX),
         image_url: text::url(entry, "image").filter(|_| pictures),
         status: text::field(entry, "status", text::NETWORK_MAX),
-        network: text::field(entry, "networkSymbol", text::NETWORK_MAX),
+        network: text::identifier(entry, "networkSymbol", text::NETWORK_MAX),
         is_compressed: entry.get("isCompressed") == Some(&Value::Bool(true)),
         inscription_number: entry.get("inscriptionNumber").and_then(number),
-        owner: text::field(entry, "ownerId", text::ADDRESS_MAX),
+        owner: text::identifier(entry, "ownerId", text::ADDRESS_MAX),
         collection: entry.get("collection").and_then(collection),
     })
 }

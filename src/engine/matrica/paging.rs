@@ -83,6 +83,35 @@ impl<T> Page<T> {
         more.then_some(end)
     }
 
+    /// One item that is too long to be received.
+    pub(super) fn left_out(asked: &Paging) -> Self {
+        Self {
+            items: Vec::new(),
+            skip: asked.skip,
+            received: 1,
+            total: None,
+            complete: false,
+        }
+    }
+
+    /// Fails if there are items and none of them can be read, which must not look like none at all.
+    pub(super) fn readable(self) -> Result<Self, ApiError> {
+        if self.items.is_empty() && self.received > 0 {
+            Err(ApiError::SHAPE)
+        } else {
+            Ok(self)
+        }
+    }
+
+    /// Fails if an item does not fit the filters. The provider ignores them then.
+    pub(super) fn filtered(self, fits: impl Fn(&T) -> bool) -> Result<Self, ApiError> {
+        if self.items.iter().all(fits) {
+            Ok(self)
+        } else {
+            Err(ApiError::Rejected)
+        }
+    }
+
     /// Parses an answer. A list longer than `take` is cut. Without a paging header it is the whole
     /// list, so the part is taken from `skip` on.
     pub(super) fn parse(
@@ -127,6 +156,7 @@ impl<T> Page<T> {
     /// Appends the part that follows.
     pub(super) fn extend(&mut self, more: Self) {
         self.received += more.received;
+        self.total = self.total.or(more.total);
         self.complete &= more.complete;
         self.items.extend(more.items);
     }

@@ -1,4 +1,5 @@
-//! Cleans foreign text. Bounds its length, and drops characters that hide or reorder others.
+//! Cleans foreign text. Bounds the length of a label, and drops characters that hide or reorder
+//! others. An identifier is never shortened, so that it never becomes another one.
 
 use serde_json::Value;
 use url::Url;
@@ -9,25 +10,73 @@ pub(super) const NAME_MAX: usize = 100;
 pub(super) const ADDRESS_MAX: usize = 200;
 /// Longest network symbol, in characters.
 pub(super) const NETWORK_MAX: usize = 32;
+/// In place of a character that could not be read, so the identifier is not known.
+const REPLACEMENT: char = '\u{FFFD}';
+/// Begins the flag of a region.
+const BLACK_FLAG: char = '\u{1F3F4}';
 /// Longest URL, in bytes.
 const URL_MAX: usize = 2048;
 /// Longest id of anything at the provider, in bytes.
 const ID_MAX: usize = 200;
-/// Longest decimal number, in characters.
-const DECIMAL_MAX: usize = 100;
-/// Largest whole number up to which a float is exact.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A label of at most `max` characters. `None` if nothing visible is left.
 pub(super) fn label(text: &str, max: usize) -> Option<String> {
+    let mut in_flag = false;
     let clean: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .filter(|c| !is_hidden(*c))
+        .filter(|c| {
+            in_flag = *c == BLACK_FLAG || (in_flag && is_tag(*c));
+            in_flag || !is_hidden(*c)
+        })
         .take(max)
         .collect();
     let clean = clean.trim();
     clean.contains(is_visible).then(|| clean.to_owned())
+}
+
+/// An identifier of at most `max` characters, never shortened. A character that cannot be seen is
+/// escaped (`\u{200b}`), so that it never looks like another identifier.
+pub(super) fn whole(text: &str, max: usize) -> Option<String> {
+    let last = text.chars().count().checked_sub(1)?;
+    if last >= max || text.trim().is_empty() || text.contains(REPLACEMENT) {
+        return None;
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for (index, c) in text.chars().enumerate() {
+        let is_inner_space = c == ' ' && index != 0 && index != last;
+        if is_inner_space || is_seen(c) {
+            escaped.push(c);
+        } else {
+            escaped.extend(c.escape_unicode());
+        }
+    }
+    Some(escaped)
+}
+
+/// Whether a character of an identifier shows. The backslash does not, because escapes begin with it.
+fn is_seen(c: char) -> bool {
+    let joins = matches!(c, '\u{FE00}'..='\u{FE0F}');
+    c != '\\' && is_visible(c) && !c.is_control() && !is_hidden(c) && !joins
+}
+
+/// A field as an identifier.
+pub(super) fn identifier(object: &Value, name: &str, max: usize) -> Option<String> {
+    whole(object.get(name)?.as_str()?, max)
+}
+
+/// Whether two identifiers are the same. Hexadecimal ones come in either case.
+pub(super) fn is_same(left: &str, right: &str) -> bool {
+    left == right || (left.starts_with("0x") && left.eq_ignore_ascii_case(right))
+}
+
+/// Whether a field fits a filter. An absent field cannot be checked. Symbols come in either case.
+pub(super) fn fits(asked: Option<&str>, found: Option<&str>) -> bool {
+    let (Some(asked), Some(found)) = (asked, found) else {
+        return true;
+    };
+    let is_symbol = asked.len() <= NETWORK_MAX;
+    is_same(asked, found) || (is_symbol && asked.eq_ignore_ascii_case(found))
 }
 
 /// Whether a text has no control or hidden characters.
@@ -52,36 +101,34 @@ pub(super) fn id(object: &Value, name: &str) -> Option<String> {
     usable.then_some(id)
 }
 
-/// A field as a decimal number, digit for digit, because amounts do not fit a float.
-pub(super) fn decimal(object: &Value, name: &str) -> Option<String> {
-    let text = match object.get(name)? {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) if number.as_f64()?.abs() <= EXACT_MAX => number.to_string(),
-        _ => return None,
-    };
-    let digits = text.strip_prefix('-').unwrap_or(&text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    (text.len() <= DECIMAL_MAX && is_number(whole) && is_number(fraction)).then_some(text)
-}
-
 /// A field as an `https` URL that a page may point to.
 pub(super) fn url(object: &Value, name: &str) -> Option<String> {
     let url = Url::parse(object.get(name)?.as_str()?).ok()?;
     (url.scheme() == "https" && url.as_str().len() <= URL_MAX).then(|| url.into())
 }
 
-/// The joiner, the Hangul fillers and the empty Braille cell are invisible, like white space.
+/// The joiners, the Hangul fillers and the empty Braille cell are invisible, like white space.
 fn is_visible(c: char) -> bool {
     !c.is_whitespace()
         && !matches!(
             c,
-            '\u{200D}' | '\u{115F}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{FFA0}'
+            '\u{200C}'
+                | '\u{200D}'
+                | '\u{115F}'
+                | '\u{1160}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{FFA0}'
         )
 }
 
-/// Bidirectional controls, line separators, zero-width characters other than the joiner that emoji
-/// need, soft hyphens, tags, annotation marks and the byte order mark.
+/// Whether this is a tag, with which the flags of regions are spelt after a black flag.
+fn is_tag(c: char) -> bool {
+    matches!(c, '\u{E0020}'..='\u{E007F}')
+}
+
+/// Bidirectional controls, line separators, zero-width characters other than the joiners that emoji
+/// and some scripts need, soft hyphens, tags, annotation marks and the byte order mark.
 fn is_hidden(c: char) -> bool {
-    matches!(c, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{180E}' | '\u{2028}' | '\u{2029}' | '\u{200B}' | '\u{200C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+    matches!(c, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{180E}' | '\u{2028}' | '\u{2029}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }

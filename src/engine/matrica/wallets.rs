@@ -39,19 +39,23 @@ simple_resource! {
 fn parse_wallets(answer: &Value, key: &str) -> Result<Wallets, ApiError> {
     let list = shape::list(answer, key)?;
     let entries = list.iter().take(WALLETS_MAX);
+    let wallets: Vec<Wallet> = entries.filter_map(parse_wallet).collect();
+    if wallets.is_empty() && !list.is_empty() {
+        return Err(ApiError::SHAPE);
+    }
     Ok(Wallets {
-        wallets: entries.filter_map(parse_wallet).collect(),
+        wallets,
         cut: list.len() > WALLETS_MAX,
     })
 }
 
 fn parse_wallet(entry: &Value) -> Option<Wallet> {
-    let network = |value: &Value| text::label(value.as_str()?, text::NETWORK_MAX);
+    let network = |value: &Value| text::whole(value.as_str()?, text::NETWORK_MAX);
     let primary_on = entry.get("primaryWalletOn").and_then(Value::as_array);
     let primary_on = primary_on.into_iter().flatten().take(PRIMARY_ON_MAX);
     Some(Wallet {
-        address: text::field(entry, "id", text::ADDRESS_MAX)?,
-        network: text::field(entry, "networkSymbol", text::NETWORK_MAX)
+        address: text::identifier(entry, "id", text::ADDRESS_MAX)?,
+        network: text::identifier(entry, "networkSymbol", text::NETWORK_MAX)
             .unwrap_or_else(|| "unknown".to_owned()),
         primary_on: primary_on.filter_map(network).collect(),
     })

@@ -182,6 +182,7 @@ impl From<ApiError> for Refusal {
             | ApiError::Rejected
             | ApiError::NotFound
             | ApiError::Unreadable(_)
+            | ApiError::TooLong
             | ApiError::Endless => Self::ProviderUnreadable,
             ApiError::Forbidden => Self::ProfileNotGranted,
             ApiError::NoUserId => Self::NoUserId,

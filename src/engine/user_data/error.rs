@@ -57,6 +57,7 @@ impl From<ApiError> for DataError {
             | ApiError::NotFound
             | ApiError::Unavailable
             | ApiError::Unreadable(_)
+            | ApiError::TooLong
             | ApiError::NoUserId
             | ApiError::Endless => {
                 tracing::warn!(event = "user_api_failed", %error, "the user API gave no data");

@@ -242,12 +242,12 @@ impl Part {
         let status = |status: u16| json!({ "status": status });
         let wrapped = |value: Value| json!({ key: value }).to_string();
         let mut nothing = vec![String::new(), " \n".into(), "null".into(), "{}".into()];
+        nothing.push("\u{feff}{}".into());
         nothing.extend([wrapped(json!(null)), wrapped(json!({}))]);
         let mut unreadable = vec![
             "garbage",
             "<html><script>alert(1)</script>",
             "{\"",
-            "\u{feff}{}",
             "7",
             "true",
         ];
@@ -284,8 +284,16 @@ impl Part {
             (status(204), Sees::Empty),
         ];
         cases.extend(nothing.iter().map(|text| (body(text), Sees::Empty)));
-        cases.extend([401, 404, 429, 500, 503].map(|number| (status(number), Sees::Unavailable)));
-        cases.push((status(403), Sees::NotShared));
+        cases.extend([401, 403, 429, 500, 503].map(|number| (status(number), Sees::Unavailable)));
+        let linked = ["email", "twitter", "discord", "telegram"].contains(&self.endpoint);
+        let missing = if linked {
+            Sees::Empty
+        } else {
+            Sees::Unavailable
+        };
+        cases.push((status(404), missing));
+        let refused = json!({ "status": 403, "body": "{}" });
+        cases.push((refused, Sees::NotShared));
         cases.push((json!({ "close": "before_headers" }), Sees::Unavailable));
         cases.push((json!({ "close": "mid_body" }), Sees::Unavailable));
         cases.extend(

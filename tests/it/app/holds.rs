@@ -347,7 +347,8 @@ async fn programs_get_a_problem_that_says_why() {
     problem(&mut browser, 403, "not-held").await;
     app.provider.fault("roles", json!({ "status": 503 })).await;
     problem(&mut browser, 503, "provider-unavailable").await;
-    app.provider.fault("roles", json!({ "status": 403 })).await;
+    let refused = json!({ "status": 403, "body": "{}" });
+    app.provider.fault("roles", refused).await;
     problem(&mut browser, 403, "scope-required").await;
     app.delete_grants().await;
     problem(&mut browser, 403, "reconnect-required").await;

@@ -273,7 +273,14 @@ async fn the_account_page_survives_whatever_happens_to_the_wallets() {
         ),
         (json!({ "delay_ms": 60_000 }), "cannot be shown right now"),
         (json!({ "status": 401 }), "cannot be shown right now"),
-        (json!({ "status": 403 }), "You did not share your wallets"),
+        (
+            json!({ "status": 403, "body": r#"{"message":"Forbidden"}"# }),
+            "You did not share your wallets",
+        ),
+        (
+            json!({ "status": 403, "body": "<html>" }),
+            "cannot be shown right now",
+        ),
         (json!({ "status": 204 }), "No wallets yet"),
         (json!({ "status": 200, "body": "" }), "No wallets yet"),
         (json!({ "status": 200, "body": "null" }), "No wallets yet"),

@@ -11,6 +11,7 @@ mod keys;
 mod layout;
 mod leaving;
 mod logs;
+mod odd_lists;
 mod people;
 mod provider_faults;
 mod races;
