@@ -31,9 +31,7 @@ async fn connect() -> anyhow::Result<(PgConnection, Sealer)> {
     let variables = Source::environment();
     let settings = KeySettings::from_source(Source::new(&variables))?;
     let connection = db::connect(&settings.database).await;
-    let connection = connection
-        .map_err(db::Error::from)
-        .context("DATABASE_URL leads to no database that answers")?;
+    let connection = connection.context("DATABASE_URL leads to no database that answers")?;
     Ok((connection, settings.token_keys.sealer(Purpose::Tokens)))
 }
 

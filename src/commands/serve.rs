@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::{block_on, log_warnings};
 use crate::app::routes::router;
-use crate::engine::config::{Config, Source};
+use crate::engine::config::{self, Config, Source};
+use crate::engine::db;
 use crate::engine::db::schema::{self, Schema};
 use crate::engine::http::{log, server};
 use crate::engine::state::Engine;
@@ -51,7 +52,7 @@ pub fn serve() -> anyhow::Result<()> {
         let engine = Engine::new(config)
             .context("no certificate authorities are installed (package ca-certificates)")?;
         tokio::select! {
-            current = require_current_schema(&engine) => current?,
+            current = require_current_schema(&engine.config.database) => current?,
             () = &mut stop => return Ok(()),
         }
         let listener = TcpListener::bind(listen_addr)
@@ -74,11 +75,13 @@ pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listene
 }
 
 /// Refuses to start on another schema, where requests would fail one by one.
-async fn require_current_schema(engine: &Engine) -> anyhow::Result<()> {
+async fn require_current_schema(settings: &config::Database) -> anyhow::Result<()> {
     let deadline = Instant::now() + DATABASE_WAIT;
     let schema = loop {
-        match schema::check(&engine.db).await {
-            Err(_) if Instant::now() < deadline => tokio::time::sleep(DATABASE_POLL).await,
+        match check_schema(settings).await {
+            Err(error) if !error.is_final() && Instant::now() < deadline => {
+                tokio::time::sleep(DATABASE_POLL).await;
+            }
             checked => break checked.context("DATABASE_URL leads to no database that answers")?,
         }
     };
@@ -90,5 +93,17 @@ async fn require_current_schema(engine: &Engine) -> anyhow::Result<()> {
         Schema::Different(version) => bail!(
             "migration {version} was applied with another text: this binary does not belong to this database"
         ),
+        Schema::ReadOnly => bail!(db::Error::READ_ONLY),
+    }
+}
+
+/// On a connection of its own, which says why it cannot be made.
+async fn check_schema(settings: &config::Database) -> Result<Schema, db::Error> {
+    let mut connection = db::connect_as_pool(settings).await?;
+    let schema = schema::check(&mut connection).await?;
+    match schema {
+        // A failover may be under way.
+        Schema::ReadOnly => Err(db::Error::READ_ONLY),
+        schema => Ok(schema),
     }
 }

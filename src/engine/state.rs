@@ -72,7 +72,7 @@ impl Parts {
     /// The parts for a configuration. Tests replace single ones before they make an [`Engine`].
     pub fn new(config: Config) -> Result<Self, reqwest::Error> {
         let config = Arc::new(config);
-        let db = db::pool(&config.database);
+        let db = Db::new(&config.database);
         let tasks = Tasks::default();
         let oauth = OAuthClient::new(config.matrica.clone(), config.redirect_uri())?;
         let sealer = config.token_keys.sealer(Purpose::Tokens);

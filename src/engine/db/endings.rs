@@ -44,6 +44,16 @@ pub async fn end_sessions(
     keep_grant: bool,
 ) -> Result<Removed, Error> {
     let mut connection = db.acquire().await?;
+    let result = end_sessions_on(&mut connection, which, lifetime, keep_grant).await;
+    db.settle(connection, result)
+}
+
+async fn end_sessions_on(
+    connection: &mut PgConnection,
+    which: SessionSelection,
+    lifetime: SessionLifetime,
+    keep_grant: bool,
+) -> Result<Removed, Error> {
     let mut transaction = connection.begin().await?;
     let (user_id, this, named, others) = match which {
         SessionSelection::This(hash) => match owner(&mut transaction, hash).await? {
@@ -93,6 +103,11 @@ pub async fn end_sessions(
 /// Deletes a user and everything about them. Queues the grant for revocation.
 pub async fn delete_user(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     let mut connection = db.acquire().await?;
+    let result = delete_user_on(&mut connection, user_id).await;
+    db.settle(connection, result)
+}
+
+async fn delete_user_on(connection: &mut PgConnection, user_id: Uuid) -> Result<Removed, Error> {
     let mut transaction = connection.begin().await?;
     lock(&mut transaction, user_id).await?;
     let revocations_queued = queue_grant(&mut transaction, user_id).await?;
@@ -116,10 +131,11 @@ pub async fn delete_user(db: Db, user_id: Uuid) -> Result<Removed, Error> {
 /// Queues the grant of a user for revocation. The sessions stay.
 pub async fn disconnect(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     let mut connection = db.acquire().await?;
+    let queued = queue_grant(&mut connection, user_id).await;
     Ok(Removed {
         user_id: Some(user_id),
         sessions: Vec::new(),
-        revocations_queued: queue_grant(&mut connection, user_id).await?,
+        revocations_queued: db.settle(connection, queued)?,
     })
 }
 

@@ -1,10 +1,9 @@
 //! Migrations. They are embedded, applied only by `migrate`, and checked by `serve` and `/readyz`.
 
-use std::collections::BTreeMap;
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::{Executor, Postgres};
 
-use sqlx::migrate::{Migrate, Migrator};
-
-use super::{Db, Error};
+use super::Error;
 use crate::engine::config;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -20,38 +19,75 @@ pub enum Schema {
     Behind(usize),
     /// The migration of this version was applied with another text.
     Different(i64),
+    /// The server takes no writes, because it is a standby or was demoted.
+    ReadOnly,
 }
+
+/// An applied migration, and whether the server that says so takes writes.
+type Applied = (i64, Vec<u8>, bool);
 
 /// Applies missing migrations under a lock and returns how many.
 pub async fn migrate(settings: &config::Database) -> anyhow::Result<usize> {
-    // The text of `sqlx::Error` may quote the URL.
-    let mut connection = super::connect(settings).await.map_err(Error::from)?;
+    let mut connection = super::connect(settings).await?;
+    let (encoding, read_only): (String, bool) = sqlx::query_as(
+        "select current_setting('server_encoding'), current_setting('transaction_read_only') = 'on'",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .map_err(Error::from)?;
+    if encoding != "UTF8" {
+        return Err(Error::ENCODING.into());
+    }
+    if read_only {
+        return Err(Error::READ_ONLY.into());
+    }
     // The table is missing before the first migration. Creating it here would be outside the lock.
     let applied = connection.list_applied_migrations(TABLE).await;
     let before = applied.map_or(0, |applied| applied.len());
-    MIGRATIONS.run_direct(None, &mut connection, false).await?;
-    Ok(connection.list_applied_migrations(TABLE).await?.len() - before)
+    let done = MIGRATIONS.run_direct(None, &mut connection, false).await;
+    done.map_err(reason)?;
+    let after = connection.list_applied_migrations(TABLE).await;
+    Ok(after.map_err(reason)?.len() - before)
+}
+
+/// The kind of failure where it says all. Otherwise the text of the server, which names no value of
+/// a person, because migrations hold none.
+fn reason(error: MigrateError) -> anyhow::Error {
+    let kind = match &error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Error::of(error),
+        _ => return error.into(),
+    };
+    if kind.has_reason() {
+        kind.into()
+    } else {
+        error.into()
+    }
 }
 
 /// Compares without changing anything.
-pub async fn check(db: &Db) -> Result<Schema, Error> {
-    let applied = sqlx::query_as::<_, (i64, Vec<u8>)>(
-        "select version, checksum from _sqlx_migrations where success",
+pub async fn check<'c>(db: impl Executor<'c, Database = Postgres>) -> Result<Schema, Error> {
+    let applied = sqlx::query_as::<_, Applied>(
+        "select version, checksum, current_setting('transaction_read_only') = 'on'
+         from _sqlx_migrations where success",
     )
     .fetch_all(db)
     .await;
-    let applied: BTreeMap<i64, Vec<u8>> = match applied {
-        Ok(rows) => rows.into_iter().collect(),
+    let applied = match applied {
+        Ok(rows) => rows,
         // 42P01 is undefined_table. No migration was ever applied.
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
-            BTreeMap::new()
-        }
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
         Err(error) => return Err(error.into()),
     };
+    if applied.iter().any(|(_, _, read_only)| *read_only) {
+        return Ok(Schema::ReadOnly);
+    }
     let mut missing = 0;
     for migration in MIGRATIONS.iter() {
-        match applied.get(&migration.version) {
-            Some(checksum) if *checksum == *migration.checksum => {}
+        let applied = applied
+            .iter()
+            .find(|(version, _, _)| *version == migration.version);
+        match applied {
+            Some((_, checksum, _)) if *checksum == *migration.checksum => {}
             Some(_) => return Ok(Schema::Different(migration.version)),
             None => missing += 1,
         }

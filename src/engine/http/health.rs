@@ -14,13 +14,18 @@ pub async fn healthz() -> &'static str {
     "ok"
 }
 
-/// `GET /readyz`. The server is not stopping, the database is reachable, and its schema is current.
+/// `GET /readyz`. The server is not stopping, the database takes writes, and its schema is current.
 pub async fn readyz(State(engine): State<Engine>) -> Response {
     let problem = if engine.tasks.shutdown.is_cancelled() {
         "stopping"
     } else {
         match schema::check(&engine.db).await {
             Ok(Schema::Current) => return "ready".into_response(),
+            Ok(Schema::ReadOnly) => {
+                // The address may lead to another server by now.
+                engine.db.renew();
+                "the database is read-only"
+            }
             Ok(_) => "the schema does not match",
             Err(_) => "the database does not answer",
         }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::PgConnection;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -239,8 +240,31 @@ async fn store(
     timings: Timings,
 ) -> Result<Stored, Refusal> {
     let mut connection = engine.db.acquire().await.map_err(db::Error::from)?;
+    let stored = store_on(
+        &mut connection,
+        engine,
+        attempt,
+        tokens,
+        identity,
+        visitor,
+        timings,
+    );
+    let stored = stored.await;
+    engine.db.settle(connection, stored)?
+}
+
+/// The outer error is the database's, which decides what happens to the connection.
+async fn store_on(
+    connection: &mut PgConnection,
+    engine: &Engine,
+    attempt: &Attempt,
+    tokens: &TokenSet,
+    identity: &Identity,
+    visitor: &Visitor,
+    timings: Timings,
+) -> Result<Result<Stored, Refusal>, db::Error> {
     let Subject { id, source } = &identity.subject;
-    let known = logins::find_user_id(&mut connection, id, source.as_str()).await?;
+    let known = logins::find_user_id(connection, id, source.as_str()).await?;
     // Login CSRF: never switch users silently. A user who was signed in at the start of the attempt
     // or is signed in now must be the one who comes back.
     let current = visitor.current.as_ref();
@@ -250,7 +274,7 @@ async fn store(
         .flatten()
         .any(|user_id| Some(*user_id) != known)
     {
-        return Err(Refusal::SwitchedAccount);
+        return Ok(Err(Refusal::SwitchedAccount));
     }
     let user_id = known.unwrap_or_else(Uuid::new_v4);
     let login = NewLogin {
@@ -266,7 +290,7 @@ async fn store(
         state_hash: &attempt.state.hash(),
         timings,
     };
-    let stored = logins::store(&mut connection, &login).await?;
+    let stored = logins::store(connection, &login).await?;
     if stored == Stored::Done {
         // Cache invalidation, because the user may share less than before.
         engine.user_data.cache.forget(user_id);
@@ -274,7 +298,7 @@ async fn store(
             engine.sessions.end(replaced);
         }
     }
-    Ok(stored)
+    Ok(Ok(stored))
 }
 
 /// Revokes the tokens of a refused login, unless the user may have a grant. Revoking one token can

@@ -7,6 +7,7 @@ mod cost;
 mod csrf;
 mod deployments;
 mod dialects;
+mod failover;
 mod keys;
 mod layout;
 mod leaving;

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod browser;
 pub mod chromium;
+pub mod cluster;
 pub mod database;
 pub mod dev;
 pub mod eventually;

@@ -1,0 +1,185 @@
+//! Why a call to the database failed.
+
+use std::io;
+
+use sqlx::error::DatabaseError;
+
+/// A failed query. Its text names the kind of failure and never a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the database {0}")]
+pub struct Error(Kind);
+
+/// The kind of failure, as the log and the text of the error name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Kind {
+    #[error("has no free connection, or cannot be reached")]
+    PoolTimedOut,
+    #[error("connections are closed")]
+    PoolClosed,
+    #[error("does not answer in time")]
+    NoAnswer,
+    #[error("refuses connections: nothing listens on that host and port")]
+    NothingListens,
+    #[error("has a host name that cannot be resolved")]
+    UnknownHost,
+    #[error("cannot be reached through this socket or network")]
+    Unreachable,
+    #[error("connection broke")]
+    Broke,
+    #[error("has a certificate of an unknown authority (sslrootcert names the authority's file)")]
+    UnknownAuthority,
+    #[error("has a certificate for another host name")]
+    OtherHostName,
+    #[error("has a certificate that has expired or is not valid yet")]
+    CertificateExpired,
+    #[error("offers no TLS")]
+    NoTls,
+    #[error("connection could not be secured")]
+    Tls,
+    #[error("is read-only")]
+    ReadOnly,
+    #[error("refuses this user or password")]
+    Password,
+    #[error("does not let this user in from here (pg_hba.conf)")]
+    NotAdmitted,
+    #[error("server has no database of this name")]
+    NoDatabase,
+    #[error("user lacks a right")]
+    NoRights,
+    #[error(
+        "pooler refuses a start parameter (ignore_startup_parameters = extra_float_digits,options)"
+    )]
+    StartParameter,
+    #[error("has another encoding than UTF8")]
+    Encoding,
+    #[error("has no connection left for us")]
+    TooManyConnections,
+    #[error("is shutting down or timed out")]
+    Stopping,
+    #[error("refused a statement")]
+    Refused,
+    #[error("answered unexpectedly")]
+    Unexpected,
+    #[error("call broke")]
+    TaskBroke,
+}
+
+impl Error {
+    /// The task that ran the query panicked. The panic hook has logged where.
+    pub const TASK_BROKE: Self = Self(Kind::TaskBroke);
+    /// Another server than the primary answers.
+    pub const READ_ONLY: Self = Self(Kind::ReadOnly);
+    /// The encoding of the database is not UTF8.
+    pub const ENCODING: Self = Self(Kind::Encoding);
+    /// The client gave up waiting.
+    pub(super) const NO_ANSWER: Self = Self(Kind::NoAnswer);
+
+    /// Whether other connections that are as old lead to the same dead or demoted server.
+    pub(super) fn is_lost(self) -> bool {
+        matches!(
+            self.0,
+            Kind::NoAnswer | Kind::Broke | Kind::Tls | Kind::ReadOnly | Kind::Unexpected
+        )
+    }
+
+    /// Whether waiting does not help, because an operator has to change something.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self.0,
+            Kind::UnknownAuthority
+                | Kind::OtherHostName
+                | Kind::CertificateExpired
+                | Kind::NoTls
+                | Kind::Password
+                | Kind::NotAdmitted
+                | Kind::NoRights
+                | Kind::StartParameter
+                | Kind::Encoding
+        )
+    }
+
+    /// The kind of failure, without a line in the log.
+    pub(super) fn of(error: &sqlx::Error) -> Self {
+        Self(match error {
+            sqlx::Error::PoolTimedOut => Kind::PoolTimedOut,
+            sqlx::Error::PoolClosed => Kind::PoolClosed,
+            sqlx::Error::Io(error) => of_io(error),
+            sqlx::Error::Tls(error) => of_tls(&error.to_string()),
+            sqlx::Error::Database(error) => of_database(&**error),
+            _ => Kind::Unexpected,
+        })
+    }
+
+    /// Whether an operator can act on the kind. The others need the server's own words.
+    pub(super) fn has_reason(self) -> bool {
+        !matches!(self.0, Kind::Refused | Kind::Unexpected)
+    }
+}
+
+fn of_io(error: &io::Error) -> Kind {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Kind::NothingListens,
+        io::ErrorKind::TimedOut => Kind::NoAnswer,
+        io::ErrorKind::NotFound
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::AddrNotAvailable => Kind::Unreachable,
+        // rustls reports a refused certificate this way.
+        io::ErrorKind::InvalidData => of_tls(&error.to_string()),
+        // The resolver's errors have no kind of their own.
+        _ if error.to_string().contains("lookup address") => Kind::UnknownHost,
+        _ => Kind::Broke,
+    }
+}
+
+/// The library's text is read, never shown.
+fn of_tls(text: &str) -> Kind {
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if has(&["UnknownIssuer", "CaUsedAsEndEntity", "BadSignature"]) {
+        Kind::UnknownAuthority
+    } else if has(&["not valid for name", "NotValidForName"]) {
+        Kind::OtherHostName
+    } else if has(&["xpired", "not valid yet", "NotValidYet"]) {
+        Kind::CertificateExpired
+    } else if has(&["does not support TLS"]) {
+        Kind::NoTls
+    } else {
+        Kind::Tls
+    }
+}
+
+/// The codes are in appendix A of the PostgreSQL documentation.
+fn of_database(error: &dyn DatabaseError) -> Kind {
+    match error.code().as_deref().unwrap_or_default() {
+        "25006" => Kind::ReadOnly,
+        "28P01" => Kind::Password,
+        "28000" => Kind::NotAdmitted,
+        "3D000" => Kind::NoDatabase,
+        "42501" => Kind::NoRights,
+        "22P05" | "22021" => Kind::Encoding,
+        "53300" => Kind::TooManyConnections,
+        // PgBouncer uses one code for all of its refusals.
+        "08P01" => match error.message() {
+            text if text.contains("startup parameter") => Kind::StartParameter,
+            text if text.contains("no such database") => Kind::NoDatabase,
+            text if text.contains("no such user") => Kind::Password,
+            _ => Kind::Refused,
+        },
+        code if code.starts_with("57") => Kind::Stopping,
+        _ => Kind::Refused,
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        // The code of an error may be logged. Its text may quote values.
+        let database_error = error.as_database_error();
+        let code = database_error
+            .and_then(DatabaseError::code)
+            .unwrap_or_default();
+        let kind = Self::of(&error);
+        tracing::error!(event = "database_error", kind = %kind.0, %code, "a database call failed");
+        kind
+    }
+}

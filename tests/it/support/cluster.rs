@@ -1,0 +1,195 @@
+//! Postgres servers of a test's own: a primary that stops, and a standby that takes over behind the same address.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use super::{Folder, process::free_port};
+
+/// A server on a port of 127.0.0.1. It stops when the test ends.
+pub struct Cluster {
+    pub port: u16,
+    data: PathBuf,
+    _folder: Arc<Folder>,
+}
+
+impl Cluster {
+    /// A new primary that a standby can follow.
+    pub fn primary() -> Self {
+        let folder = Arc::new(Folder::new());
+        open(folder.path());
+        let data = folder.path().join("primary");
+        let text = data.to_str().unwrap();
+        run(
+            "initdb",
+            &[
+                "--no-sync",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--auth=trust",
+                "-U",
+                "postgres",
+                "-D",
+                text,
+            ],
+        );
+        let cluster = Self {
+            port: free_port(),
+            data,
+            _folder: folder,
+        };
+        cluster.start();
+        cluster
+    }
+
+    /// A standby of this primary, ready to be promoted.
+    pub fn standby(&self) -> Self {
+        let data = self.data.with_file_name("standby");
+        let port = self.port.to_string();
+        run(
+            "pg_basebackup",
+            &[
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-U",
+                "postgres",
+                "-R",
+                "-X",
+                "stream",
+                "-c",
+                "fast",
+                "--no-sync",
+                "-D",
+                data.to_str().unwrap(),
+            ],
+        );
+        let standby = Self {
+            port: free_port(),
+            data,
+            _folder: self._folder.clone(),
+        };
+        standby.start();
+        standby
+    }
+
+    pub fn url(&self, port: u16) -> String {
+        format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable")
+    }
+
+    pub fn stop(&self) {
+        self.control(&["stop", "-w", "-m", "fast"]);
+    }
+
+    pub fn promote(&self) {
+        self.control(&["promote", "-w"]);
+    }
+
+    fn start(&self) {
+        let options = format!(
+            "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories= -c fsync=off -c shared_buffers=16MB",
+            self.port
+        );
+        let log = self.data.with_extension("log");
+        self.control(&["start", "-w", "-o", &options, "-l", log.to_str().unwrap()]);
+    }
+
+    fn control(&self, arguments: &[&str]) {
+        let data = ["-s", "-D", self.data.to_str().unwrap()];
+        run("pg_ctl", &[arguments, &data].concat());
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let data = self.data.to_str().unwrap();
+        let _ = command("pg_ctl", &["stop", "-s", "-m", "immediate", "-D", data]).status();
+    }
+}
+
+/// The folder belongs to the server's user, because Postgres refuses to run as root.
+fn open(folder: &Path) {
+    if is_root() {
+        let owned = Command::new("chown").arg("postgres").arg(folder).status();
+        assert!(owned.unwrap().success());
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    id.stdout == b"0\n"
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = command(program, arguments).status().unwrap();
+    assert!(status.success(), "{program} {arguments:?}");
+}
+
+/// A program of the newest server that is installed.
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut path = PathBuf::from(program);
+    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
+        let newest = versions.map(|version| version.unwrap().path()).max();
+        path = newest.unwrap().join("bin").join(program);
+    }
+    let mut command = if is_root() {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+            .arg(path);
+        command
+    } else {
+        Command::new(path)
+    };
+    command
+        .args(arguments)
+        .current_dir("/")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+/// An address in front of servers, as a failover moves it. Connections that are open stay where they are.
+pub struct Address {
+    pub port: u16,
+    target: watch::Sender<u16>,
+}
+
+impl Address {
+    pub async fn of(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Self {
+            port: listener.local_addr().unwrap().port(),
+            target: watch::Sender::new(port),
+        };
+        let target = address.target.subscribe();
+        tokio::spawn(async move {
+            loop {
+                let (mut app, _) = listener.accept().await.unwrap();
+                let port = *target.borrow();
+                tokio::spawn(async move {
+                    if let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await {
+                        let _ = copy_bidirectional(&mut app, &mut server).await;
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    /// New connections go to another server from now on.
+    pub fn lead_to(&self, port: u16) {
+        self.target.send_replace(port);
+    }
+}
