@@ -19,6 +19,7 @@ mod races;
 mod refresh;
 mod refresh_faults;
 mod refusals;
+mod refused_tokens;
 mod reload;
 mod return_to;
 mod serving;
