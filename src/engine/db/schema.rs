@@ -27,6 +27,8 @@ pub enum Schema {
 type Applied = (i64, Vec<u8>, bool);
 
 /// Applies missing migrations under a lock and returns how many.
+///
+/// A schema of a newer release is up to date, so that an older one can be deployed again.
 pub async fn migrate(settings: &config::Database) -> anyhow::Result<usize> {
     let mut connection = super::connect(settings).await?;
     let (encoding, read_only): (String, bool) = sqlx::query_as(
@@ -44,7 +46,11 @@ pub async fn migrate(settings: &config::Database) -> anyhow::Result<usize> {
     // The table is missing before the first migration. Creating it here would be outside the lock.
     let applied = connection.list_applied_migrations(TABLE).await;
     let before = applied.map_or(0, |applied| applied.len());
-    let done = MIGRATIONS.run_direct(None, &mut connection, false).await;
+    let migrator = Migrator {
+        ignore_missing: true,
+        ..sqlx::migrate!()
+    };
+    let done = migrator.run_direct(None, &mut connection, false).await;
     done.map_err(reason)?;
     let after = connection.list_applied_migrations(TABLE).await;
     Ok(after.map_err(reason)?.len() - before)

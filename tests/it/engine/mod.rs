@@ -22,6 +22,7 @@ mod refusals;
 mod refused_tokens;
 mod reload;
 mod return_to;
+mod rollback;
 mod serving;
 mod session_cache;
 mod session_list;
