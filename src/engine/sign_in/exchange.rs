@@ -74,7 +74,7 @@ pub async fn run_to_completion(
     // A repeated callback must know the code, or a planted attempt would fixate the session.
     attempt.session = match &outcome {
         Outcome::Code(code) => attempt.session.bound_to(code),
-        Outcome::Denied | Outcome::Error(_) => SessionId::generate(),
+        Outcome::Error(_) => SessionId::generate(),
     };
     let reference = attempt.state.reference();
     let current = visitor.current.clone();
