@@ -64,7 +64,9 @@ async fn end_sessions_on(
         SessionSelection::Others(user_id, hash) => (user_id, None, None, Some(hash)),
         SessionSelection::All(user_id) => (user_id, None, None, None),
     };
-    lock(&mut transaction, user_id).await?;
+    if !lock(&mut transaction, user_id).await? {
+        return Ok(Removed::default());
+    }
     let sessions = sqlx::query_scalar!(
         r#"delete from sessions where user_id = $1 and id_hash = coalesce($2, id_hash)
                                   and public_id = coalesce($3, public_id) and id_hash is distinct from $4
@@ -109,7 +111,9 @@ pub async fn delete_user(db: Db, user_id: Uuid) -> Result<Removed, Error> {
 
 async fn delete_user_on(connection: &mut PgConnection, user_id: Uuid) -> Result<Removed, Error> {
     let mut transaction = connection.begin().await?;
-    lock(&mut transaction, user_id).await?;
+    if !lock(&mut transaction, user_id).await? {
+        return Ok(Removed::default());
+    }
     let revocations_queued = queue_grant(&mut transaction, user_id).await?;
     let sessions = sqlx::query_scalar!(
         r#"delete from sessions where user_id = $1 returning id_hash as "id_hash: SessionHash""#,
@@ -131,11 +135,21 @@ async fn delete_user_on(connection: &mut PgConnection, user_id: Uuid) -> Result<
 /// Queues the grant of a user for revocation. The sessions stay.
 pub async fn disconnect(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     let mut connection = db.acquire().await?;
-    let queued = queue_grant(&mut connection, user_id).await;
+    let result = disconnect_on(&mut connection, user_id).await;
+    db.settle(connection, result)
+}
+
+async fn disconnect_on(connection: &mut PgConnection, user_id: Uuid) -> Result<Removed, Error> {
+    let mut transaction = connection.begin().await?;
+    if !lock(&mut transaction, user_id).await? {
+        return Ok(Removed::default());
+    }
+    let revocations_queued = queue_grant(&mut transaction, user_id).await?;
+    transaction.commit().await?;
     Ok(Removed {
         user_id: Some(user_id),
         sessions: Vec::new(),
-        revocations_queued: db.settle(connection, queued)?,
+        revocations_queued,
     })
 }
 
@@ -164,9 +178,11 @@ async fn owner(connection: &mut PgConnection, session: SessionHash) -> Result<Op
     Ok(owner.fetch_optional(connection).await?)
 }
 
-async fn lock(connection: &mut PgConnection, user_id: Uuid) -> Result<(), Error> {
-    sqlx::query!("select id from users where id = $1 for update", user_id)
+/// Returns `false` if the user is gone. Going on without the lock could deadlock with a login that
+/// brings them back.
+async fn lock(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
+    let locked = sqlx::query!("select id from users where id = $1 for update", user_id)
         .fetch_optional(connection)
         .await?;
-    Ok(())
+    Ok(locked.is_some())
 }

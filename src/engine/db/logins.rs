@@ -56,39 +56,35 @@ pub async fn find_user_id(
 
 /// Stores a login. Idempotent, because a repeated try writes the same ids.
 pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Stored, Error> {
-    let user = upsert(db, login).await?;
-    Ok(match (user.disabled, user.expected) {
-        (true, _) => Stored::Disabled,
-        (false, true) => Stored::Done,
-        (false, false) => Stored::OtherUserId,
+    Ok(match upsert(db, login).await? {
+        None => Stored::Disabled,
+        Some(true) => Stored::Done,
+        Some(false) => Stored::OtherUserId,
     })
 }
 
-struct UpsertedUser {
-    /// The stored user id is the one that the tokens are sealed for.
-    expected: bool,
-    disabled: bool,
-}
-
-/// One statement, so that a crash leaves either the whole login or nothing.
+/// Returns whether the id is the one that the tokens are sealed for. `None` if an operator has
+/// locked the account. Nothing is written then.
+///
+/// One statement, so that a crash leaves either all of a login or nothing.
 ///
 /// Parameters: $1 to $5 are the user, $6 to $12 the grant, $13 to $17 the session, $18 to $21 the
 /// attempt. $16 is the replaced session, $17 the limit of sessions per user.
 ///
 /// `reprieved` cancels queued revocations of the user, because revoking an old token could revoke
 /// the new ones (same family). `surplus` subtracts 1, because it does not see the new session.
-async fn upsert(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<UpsertedUser, Error> {
+async fn upsert(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Option<bool>, Error> {
     let NewLogin { grant, timings, .. } = login;
-    Ok(sqlx::query_as!(
-        UpsertedUser,
+    Ok(sqlx::query_scalar!(
         r#"with person as (
                insert into users (id, subject, subject_source, display_name, picture_url)
                values ($1, $2, $3, $4, $5)
                on conflict (subject_source, subject) do update
                set display_name = excluded.display_name, picture_url = excluded.picture_url, last_login_at = now()
-               returning id, disabled_at
+               where users.disabled_at is null
+               returning id
            ), allowed as (
-               select id from person where id = $1 and disabled_at is null
+               select id from person where id = $1
            ), granted as (
                insert into grants (user_id, id, generation, access_token, refresh_token, scope,
                                    access_issued_at, access_expires_at)
@@ -121,7 +117,7 @@ async fn upsert(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<UpsertedU
                    store_ms = extract(milliseconds from clock_timestamp() - statement_timestamp())::integer
                where state_hash = $18 and exists (select from granted)
            )
-           select id = $1 as "expected!", disabled_at is not null as "disabled!" from person"#,
+           select id = $1 as "expected!" from person"#,
         grant.user_id,
         login.subject,
         login.subject_source,
@@ -144,6 +140,6 @@ async fn upsert(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<UpsertedU
         timings.exchange_ms,
         timings.profile_ms,
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await?)
 }

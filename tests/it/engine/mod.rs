@@ -11,6 +11,7 @@ mod failover;
 mod keys;
 mod layout;
 mod leaving;
+mod locked_people;
 mod logs;
 mod odd_lists;
 mod people;
