@@ -5,6 +5,7 @@ mod callback;
 mod configuration;
 mod cost;
 mod csrf;
+mod database_words;
 mod deployments;
 mod dialects;
 mod failover;

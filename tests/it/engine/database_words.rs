@@ -1,0 +1,121 @@
+//! Why the database cannot be used: each reason has its own words.
+
+use std::{collections::BTreeMap, net::TcpListener};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{TestApp, TestDatabase, process};
+
+/// What `migrate` says about this URL. It must fail.
+async fn refused(url: String) -> String {
+    let settings = BTreeMap::from([
+        ("DATABASE_URL".to_owned(), url),
+        ("DATABASE_TLS".to_owned(), "insecure".to_owned()),
+    ]);
+    let run = move || process::command(&settings).arg("migrate").output().unwrap();
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[track_caller]
+fn assert_says(said: &str, words: &str) {
+    assert!(said.contains(words), "no {words:?} in {said}");
+}
+
+#[tokio::test]
+async fn the_address_the_user_and_the_database_have_words_of_their_own() {
+    let app = TestApp::spawn().await;
+    let url = &app.database.url;
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = unused.local_addr().unwrap().port();
+    drop(unused);
+    let wrong_port = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
+    assert_says(&refused(wrong_port).await, "nothing listens");
+    let no_host = "postgres://postgres@database.invalid/postgres?sslmode=disable".to_owned();
+    assert_says(&refused(no_host).await, "host name that cannot be resolved");
+    let no_database = url.replace("it%5F", "no").replace("/it_", "/no_");
+    assert_says(&refused(no_database).await, "no database of this name");
+    let no_user = url.replace("//postgres@", "//stranger@");
+    assert_says(&refused(no_user).await, "does not let this user in");
+}
+
+#[tokio::test]
+async fn an_encoding_a_missing_right_and_a_read_only_database_have_words_of_their_own() {
+    let database = TestDatabase::create_empty().await;
+    let name: String = sqlx::query_scalar("select current_database()::text")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
+    let admin = |statement: String| {
+        let pool = database.pool.clone();
+        async move {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+    };
+    admin(format!("create database {name}_latin template template0 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'")).await;
+    let latin = database.url.replace(&name, &format!("{name}_latin"));
+    let latin = latin.replace(
+        &name.replace('_', "%5F"),
+        &format!("{name}_latin").replace('_', "%5F"),
+    );
+    let said = refused(latin).await;
+    admin(format!("drop database {name}_latin")).await;
+    assert_says(&said, "another encoding than UTF8");
+
+    admin(format!(
+        "create role {name}_guest login; revoke create on schema public from public"
+    ))
+    .await;
+    let guest = database
+        .url
+        .replace("//postgres@", &format!("//{name}_guest@"));
+    let said = refused(guest).await;
+    admin(format!("drop role {name}_guest")).await;
+    assert_says(&said, "user lacks a right");
+
+    admin(format!(
+        "alter database {name} set default_transaction_read_only = on"
+    ))
+    .await;
+    assert_says(&refused(database.url.clone()).await, "is read-only");
+}
+
+#[tokio::test]
+async fn a_pooler_that_refuses_start_parameters_and_a_wrong_password_have_words_of_their_own() {
+    for (code, text, words) in [
+        (
+            "08P01",
+            "unsupported startup parameter: extra_float_digits",
+            "ignore_startup_parameters",
+        ),
+        (
+            "28P01",
+            "password authentication failed for user \"x\"",
+            "refuses this user or password",
+        ),
+        (
+            "42501",
+            "permission denied for database",
+            "user lacks a right",
+        ),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let _ = client.read(&mut [0; 1024]).await;
+            let fields = format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0");
+            let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+            let answer = [b"E", &length[..], fields.as_bytes()].concat();
+            client.write_all(&answer).await.unwrap();
+        });
+        let url = format!("postgres://x:secret@127.0.0.1:{port}/postgres?sslmode=disable");
+        let said = refused(url).await;
+        assert_says(&said, words);
+        assert!(!said.contains("secret") && !said.contains(text), "{said}");
+    }
+}
