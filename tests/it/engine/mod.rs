@@ -21,7 +21,6 @@ mod races;
 mod refresh;
 mod refresh_faults;
 mod refusals;
-mod refused_tokens;
 mod reload;
 mod return_to;
 mod rollback;
