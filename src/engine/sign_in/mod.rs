@@ -7,6 +7,9 @@ mod exchange;
 mod refusal;
 mod repeat;
 mod return_to;
+mod store;
+
+use std::time::Instant;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -14,7 +17,6 @@ use url::form_urlencoded;
 
 use self::attempt::{Attempt, AttemptCookies};
 pub use self::callback::{CALLBACK_PATH, Refused, complete, is_callback};
-pub use self::exchange::Visitor;
 pub use self::refusal::{Refusal, SignInNotice};
 pub use self::return_to::ReturnTo;
 use crate::engine::clock;
@@ -22,6 +24,16 @@ use crate::engine::error::Failure;
 use crate::engine::oauth::{CodeVerifier, OAuthState};
 use crate::engine::session::{CurrentUser, SessionId};
 use crate::engine::state::Engine;
+
+/// The browser that comes back.
+pub struct Visitor {
+    /// The user who is signed in in this browser.
+    pub current: Option<CurrentUser>,
+    /// Browser and operating system in words, for the list of sessions.
+    pub device: String,
+    /// Arrival of the callback.
+    pub arrived: Instant,
+}
 
 /// The path of the form that starts a login.
 pub const START_PATH: &str = "/auth/login";

@@ -373,7 +373,7 @@ async fn who_does_not_share_what_is_needed_can_share_it_and_comes_back() {
     );
     assert!(
         page.header("content-security-policy")
-            .contains(&format!("form-action 'self' https: {}", app.provider.url))
+            .contains(&format!("form-action 'self' https: {} {}", app.url, app.provider.url))
     );
     assert_eq!(app.provider.calls("nfts").await, 0);
 }

@@ -119,7 +119,7 @@ async fn every_response_carries_the_security_headers() {
         (Method::GET, "/nothing", 404),
         (Method::POST, "/account", 405),
         (Method::GET, "/auth/callback", 400),
-        (Method::GET, "/auth/login", 405),
+        (Method::GET, "/auth/login", 303),
         (Method::GET, "/healthz", 200),
         (Method::GET, css.as_str(), 200),
         (Method::GET, "/assets/nothing.css", 404),
@@ -168,7 +168,7 @@ async fn every_response_carries_the_security_headers() {
 async fn only_pages_with_the_sign_in_form_may_send_a_form_away() {
     let app = TestApp::spawn().await;
     let provider = &app.provider.url;
-    let open = format!("form-action 'self' https: {provider};");
+    let open = format!("form-action 'self' https: {} {provider};", app.url);
     for path in ["/", "/login"] {
         let answer = app.browser().get(path).await;
         assert!(
