@@ -892,7 +892,8 @@ async fn the_description_describes_every_address_and_no_other() {
     );
 }
 
-#[tokio::test]
+// The provider sorts 100,000 NFTs, which must not keep the app from answering.
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_as_described() {
     let app = TestApp::with(&[ALL_SCOPES]).await;
     let description = Description::of(&app).await;

@@ -371,7 +371,8 @@ impl Chromium {
 
     /// A picture of the whole page, however long it is.
     pub async fn picture(&self, path: &Path) {
-        let parameters = json!({ "format": "png", "captureBeyondViewport": true });
+        let parameters =
+            json!({ "format": "png", "captureBeyondViewport": true, "optimizeForSpeed": true });
         let answer = self.dev_tools("Page.captureScreenshot", parameters).await;
         fs::write(
             path,
