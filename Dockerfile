@@ -53,7 +53,7 @@ CMD ["demo-provider", "--listen-addr", "0.0.0.0:3001"]
 FROM scratch
 COPY --from=build /image /
 USER 10001:10001
-ENV LISTEN_ADDR=0.0.0.0:3000
+ENV PORT=3000
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["/matrica-starter", "healthcheck", "--live"]
 ENTRYPOINT ["/matrica-starter"]

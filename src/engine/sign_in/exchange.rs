@@ -13,7 +13,7 @@ use super::{Refusal, Visitor, repeat};
 use crate::engine::db::attempts::{self, Burn, Timings};
 use crate::engine::db::logins::Stored;
 use crate::engine::oauth::{AuthorizationCode, ExchangeSlot, Outcome, TokenSet};
-use crate::engine::session::{CurrentUser, SessionId};
+use crate::engine::session::SessionId;
 use crate::engine::state::Engine;
 
 /// Budget of all provider calls, counted from the arrival of the callback. With `STORE_BUDGET` it

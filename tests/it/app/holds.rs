@@ -371,10 +371,10 @@ async fn who_does_not_share_what_is_needed_can_share_it_and_comes_back() {
         "{}",
         page.body
     );
-    assert!(
-        page.header("content-security-policy")
-            .contains(&format!("form-action 'self' https: {} {}", app.url, app.provider.url))
-    );
+    assert!(page.header("content-security-policy").contains(&format!(
+        "form-action 'self' https: {} {}",
+        app.url, app.provider.url
+    )));
     assert_eq!(app.provider.calls("nfts").await, 0);
 }
 

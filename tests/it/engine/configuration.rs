@@ -42,6 +42,14 @@ fn a_mistake_names_its_variable_and_the_rule_and_never_the_value() {
         ("PUBLIC_URL", "https://app.test/canary", "origin"),
         ("PUBLIC_URL", "canary", "URL"),
         ("LISTEN_ADDR", "canary", "address and a port"),
+        ("PORT", "canary", "number"),
+        ("PORT", "0", "number"),
+        ("KEEP_ALIVE_TIMEOUT", "canary", "duration"),
+        ("KEEP_ALIVE_TIMEOUT", "2h", "between"),
+        ("MATRICA_CLIENT_ID", "canary ", "ends in white space"),
+        ("MATRICA_CLIENT_SECRET", "canary\n", "ends in white space"),
+        ("MATRICA_CLIENT_SECRET", "\"canary\"", "in quotes"),
+        ("PUBLIC_URL", "'https://canary.test'", "in quotes"),
         ("DATABASE_URL", "mysql://canary", "postgres://"),
         (
             "DATABASE_URL",
@@ -309,5 +317,33 @@ fn a_generated_key_is_accepted_and_a_file_of_keys_is_never_overwritten() {
     assert!(
         !bad.unwrap().status.success() && !left.exists(),
         "no empty file is left to be taken for a key"
+    );
+}
+
+#[test]
+fn a_port_listens_on_every_address_and_a_listen_address_wins() {
+    let listens = |overrides: &[(&str, &str)]| {
+        let settings = with(overrides);
+        let config = Config::from_source(Source::new(&settings)).unwrap();
+        config.listen_addr.to_string()
+    };
+    let none = ("LISTEN_ADDR", "");
+    assert_eq!(listens(&[none]), "127.0.0.1:3000");
+    assert_eq!(listens(&[none, ("PORT", "8080")]), "0.0.0.0:8080");
+    let both = [("LISTEN_ADDR", "127.0.0.1:4000"), ("PORT", "8080")];
+    assert_eq!(listens(&both), "127.0.0.1:4000");
+}
+
+#[test]
+fn an_unknown_scope_is_warned_of() {
+    let settings = with(&[("MATRICA_SCOPES", "profile walets")]);
+    let config = Config::from_source(Source::new(&settings)).unwrap();
+    assert!(
+        config
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("walets")),
+        "{:?}",
+        config.warnings
     );
 }
