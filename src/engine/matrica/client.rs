@@ -64,7 +64,7 @@ impl UserApi {
 
     /// The same for one user, as whom its circuit breakers count each call. Otherwise they tell
     /// callers apart by the token.
-    pub fn on_behalf_of(&self, user_id: Uuid) -> Self {
+    pub(crate) fn on_behalf_of(&self, user_id: Uuid) -> Self {
         Self {
             caller: Some(Caller::new(user_id)),
             ..self.clone()

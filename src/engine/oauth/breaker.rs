@@ -193,11 +193,10 @@ impl BreakerPermit {
         let now = Instant::now();
         match health {
             Health::Answered => self.answered(),
-            Health::Failed => self.failed(self.caller, now),
             Health::InternalError if self.breaker.of_strangers => {
                 self.failed(Caller::STRANGERS, now);
             }
-            Health::InternalError => self.failed(self.caller, now),
+            Health::Failed | Health::InternalError => self.failed(self.caller, now),
             Health::Paused(pause) => self.paused(now + pause, now),
             Health::Unknown => {}
         }
