@@ -9,6 +9,7 @@ use super::account::view::{Tab, tabs};
 use super::page::{Layout, page_with_login};
 use super::sign_in::AFTER_SIGN_IN;
 use super::{assets, brand};
+use crate::engine::config::Config;
 use crate::engine::{CurrentUser, Engine, Failure};
 
 /// The flash after an account was deleted.
@@ -16,7 +17,8 @@ pub const DELETED: &str = "deleted";
 
 #[derive(Template)]
 #[template(path = "app/home.html")]
-struct Home {
+struct Home<'a> {
+    config: &'a Config,
     layout: Layout,
     /// For absolute URLs in link previews.
     origin: String,
@@ -26,9 +28,6 @@ struct Home {
     /// The app asks for NFTs, so the example for holders works.
     holders: bool,
     return_to: &'static str,
-    keep_grants: bool,
-    /// Tokens are revoked at Matrica, and not only deleted here.
-    revokes: bool,
     /// The person has just deleted their account.
     deleted: bool,
 }
@@ -41,6 +40,7 @@ pub async fn home(
 ) -> Response {
     let user = user.ok().flatten();
     let home = Home {
+        config: &engine.config,
         layout: Layout::new(&engine, user.as_ref()),
         origin: engine.config.public_url.origin.clone(),
         preview: assets::preview_path(),
@@ -52,8 +52,6 @@ pub async fn home(
         },
         holders: engine.config.matrica.asks_for("nfts"),
         return_to: AFTER_SIGN_IN,
-        keep_grants: engine.config.keep_grants,
-        revokes: engine.config.matrica.revocation_endpoint.is_some(),
         deleted: user.is_none() && engine.cookie_names.has_flash(&headers, DELETED),
     };
     page_with_login(&home, user.is_none())

@@ -110,7 +110,7 @@ impl Config {
     pub fn from_source(mut env: Source<'_>) -> Result<Self, ConfigError> {
         let config = all_fields!(Config {
             public_url: env.required("PUBLIC_URL", rules::public_url),
-            listen_addr: parse_listen_addr(&mut env),
+            listen_addr: Some(parse_listen_addr(&mut env)),
             keep_alive_timeout: env.or_default("KEEP_ALIVE_TIMEOUT", "75s", rules::keep_alive),
             database: parse_database(&mut env),
             matrica: parse_matrica(&mut env),
@@ -133,7 +133,7 @@ impl Config {
 /// Where the server listens, for `healthcheck`.
 pub fn listen_addr(mut env: Source<'_>) -> Result<SocketAddr, ConfigError> {
     let listen_addr = parse_listen_addr(&mut env);
-    env.finish(listen_addr)
+    env.finish(Some(listen_addr))
 }
 
 /// The settings of the `keys` subcommands.
@@ -161,13 +161,13 @@ impl Database {
 }
 
 /// Platforms set `PORT`, and expect the server on every address.
-fn parse_listen_addr(env: &mut Source<'_>) -> Option<SocketAddr> {
+fn parse_listen_addr(env: &mut Source<'_>) -> SocketAddr {
     let port = env
         .optional("PORT", rules::port)
         .map(|port| (Ipv4Addr::UNSPECIFIED, port).into());
     let listen_addr = env.optional("LISTEN_ADDR", rules::socket_addr);
     let default = (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into();
-    Some(listen_addr.or(port).unwrap_or(default))
+    listen_addr.or(port).unwrap_or(default)
 }
 
 fn parse_database(env: &mut Source<'_>) -> Option<Database> {

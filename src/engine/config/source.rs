@@ -170,6 +170,9 @@ impl<'a> Source<'a> {
             .clone();
         if first && let Some(rule) = broken_edges(name, &value) {
             self.problem(name, rule);
+            // The other rules judge the rest, so that one mistake is not reported twice.
+            let rest = value.trim_end().trim_matches(['"', '\'']);
+            return Some(rest.to_owned());
         }
         Some(value)
     }

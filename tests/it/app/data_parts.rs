@@ -367,7 +367,7 @@ async fn each_part_of_a_page_stands_or_falls_alone_whatever_the_provider_answers
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_does_not_come_costs_its_own_part_and_five_seconds() {
     stream::iter(&PARTS)
-        .for_each_concurrent(PARTS.len(), Part::wait)
+        .for_each_concurrent(SIDE_BY_SIDE, Part::wait)
         .await;
 }
 

@@ -86,10 +86,6 @@ async fn a_service_worker_may_pass_the_callback_on() {
     request
         .headers_mut()
         .insert("sec-fetch-dest", "empty".parse().unwrap());
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a browser, not the provider's client"
-    )]
     let response = reqwest::ClientBuilder::new()
         .redirect(reqwest::redirect::Policy::none())
         .build()

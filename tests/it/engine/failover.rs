@@ -49,9 +49,9 @@ async fn a_standby_that_takes_over_behind_the_same_address_is_used_within_second
     })
     .await
     .unwrap();
-    migrate(&primary.url(primary.port)).await;
+    migrate(&Cluster::url(primary.port)).await;
     let address = Address::of(primary.port).await;
-    let app = TestApp::with(&[("DATABASE_URL", &primary.url(address.port))]).await;
+    let app = TestApp::with(&[("DATABASE_URL", &Cluster::url(address.port))]).await;
     assert!(signs_in(&app, "ada").await);
     assert_eq!(readyz(&app).await.0, 200);
 

@@ -504,7 +504,8 @@ async fn a_refresh_asks_for_no_scope_and_never_widens_consent() {
         ),
         (json!("wallets profile"), "profile wallets"),
         (json!(null), "profile wallets nfts"),
-        (json!(["profile"]), "profile wallets nfts"),
+        (json!(["wallets", "profile"]), "profile wallets"),
+        (json!([7]), "profile wallets nfts"),
     ] {
         let app = TestApp::without_cache(&[]).await;
         let mut browser = app.signed_in("ada").await;

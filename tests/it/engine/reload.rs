@@ -167,8 +167,10 @@ async fn an_attempt_of_a_version_before_this_one_still_signs_in() {
     let opened = sealer.open(&associated, &value).unwrap();
     let mut attempt: serde_json::Value = serde_json::from_slice(opened.expose_secret()).unwrap();
     attempt.as_object_mut().unwrap().remove("session").unwrap();
-    let sealed = sealer.seal(&associated, &serde_json::to_vec(&attempt).unwrap());
-    browser.cookies.insert(name, URL_SAFE_NO_PAD.encode(sealed));
+    let without = sealer.seal(&associated, &serde_json::to_vec(&attempt).unwrap());
+    browser
+        .cookies
+        .insert(name, URL_SAFE_NO_PAD.encode(without));
     browser.get(&callback).await.assert_redirect("/account");
     browser.get("/account").await.assert_status(200);
 }

@@ -139,7 +139,7 @@ async fn getting_or_prefetching_never_starts_a_login() {
     let mut browser = app.browser();
     for method in ["GET", "HEAD"] {
         let request = browser.request(method.parse().unwrap(), "/auth/login");
-        assert_eq!(browser.send(request).await.status, 405);
+        browser.send(request).await.assert_redirect("/login");
     }
     for header in ["sec-purpose", "purpose", "x-moz"] {
         let request = browser

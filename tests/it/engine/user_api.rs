@@ -451,7 +451,7 @@ async fn an_endless_or_huge_answer_is_given_up() {
             .fetch(&app.engine.user_api, &token)
             .await
             .unwrap_err(),
-        ApiError::Unreadable(200)
+        ApiError::TooLong
     );
     app.provider
         .fault("wallets", json!({ "drip_ms": 100 }))

@@ -19,7 +19,7 @@ use super::{Folder, process::free_port};
 pub struct Cluster {
     pub port: u16,
     data: PathBuf,
-    _folder: Arc<Folder>,
+    folder: Arc<Folder>,
 }
 
 impl Cluster {
@@ -45,7 +45,7 @@ impl Cluster {
         let cluster = Self {
             port: free_port(),
             data,
-            _folder: folder,
+            folder,
         };
         cluster.start();
         cluster
@@ -77,13 +77,13 @@ impl Cluster {
         let standby = Self {
             port: free_port(),
             data,
-            _folder: self._folder.clone(),
+            folder: self.folder.clone(),
         };
         standby.start();
         standby
     }
 
-    pub fn url(&self, port: u16) -> String {
+    pub fn url(port: u16) -> String {
         format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable")
     }
 
