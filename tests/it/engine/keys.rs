@@ -183,14 +183,13 @@ async fn nobody_loses_a_token_that_is_refreshed_while_keys_are_rotated() {
             );
             tokio::spawn(async move {
                 while Instant::now() < end {
-                    let page = browser.get(&url).await.assert_status(200);
-                    // On a busy machine a token of one second can end on its way. That loses nothing.
-                    assert!(
-                        page.body.contains("1 wallet ")
-                            || page.body.contains("The answer did not come"),
-                        "{}",
-                        page.body
-                    );
+                    let mut page = browser.get(&url).await.assert_status(200);
+                    // On a busy machine a token of one second can end on its way. The page then
+                    // asks to be loaded again.
+                    if page.body.contains("The answer did not come") {
+                        page = browser.get(&url).await.assert_status(200);
+                    }
+                    page.assert_contains("1 wallet ");
                     tokio::time::sleep(Duration::from_millis(40)).await;
                 }
             })
