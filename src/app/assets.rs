@@ -85,7 +85,8 @@ pub fn preview_path() -> &'static str {
     &PREVIEW.path
 }
 
-/// `GET /assets/{name}`. While a release is rolled out, a page may name the file of another release.
+/// `GET /assets/{name}`. While a release is rolled out, a page may name the file of another
+/// release.
 /// It gets the current file, which no cache keeps.
 pub async fn asset(Path(name): Path<String>) -> Response {
     let path = format!("/assets/{name}");

@@ -16,7 +16,8 @@ const FILTER_MAX: usize = 200;
 pub fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Failure> {
     let pairs = MapDeserializer::<_, Error>::new(pairs(query));
     serde_path_to_error::deserialize(pairs).map_err(|error| {
-        // serde reports a duplicate without a path: "duplicate field `page`". The name is one of ours.
+        // serde reports a duplicate without a path: "duplicate field `page`". The name is one of
+        // ours.
         let message = error.inner().to_string();
         let path = error.path().to_string();
         let name = match path.as_str() {

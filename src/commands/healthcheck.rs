@@ -39,7 +39,8 @@ pub fn healthcheck(listen_addr: Option<SocketAddr>, live: bool) -> anyhow::Resul
     bail!("not ready: {}", answer.lines().last().unwrap_or_default())
 }
 
-/// By the rules of the server: an empty `LISTEN_ADDR` counts as absent, and `PORT` as every address.
+/// By the rules of the server: an empty `LISTEN_ADDR` counts as absent, and `PORT` as every
+/// address.
 fn listen_addr_of_server() -> anyhow::Result<SocketAddr> {
     let variables = Source::environment();
     Ok(config::listen_addr(Source::new(&variables))?)

@@ -21,7 +21,8 @@ const ANSWER_MAX: usize = 4 * 1024 * 1024;
 const IDLE_CONNECTIONS: usize = 8;
 /// Reads in flight per circuit breaker.
 const READS_MAX: usize = 128;
-/// Longest URL, in bytes. Servers refuse longer request lines than 8 KiB, and filters come from visitors.
+/// Longest URL, in bytes. Servers refuse longer request lines than 8 KiB, and filters come from
+/// visitors.
 const URL_MAX: usize = 4 * 1024;
 /// Requests for one page. The provider may send fewer items at once than it is asked for.
 const PAGE_REQUESTS_MAX: usize = 20;
@@ -114,7 +115,8 @@ impl UserApi {
     }
 
     /// One page of a list, mostly with one request. `item` parses an entry. Unreadable entries are
-    /// left out. If the answer is too long, asks for fewer entries at once. [`ApiError::Rejected`] if the provider does not accept a filter.
+    /// left out. If the answer is too long, asks for fewer entries at once. [`ApiError::Rejected`]
+    /// if the provider does not accept a filter.
     pub async fn page<T: PartialEq>(
         &self,
         path: &str,

@@ -54,7 +54,8 @@ pub(super) fn whole(text: &str, max: usize) -> Option<String> {
     Some(escaped)
 }
 
-/// Whether a character of an identifier shows. The backslash does not, because escapes begin with it.
+/// Whether a character of an identifier shows. The backslash does not, because escapes begin with
+/// it.
 fn is_seen(c: char) -> bool {
     let joins = matches!(c, '\u{FE00}'..='\u{FE0F}');
     c != '\\' && is_visible(c) && !c.is_control() && !is_hidden(c) && !joins

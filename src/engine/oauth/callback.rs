@@ -32,8 +32,8 @@ pub enum Outcome {
     Error(AuthorizationError),
 }
 
-/// The registered values of `error`, from RFC 6749 section 4.1.2.1 and `OpenID` Connect Core section
-/// 3.1.2.6.
+/// The registered values of `error`, from RFC 6749 section 4.1.2.1 and `OpenID` Connect Core
+/// section 3.1.2.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum AuthorizationError {

@@ -60,7 +60,8 @@ const OTHERS: [&str; 18] = [
     "access_token",
 ];
 
-/// `error` as a string, or as an object that holds the code, as some servers send it. Empty is none.
+/// `error` as a string, or as an object that holds the code, as some servers send it. Empty is
+/// none.
 pub(super) fn error_code(body: &Value) -> Option<&str> {
     let error = body.get("error")?;
     let code = error

@@ -144,8 +144,8 @@ pub async fn guard(
     response
 }
 
-/// The `Cookie` header for the layers and handlers behind the guard. `surplus` gets the names of login cookies
-/// that are too many.
+/// The `Cookie` header for the layers and handlers behind the guard. `surplus` gets the names of
+/// login cookies that are too many.
 fn clean(
     headers: &HeaderMap,
     names: &CookieNames,

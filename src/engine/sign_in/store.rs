@@ -1,4 +1,5 @@
-//! After the exchange: store the person, the grant and the session, unless that would switch people.
+//! After the exchange: store the person, the grant and the session, unless that would switch
+//! people.
 
 use sqlx::PgConnection;
 use uuid::Uuid;

@@ -1,4 +1,5 @@
-//! `dev` and `demo-provider` as somebody meets them who has just cloned this: the real binary, in a folder of its own.
+//! `dev` and `demo-provider` as somebody meets them who has just cloned this: the real binary, in a
+//! folder of its own.
 
 use std::{
     collections::BTreeMap,
@@ -199,7 +200,8 @@ async fn settings_from_the_environment_win() {
 #[tokio::test]
 async fn it_needs_no_rights_but_those_of_an_ordinary_user() {
     let folder = Folder::new();
-    // `initdb` refuses root, so root's tests become somebody else, who may not enter root's own folders.
+    // `initdb` refuses root, so root's tests become somebody else, who may not enter root's own
+    // folders.
     let ids = (folder.path().metadata().unwrap().uid() == 0).then(|| ["-u", "-g"].map(nobody));
     let program = folder.path().join("matrica-starter");
     fs::copy(process::BINARY, &program).unwrap();

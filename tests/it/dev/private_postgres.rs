@@ -12,7 +12,8 @@ use sqlx::{Connection, PgConnection};
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 const HOLD_IN: &str = "TEST_HOLDS_POSTGRES_IN";
 
-/// A new place for one test, removed with it. In /tmp, which the server's user may enter wherever the repository is.
+/// A new place for one test, removed with it. In /tmp, which the server's user may enter wherever
+/// the repository is.
 struct Place(PathBuf);
 
 impl Place {

@@ -163,7 +163,8 @@ async fn nobody_loses_a_token_that_is_refreshed_while_keys_are_rotated() {
     }
     let both = format!("{k2},{k1}");
     let replica = app.replica_with(&[("TOKEN_KEYS", &both)]).await;
-    // One replica still seals by the old key while the other, and the rotations, seal by the new one.
+    // One replica still seals by the old key while the other, and the rotations, seal by the new
+    // one.
     let old_first = app
         .replica_with(&[("TOKEN_KEYS", &format!("{k1},{k2}"))])
         .await;

@@ -1,4 +1,5 @@
-//! Lists that are large, odd or not what was asked for: what can be read is shown, and nothing is made up.
+//! Lists that are large, odd or not what was asked for: what can be read is shown, and nothing is
+//! made up.
 
 use serde_json::{Value, json};
 

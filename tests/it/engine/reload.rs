@@ -1,4 +1,5 @@
-//! A reload in the middle of a sign-in: the same session again, for the same browser and for no other.
+//! A reload in the middle of a sign-in: the same session again, for the same browser and for no
+//! other.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use serde_json::json;
 
 use crate::support::{Browser, TestApp};
 
-/// A browser that has signed in, its callback's address, and a twin that still has the attempt's cookie only.
+/// A browser that has signed in, its callback's address, and a twin that still has the attempt's
+/// cookie only.
 async fn signed_in_with_twin(app: &TestApp) -> (Browser, Browser, String) {
     let mut browser = app.browser();
     let callback = browser.start_and_consent(&app.provider, "ada").await;

@@ -1,4 +1,5 @@
-//! Postgres servers of a test's own: a primary that stops, and a standby that takes over behind the same address.
+//! Postgres servers of a test's own: a primary that stops, and a standby that takes over behind the
+//! same address.
 
 use std::{
     fs,
@@ -160,7 +161,8 @@ fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// An address in front of servers, as a failover moves it. Connections that are open stay where they are.
+/// An address in front of servers, as a failover moves it. Connections that are open stay where
+/// they are.
 pub struct Address {
     pub port: u16,
     target: watch::Sender<u16>,
