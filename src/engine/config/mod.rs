@@ -70,6 +70,11 @@ pub struct MatricaSettings {
 }
 
 impl MatricaSettings {
+    /// Names the provider in the database. Ids and tokens of one provider mean nothing to another.
+    pub fn provider(&self) -> String {
+        self.authorization_endpoint.origin().ascii_serialization()
+    }
+
     /// Whether the app asks for this scope.
     pub fn asks_for(&self, scope: &str) -> bool {
         self.scopes.iter().any(|asked| asked == scope)

@@ -84,9 +84,10 @@ async fn end_sessions_on(
                  select from sessions where user_id = $1 and now() < expires_at
                                         and last_seen_at > now() - make_interval(secs => $3)
              )
-             returning id, user_id, generation, access_token, refresh_token
+             returning id, user_id, generation, access_token, refresh_token, provider
          )
-         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider)
+         select * from gone",
         user_id,
         keep_grant,
         lifetime.idle.as_secs_f64(),
@@ -160,9 +161,10 @@ async fn disconnect_on(connection: &mut PgConnection, user_id: Uuid) -> Result<R
 async fn queue_grant(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
     let queued = sqlx::query!(
         "with gone as (
-             delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token
+             delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token, provider
          )
-         insert into revocations (grant_id, user_id, generation, access_token, refresh_token) select * from gone",
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider)
+         select * from gone",
         user_id,
     )
     .execute(connection)

@@ -16,8 +16,12 @@ pub async fn find(db: &Db, user_id: Uuid) -> Result<Value, Error> {
                        'display_name', display_name, 'picture_url', picture_url, 'created_at', created_at,
                        'last_login_at', last_login_at, 'disabled_at', disabled_at)
                    from users where id = $1),
+               'identities', (
+                   select coalesce(jsonb_agg(jsonb_build_object('provider', provider, 'kind', kind, 'id', subject,
+                       'first_seen_at', created_at) order by created_at, kind desc), '[]')
+                   from identities where user_id = $1),
                'connection', (
-                   select jsonb_build_object('scope', scope, 'connected_at', created_at,
+                   select jsonb_build_object('provider', provider, 'scope', scope, 'connected_at', created_at,
                        'access_token_expires_at', access_expires_at, 'has_refresh_token', refresh_token is not null)
                    from grants where user_id = $1),
                'sessions', (

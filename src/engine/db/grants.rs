@@ -64,8 +64,8 @@ impl StoredGrant {
     }
 }
 
-/// The grant of a user.
-pub async fn find(db: &Db, user_id: Uuid) -> Result<Option<StoredGrant>, Error> {
+/// The grant that this provider has issued for a user. Tokens of another provider are never read.
+pub async fn find(db: &Db, provider: &str, user_id: Uuid) -> Result<Option<StoredGrant>, Error> {
     Ok(sqlx::query_as!(
         StoredGrant,
         r#"select id, user_id, generation, access_token, refresh_token, scope,
@@ -76,8 +76,9 @@ pub async fn find(db: &Db, user_id: Uuid) -> Result<Option<StoredGrant>, Error> 
                          - least((access_expires_at - access_issued_at) / 5, interval '5 minutes') as "ageing!",
                   coalesce(lease_until >= now(), false) as "leased!",
                   coalesce(retry_at > now(), false) as "backing_off!"
-           from grants where user_id = $1"#,
+           from grants where user_id = $1 and coalesce(provider, $2) = $2"#,
         user_id,
+        provider,
     )
     .fetch_optional(db)
     .await?)

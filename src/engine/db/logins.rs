@@ -1,6 +1,7 @@
 //! Stores a login atomically.
 
 use sqlx::PgConnection;
+use strum::EnumString;
 use uuid::Uuid;
 
 use super::Error;
@@ -10,8 +11,17 @@ use super::sessions::{SESSIONS_MAX, SessionHash};
 
 /// Everything that a completed login stores.
 pub struct NewLogin<'a> {
-    pub subject: &'a str,
+    /// The origin of the authorization endpoint.
+    pub provider: &'a str,
+    /// Kind and value of each id that the provider sent. The first known one decides.
+    pub kinds: &'a [String],
+    pub subjects: &'a [String],
+    /// Where the first id was read, for a release that knows one id only.
     pub subject_source: &'a str,
+    /// Whether a newcomer is stored.
+    pub may_create: bool,
+    /// Users of whom each must be the one who comes back.
+    pub must_be: &'a [Uuid],
     pub display_name: &'a str,
     pub picture_url: Option<&'a str>,
     pub grant: &'a SealedGrant,
@@ -28,99 +38,58 @@ pub struct NewLogin<'a> {
     pub timings: Timings,
 }
 
-/// The outcome of [`store`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
+/// What became of a login. Only `Done` has written anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum LoginOutcome {
     Done,
-    /// A concurrent first login of the same user chose another user id, so the seals do not open.
-    /// Neither grant nor session was written. Find the id and seal again.
-    OtherUserId,
-    /// An operator has locked the account. Neither grant nor session was written.
+    /// The seal is for another user than `owner`.
+    Reseal,
+    /// A newcomer, and `may_create` is `false`.
+    Unknown,
+    /// Another user than `must_be`.
+    Switched,
+    /// An operator has locked the account.
     Disabled,
+    /// A concurrent login or removal came first.
+    Again,
 }
 
-/// The id of a user who has signed in before, else `None`.
-pub async fn find_user_id(
-    db: &mut PgConnection,
-    subject: &str,
-    source: &str,
-) -> Result<Option<Uuid>, Error> {
-    Ok(sqlx::query_scalar!(
-        "select id from users where subject_source = $1 and subject = $2",
-        source,
-        subject,
-    )
-    .fetch_optional(db)
-    .await?)
+/// The result of [`store`].
+#[derive(Debug)]
+pub struct StoredLogin {
+    pub outcome: LoginOutcome,
+    /// The user whose ids these are.
+    pub owner: Option<Uuid>,
+    /// The user is new.
+    pub created: bool,
+    /// The user had a grant of this provider before.
+    pub connected: bool,
+    /// The sessions that the login has ended.
+    pub ended: Vec<SessionHash>,
 }
 
-/// Stores a login. Idempotent, because a repeated try writes the same ids.
-pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Stored, Error> {
-    Ok(match upsert(db, login).await? {
-        None => Stored::Disabled,
-        Some(true) => Stored::Done,
-        Some(false) => Stored::OtherUserId,
-    })
-}
-
-/// Returns whether the id is the one that the tokens are sealed for. `None` if an operator has
-/// locked the account. Nothing is written then.
-///
-/// One statement, so that a crash leaves either all of a login or nothing.
-///
-/// Parameters: $1 to $5 are the user, $6 to $12 the grant, $13 to $17 the session, $18 to $21 the
-/// attempt. $16 is the replaced session, $17 the limit of sessions per user.
-///
-/// `reprieved` cancels queued revocations of the user, because revoking an old token could revoke
-/// the new ones (same family). `surplus` subtracts 1, because it does not see the new session.
-async fn upsert(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Option<bool>, Error> {
+/// Stores a login. One call of a function, so that a crash leaves either all of a login or nothing.
+/// Idempotent, because a repeated try writes the same ids.
+pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<StoredLogin, Error> {
     let NewLogin { grant, timings, .. } = login;
-    Ok(sqlx::query_scalar!(
-        r#"with person as (
-               insert into users (id, subject, subject_source, display_name, picture_url)
-               values ($1, $2, $3, $4, $5)
-               on conflict (subject_source, subject) do update
-               set display_name = excluded.display_name, picture_url = excluded.picture_url, last_login_at = now()
-               where users.disabled_at is null
-               returning id
-           ), allowed as (
-               select id from person where id = $1
-           ), granted as (
-               insert into grants (user_id, id, generation, access_token, refresh_token, scope,
-                                   access_issued_at, access_expires_at)
-               select id, $6, $7, $8, $9, $10, now() - make_interval(secs => $11),
-                      now() - make_interval(secs => $11) + make_interval(secs => $12)
-               from allowed
-               on conflict (user_id) do update
-               set id = excluded.id, generation = excluded.generation, access_token = excluded.access_token,
-                   refresh_token = excluded.refresh_token, scope = excluded.scope,
-                   access_issued_at = excluded.access_issued_at, access_expires_at = excluded.access_expires_at,
-                   created_at = now(), lease_owner = null, lease_until = null, unanswered = 0, failures = 0,
-                   retry_at = null
-               returning user_id
-           ), reprieved as (
-               delete from revocations where user_id in (select user_id from granted)
-           ), session as (
-               insert into sessions (id_hash, user_id, expires_at, device)
-               select $13, user_id, now() + make_interval(secs => $14), $15 from granted
-               on conflict (id_hash) do nothing
-           ), replaced as (
-               delete from sessions where id_hash = $16 and exists (select from granted)
-           ), surplus as (
-               delete from sessions where id_hash in (
-                   select id_hash from sessions
-                   where user_id in (select user_id from granted) and id_hash is distinct from $16 and id_hash <> $13
-                   order by created_at desc offset $17::bigint - 1
-               )
-           ), finished as (
-               update login_attempts set outcome = $19, exchange_ms = $20, profile_ms = $21,
-                   store_ms = extract(milliseconds from clock_timestamp() - statement_timestamp())::integer
-               where state_hash = $18 and exists (select from granted)
-           )
-           select id = $1 as "expected!" from person"#,
+    let stored = sqlx::query!(
+        r#"select outcome as "outcome!", owner, created as "created!", connected as "connected!",
+                  ended as "ended!: Vec<SessionHash>"
+           from store_login(
+               sealed_for => $1, issuer => $2, kinds => $3, subjects => $4, first_source => $5,
+               may_create => $6, must_be => $7, person_name => $8, person_picture => $9,
+               new_grant => $10, first_generation => $11, sealed_access => $12, sealed_refresh => $13,
+               granted_scope => $14, access_age => $15, access_lifetime => $16,
+               new_session => $17, session_lifetime => $18, session_device => $19, replaced => $20,
+               sessions_max => $21, attempt => $22, final_outcome => $23, exchange_took => $24, profile_took => $25)"#,
         grant.user_id,
-        login.subject,
+        login.provider,
+        login.kinds,
+        login.subjects,
         login.subject_source,
+        login.may_create,
+        login.must_be,
         login.display_name,
         login.picture_url,
         grant.id,
@@ -140,6 +109,13 @@ async fn upsert(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Option<bo
         timings.exchange_ms,
         timings.profile_ms,
     )
-    .fetch_optional(db)
-    .await?)
+    .fetch_one(db)
+    .await?;
+    Ok(StoredLogin {
+        outcome: stored.outcome.parse().unwrap_or(LoginOutcome::Again),
+        owner: stored.owner,
+        created: stored.created,
+        connected: stored.connected,
+        ended: stored.ended,
+    })
 }

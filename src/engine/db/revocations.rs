@@ -21,27 +21,34 @@ pub struct Revocation {
 }
 
 /// Queues tokens that were never stored as a grant.
-pub async fn insert(db: &Db, grant: &SealedGrant) -> Result<(), Error> {
+pub async fn insert(db: &Db, provider: &str, grant: &SealedGrant) -> Result<(), Error> {
     sqlx::query!(
-        "insert into revocations (grant_id, user_id, generation, access_token, refresh_token) values ($1, $2, $3, $4, $5)
-         on conflict do nothing",
+        "insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider)
+         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
         grant.id,
         grant.user_id,
         FIRST_GENERATION,
         grant.access_token,
         grant.refresh_token,
+        provider,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Claims up to `limit` rows that are due. They are hidden from other workers for `claim`.
-pub async fn claim(db: &Db, limit: i64, claim: Duration) -> Result<Vec<Revocation>, Error> {
+/// Claims up to `limit` rows of this provider that are due. They are hidden from other workers for `claim`.
+pub async fn claim(
+    db: &Db,
+    provider: &str,
+    limit: i64,
+    claim: Duration,
+) -> Result<Vec<Revocation>, Error> {
     Ok(sqlx::query_as!(
         Revocation,
         r#"with due as materialized (
-               select grant_id from revocations where due_at <= now() order by due_at limit $1 for update skip locked
+               select grant_id from revocations where due_at <= now() and coalesce(provider, $3) = $3
+               order by due_at limit $1 for update skip locked
            )
            update revocations set attempts = attempts + 1, due_at = now() + make_interval(secs => $2)
            from due where revocations.grant_id = due.grant_id
@@ -49,6 +56,7 @@ pub async fn claim(db: &Db, limit: i64, claim: Duration) -> Result<Vec<Revocatio
                      extract(epoch from now() - created_at)::float8 as "age!""#,
         limit,
         claim.as_secs_f64(),
+        provider,
     )
     .fetch_all(db)
     .await?)

@@ -79,19 +79,38 @@ impl UserApi {
 
     /// The identity, from `/profile`. Asks version 1 only if version 2 sends no id.
     pub async fn identity(&self, token: &Token, deadline: Instant) -> Result<Identity, ApiError> {
-        let profile = async |base: &Url| {
-            let breaker = &self.identifying;
-            self.request(breaker, base, "profile", &[], token, deadline)
-                .await
-        };
-        let (v2, _) = profile(&self.base).await?;
+        let v2 = self.who(&self.base, token, deadline).await?;
         let v1 = match &self.base_v1 {
-            Some(base) if !identity::has_subject(&v2) => profile(base).await?.0,
+            Some(base) if !identity::has_subject(&v2) => self.who(base, token, deadline).await?,
             _ => Value::Null,
         };
         let mut identity = identity::parse_identity(&v2, &v1).ok_or(ApiError::NoUserId)?;
         identity.picture_url = identity.picture_url.filter(|_| self.pictures);
         Ok(identity)
+    }
+
+    /// Adds the ids of version 1 to an identity, unless version 1 is off, gone or closed to us.
+    pub async fn complete_identity(
+        &self,
+        identity: &mut Identity,
+        token: &Token,
+        deadline: Instant,
+    ) -> Result<(), ApiError> {
+        let Some(base) = &self.base_v1 else {
+            return Ok(());
+        };
+        match self.who(base, token, deadline).await {
+            Ok(v1) => identity.add_v1(&v1),
+            Err(ApiError::NotFound | ApiError::Forbidden | ApiError::Unauthorized) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn who(&self, base: &Url, token: &Token, deadline: Instant) -> Result<Value, ApiError> {
+        let breaker = &self.identifying;
+        let request = self.request(breaker, base, "profile", &[], token, deadline);
+        Ok(request.await?.0)
     }
 
     /// Whether the URLs of pictures are kept.

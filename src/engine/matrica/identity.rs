@@ -1,4 +1,4 @@
-//! The identity of a person, which is the provider's immutable id.
+//! The identity of a person: the immutable ids that the provider sends.
 
 use serde_json::Value;
 use strum::IntoStaticStr;
@@ -11,7 +11,17 @@ const SUBJECT_MAX: usize = 128;
 /// The name of a person without one.
 const NAMELESS: &str = "Matrica user";
 
-/// The field that an id came from. Ids from different fields are never compared.
+/// The id space of an id. Ids of different spaces are never compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum SubjectKind {
+    /// The id of the user.
+    User,
+    /// The id of their profile.
+    Profile,
+}
+
+/// The field that an id came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 pub enum SubjectSource {
     /// Version 2, top-level `id`.
@@ -25,6 +35,13 @@ pub enum SubjectSource {
     V1Id,
 }
 
+impl SubjectKind {
+    /// As stored in `identities.kind`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 impl SubjectSource {
     /// As stored in `users.subject_source`.
     pub fn as_str(self) -> &'static str {
@@ -32,46 +49,105 @@ impl SubjectSource {
     }
 }
 
-/// The immutable identity.
-#[derive(Clone, PartialEq, Eq)]
+/// One immutable id.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
+    pub kind: SubjectKind,
     pub id: String,
-    pub source: SubjectSource,
 }
 
-/// A person as their profile describes them. They can change everything but `subject`.
-#[derive(Clone)]
+/// A person as their profile describes them. They can change everything but the ids.
+#[derive(Debug, Clone)]
 pub struct Identity {
-    pub subject: Subject,
+    /// Every id that was sent, in the order of trust. Never empty.
+    pub subjects: Vec<Subject>,
+    /// Where the first of them was read.
+    pub source: SubjectSource,
     pub display_name: String,
     /// Always `https`.
     pub picture_url: Option<String>,
 }
 
-/// Whether the answer of version 2 is enough.
+impl Identity {
+    /// The id that a newcomer is known by. The user's, if it was sent.
+    pub fn main(&self) -> Option<&Subject> {
+        let user = self.subjects.iter().find(|subject| subject.is_user());
+        user.or(self.subjects.first())
+    }
+
+    /// Whether the id of the user is missing. Only version 1 can then tell whether a profile
+    /// belongs to somebody who is known by the user's id.
+    pub fn lacks_user_id(&self) -> bool {
+        !self.subjects.iter().any(Subject::is_user)
+    }
+
+    /// Adds the ids of the answer of version 1.
+    pub(super) fn add_v1(&mut self, v1: &Value) {
+        let more = v1_subjects(v1).map(|(_, subject)| subject);
+        self.subjects.extend(more);
+    }
+}
+
+impl Subject {
+    fn is_user(&self) -> bool {
+        self.kind == SubjectKind::User
+    }
+}
+
+/// Whether the answer of version 2 has an id.
 pub(super) fn has_subject(v2: &Value) -> bool {
-    v2_subject(v2).is_some()
+    v2_subjects(v2).next().is_some()
 }
 
 /// `None` without a usable id. Names, e-mail addresses and wallets change hands.
 pub(super) fn parse_identity(v2: &Value, v1: &Value) -> Option<Identity> {
-    let subject = v2_subject(v2).or_else(|| subject(v1, SubjectSource::V1Id))?;
+    let subjects = || v2_subjects(v2).chain(v1_subjects(v1));
+    let (source, _) = subjects().next()?;
     let layers = [layers(v2), layers(v1)].concat();
     let label = |name| first(&layers, |layer| text::field(layer, name, text::NAME_MAX));
     let name = label("name").or_else(|| label("username"));
     Some(Identity {
-        subject,
+        subjects: subjects().map(|(_, subject)| subject).collect(),
+        source,
         display_name: name.unwrap_or_else(|| NAMELESS.to_owned()),
         picture_url: first(&layers, |layer| text::url(layer, "pfp")),
     })
 }
 
-fn v2_subject(v2: &Value) -> Option<Subject> {
-    subject(v2, SubjectSource::V2Id)
-        .or_else(|| subject(v2.get("profile")?, SubjectSource::V2ProfileId))
+/// The ids of an answer of version 2. `profile` is the user's object in some answers, and the
+/// profile itself in others.
+fn v2_subjects(v2: &Value) -> impl Iterator<Item = (SubjectSource, Subject)> {
+    let profile = v2.get("profile");
+    let has = |name| profile.is_some_and(|profile| profile.get(name).is_some());
+    let kind = if has("profile") || has("username") {
+        SubjectKind::User
+    } else {
+        SubjectKind::Profile
+    };
+    let source = SubjectSource::V2ProfileId;
+    let top = subject(v2, SubjectSource::V2Id, SubjectKind::User);
+    let outer = profile.and_then(|profile| subject(profile, source, kind));
+    let inner = profile
+        .filter(|_| outer.is_some())
+        .and_then(|profile| subject(profile.get("profile")?, source, SubjectKind::Profile));
+    [top, outer, inner].into_iter().flatten()
 }
 
-fn subject(object: &Value, source: SubjectSource) -> Option<Subject> {
+fn v1_subjects(v1: &Value) -> impl Iterator<Item = (SubjectSource, Subject)> {
+    let source = SubjectSource::V1Id;
+    let outer = subject(v1, source, SubjectKind::User);
+    let inner = v1
+        .get("profile")
+        .filter(|_| outer.is_some())
+        .and_then(|profile| subject(profile, source, SubjectKind::Profile));
+    [outer, inner].into_iter().flatten()
+}
+
+fn subject(
+    object: &Value,
+    source: SubjectSource,
+    kind: SubjectKind,
+) -> Option<(SubjectSource, Subject)> {
     let id = text::id(object, "id").filter(|id| id.len() <= SUBJECT_MAX)?;
-    Some(Subject { id, source })
+    Some((source, Subject { kind, id }))
 }

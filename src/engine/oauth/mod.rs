@@ -44,6 +44,7 @@ pub struct OAuthClient {
     http: reqwest::Client,
     settings: Arc<MatricaSettings>,
     redirect_uri: Arc<str>,
+    provider: Arc<str>,
     exchanging: Breaker,
     refreshing: Breaker,
     revoking: Breaker,
@@ -69,12 +70,18 @@ impl OAuthClient {
         Ok(Self {
             // A POST on a connection that the provider just closed would be ambiguous.
             http: transport::client(0)?,
+            provider: settings.provider().into(),
             settings: Arc::new(settings),
             redirect_uri: redirect_uri.into(),
             exchanging: Breaker::of_strangers("exchange", EXCHANGES_MAX),
             refreshing: Breaker::new("refresh", REFRESHES_MAX),
             revoking: Breaker::new("revocation", REVOCATIONS_MAX),
         })
+    }
+
+    /// Names the provider, as stored with each identity and token.
+    pub fn provider(&self) -> &str {
+        &self.provider
     }
 
     /// The URL of the authorization request (RFC 6749 section 4.1.1 with RFC 7636 section 4.3).

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::attempt::Attempt;
 use super::burn::{burn, is_burnt, reserve_exchange};
-use super::store::store;
+use super::store::{Arrival, store};
 use super::{Refusal, Visitor, repeat};
 use crate::engine::db::attempts::{self, Burn, Timings};
-use crate::engine::db::logins::Stored;
+use crate::engine::db::logins::LoginOutcome;
 use crate::engine::oauth::{AuthorizationCode, ExchangeSlot, Outcome, TokenSet};
 use crate::engine::session::SessionId;
 use crate::engine::state::Engine;
@@ -190,23 +190,35 @@ async fn admit(
         return Err(Refusal::ProfileNotGranted);
     }
     let deadline = visitor.arrived + PROVIDER_BUDGET;
-    let identity = engine
-        .user_api
-        .identity(&tokens.access_token, deadline)
-        .await?;
+    let token = &tokens.access_token;
+    let mut identity = engine.user_api.identity(token, deadline).await?;
     timings.profile_ms = Some(millis_used(deadline) - timings.exchange_ms.unwrap_or_default());
+    let mut complete = !identity.lacks_user_id();
     let give_up = Instant::now() + STORE_BUDGET;
     loop {
-        match store(engine, attempt, tokens, &identity, visitor, *timings).await {
-            Ok(Stored::Done) => return Ok(attempt.session),
-            Ok(Stored::Disabled) => return Err(Refusal::Disabled),
-            // A concurrent first login of the same user won. The next try finds the stored id.
-            Ok(Stored::OtherUserId) => {}
+        let arrival = Arrival {
+            attempt,
+            tokens,
+            identity: &identity,
+            visitor,
+            may_create: complete,
+            timings: *timings,
+        };
+        match store(engine, &arrival).await.map(|stored| stored.outcome) {
+            Ok(LoginOutcome::Done) => return Ok(attempt.session),
+            Ok(LoginOutcome::Disabled) => return Err(Refusal::Disabled),
+            Ok(LoginOutcome::Switched) => return Err(Refusal::SwitchedAccount),
+            // Somebody with this profile may be known by the id of the user.
+            Ok(LoginOutcome::Unknown) => {
+                let (api, identity) = (&engine.user_api, &mut identity);
+                api.complete_identity(identity, token, deadline).await?;
+                complete = true;
+            }
             // A try is never cancelled, because the database could still commit it.
-            Err(Refusal::Unavailable) if Instant::now() < give_up => {
+            Ok(_) | Err(Refusal::Unavailable) if Instant::now() < give_up => {
                 tokio::time::sleep(STORE_PAUSE).await;
             }
-            Err(Refusal::Unavailable) => break,
+            Ok(_) | Err(Refusal::Unavailable) => break,
             Err(refusal) => return Err(refusal),
         }
     }

@@ -1,85 +1,121 @@
 //! After the exchange: store the person, the grant and the session, unless that would switch
 //! people.
 
-use sqlx::PgConnection;
-use uuid::Uuid;
+use sha2::{Digest as _, Sha256};
+use uuid::{Builder, Uuid};
 
 use super::attempt::Attempt;
 use super::{Refusal, Visitor};
 use crate::engine::db;
 use crate::engine::db::attempts::Timings;
-use crate::engine::db::logins::{self, NewLogin, Stored};
-use crate::engine::matrica::{Identity, Subject};
+use crate::engine::db::logins::{self, LoginOutcome, NewLogin, StoredLogin};
+use crate::engine::matrica::Identity;
 use crate::engine::oauth::TokenSet;
 use crate::engine::state::Engine;
 
-/// Stores the login. Looks up the user id first, because it is part of the seal's associated data.
-pub async fn store(
-    engine: &Engine,
-    attempt: &Attempt,
-    tokens: &TokenSet,
-    identity: &Identity,
-    visitor: &Visitor,
-    timings: Timings,
-) -> Result<Stored, Refusal> {
-    let mut connection = engine.db.acquire().await.map_err(db::Error::from)?;
-    let stored = store_on(
-        &mut connection,
-        engine,
-        attempt,
-        tokens,
-        identity,
-        visitor,
-        timings,
-    );
-    let stored = stored.await;
-    engine.db.settle(connection, stored)?
+/// Tries of one call. The second one knows the user, the others are for concurrent logins.
+const TRIES_MAX: usize = 4;
+
+/// A login that is ready to be stored.
+pub struct Arrival<'a> {
+    pub attempt: &'a Attempt,
+    pub tokens: &'a TokenSet,
+    pub identity: &'a Identity,
+    pub visitor: &'a Visitor,
+    /// Whether a newcomer is stored. Otherwise the outcome is [`LoginOutcome::Unknown`].
+    pub may_create: bool,
+    pub timings: Timings,
 }
 
-/// The outer error is the database's, which decides what happens to the connection.
-async fn store_on(
-    connection: &mut PgConnection,
+/// Stores the login. The user id is part of the seal's associated data, so it is guessed first.
+/// The database knows the right one if the guess is wrong.
+pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin, Refusal> {
+    let Arrival {
+        attempt, visitor, ..
+    } = arrival;
+    let current = visitor.current.as_ref().map(|user| user.user_id);
+    let new = || user_id_of(engine.oauth.provider(), arrival.identity);
+    let mut user_id = current.or(attempt.user_id).unwrap_or_else(new);
+    for _ in 0..TRIES_MAX {
+        let stored = store_for(engine, arrival, user_id).await?;
+        match stored.outcome {
+            LoginOutcome::Reseal => user_id = stored.owner.unwrap_or_else(new),
+            LoginOutcome::Again => user_id = new(),
+            LoginOutcome::Done => {
+                // Cache invalidation, because the user may share less than before.
+                engine.user_data.cache.forget(user_id);
+                for session in &stored.ended {
+                    engine.sessions.end(*session);
+                }
+                return Ok(stored);
+            }
+            LoginOutcome::Unknown | LoginOutcome::Switched | LoginOutcome::Disabled => {
+                return Ok(stored);
+            }
+        }
+    }
+    Err(Refusal::Unavailable)
+}
+
+async fn store_for(
     engine: &Engine,
-    attempt: &Attempt,
-    tokens: &TokenSet,
-    identity: &Identity,
-    visitor: &Visitor,
-    timings: Timings,
-) -> Result<Result<Stored, Refusal>, db::Error> {
-    let Subject { id, source } = &identity.subject;
-    let known = logins::find_user_id(connection, id, source.as_str()).await?;
+    arrival: &Arrival<'_>,
+    user_id: Uuid,
+) -> Result<StoredLogin, Refusal> {
+    let Arrival {
+        attempt,
+        identity,
+        visitor,
+        ..
+    } = arrival;
+    let (kinds, subjects) = identity
+        .subjects
+        .iter()
+        .map(|subject| (subject.kind.as_str().to_owned(), subject.id.clone()))
+        .unzip::<_, _, Vec<_>, Vec<_>>();
     // Login CSRF: never switch users silently. A user who was signed in at the start of the attempt
     // or is signed in now must be the one who comes back.
     let current = visitor.current.as_ref();
     let signed_in = [attempt.user_id, current.map(|user| user.user_id)];
-    if signed_in
-        .iter()
-        .flatten()
-        .any(|user_id| Some(*user_id) != known)
-    {
-        return Ok(Err(Refusal::SwitchedAccount));
-    }
-    let user_id = known.unwrap_or_else(Uuid::new_v4);
+    let must_be: Vec<Uuid> = signed_in.into_iter().flatten().collect();
     let login = NewLogin {
-        subject: id,
-        subject_source: source.as_str(),
+        provider: engine.oauth.provider(),
+        kinds: &kinds,
+        subjects: &subjects,
+        subject_source: identity.source.as_str(),
+        may_create: arrival.may_create,
+        must_be: &must_be,
         display_name: &identity.display_name,
         picture_url: identity.picture_url.as_deref(),
-        grant: &engine.vault.seal(user_id, tokens),
+        grant: &engine.vault.seal(user_id, arrival.tokens),
         session: attempt.session.hash(),
         session_lifetime: engine.config.session.absolute.as_secs_f64(),
         device: &visitor.device,
         replaces: current.map(|user| user.session_hash),
         state_hash: &attempt.state.hash(),
-        timings,
+        timings: arrival.timings,
     };
-    let stored = logins::store(connection, &login).await?;
-    if stored == Stored::Done {
-        // Cache invalidation, because the user may share less than before.
-        engine.user_data.cache.forget(user_id);
-        if let Some(replaced) = login.replaces {
-            engine.sessions.end(replaced);
-        }
+    let mut connection = engine.db.acquire().await.map_err(db::Error::from)?;
+    let stored = logins::store(&mut connection, &login).await;
+    Ok(engine.db.settle(connection, stored)?)
+}
+
+/// The id that a newcomer gets. It follows from their main id, so that two first logins at once
+/// seal for the same user.
+fn user_id_of(provider: &str, identity: &Identity) -> Uuid {
+    let mut digest = Sha256::new();
+    let main = identity.main();
+    let parts = [
+        provider,
+        main.map_or("", |main| main.kind.as_str()),
+        main.map_or("", |main| &main.id),
+    ];
+    for part in parts {
+        // No part holds a line break.
+        digest.update(part);
+        digest.update("\n");
     }
-    Ok(Ok(stored))
+    let digest: [u8; 32] = digest.finalize().into();
+    let bytes = std::array::from_fn(|index| digest[index]);
+    Builder::from_custom_bytes(bytes).into_uuid()
 }

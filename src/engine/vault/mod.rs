@@ -137,14 +137,14 @@ impl Vault {
 
     /// The scopes that a user has granted. `None` without a grant.
     pub async fn scopes(&self, user_id: Uuid) -> Result<Option<GrantScopes>, db::Error> {
-        let grant = grants::find(&self.db, user_id).await?;
+        let grant = grants::find(&self.db, self.oauth.provider(), user_id).await?;
         Ok(grant.map(|grant| GrantScopes {
             scope: grant.scopes(),
         }))
     }
 
     async fn stored_grant(&self, user_id: Uuid) -> Result<StoredGrant, VaultError> {
-        let grant = grants::find(&self.db, user_id).await?;
+        let grant = grants::find(&self.db, self.oauth.provider(), user_id).await?;
         grant.ok_or(VaultError::NoGrant)
     }
 

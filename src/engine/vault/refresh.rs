@@ -191,7 +191,7 @@ impl Vault {
         grant: &StoredGrant,
         tokens: TokenSet,
     ) -> Result<AccessToken, VaultError> {
-        let current = grants::find(&self.db, grant.user_id).await?;
+        let current = grants::find(&self.db, self.oauth.provider(), grant.user_id).await?;
         let grant_left = current.is_some();
         tracing::warn!(
             event = "refresh_superseded",

@@ -32,7 +32,10 @@ impl Vault {
     pub async fn give_back(&self, user_id: Uuid, tokens: &TokenSet) {
         tracing::warn!(event = "orphan_token", "revoking tokens that are not kept");
         let sealed = self.seal(user_id, tokens);
-        if revocations::insert(&self.db, &sealed).await.is_ok() {
+        if revocations::insert(&self.db, self.oauth.provider(), &sealed)
+            .await
+            .is_ok()
+        {
             self.revoke_soon();
             return;
         }
@@ -61,7 +64,7 @@ impl Vault {
     }
 
     async fn revoke_batch(&self) -> Result<usize, db::Error> {
-        let batch = revocations::claim(&self.db, BATCH, CLAIM).await?;
+        let batch = revocations::claim(&self.db, self.oauth.provider(), BATCH, CLAIM).await?;
         for done in join_all(batch.iter().map(|row| self.revoke_row(row))).await {
             done?;
         }

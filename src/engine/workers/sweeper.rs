@@ -1,6 +1,9 @@
-//! Deletes expired sessions and old login attempts. A failure of the database only postpones it.
+//! Deletes expired sessions, old login attempts, and tokens that nobody uses. A failure of the
+//! database only postpones it.
 
 use std::time::Duration;
+
+use uuid::Uuid;
 
 use crate::engine::db;
 use crate::engine::db::sweep::{self, Swept};
@@ -16,15 +19,21 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// Days that a login attempt is kept for support.
 const ATTEMPT_DAYS: i32 = 7;
+/// Days after which queued tokens of another provider are given up, as those of this one are.
+const FOREIGN_REVOCATION_DAYS: i32 = 7;
+/// How long tokens outlive the last activity of a person without a live session, in idle timeouts.
+/// By default 7 days, so that people who come once a week need not give their consent anew.
+const GRANT_GRACE: u32 = 7;
 /// A longer backlog is logged as a warning, because the sweeper does not keep up.
 const LAG_MAX: Duration = Duration::from_hours(1);
 
 /// Sweeps until shutdown.
 pub async fn run_sweeper(engine: Engine) {
     let sweeping = async {
+        let mut walked = Uuid::nil();
         loop {
-            let pause = match batch(&engine).await {
-                Ok(swept) if swept.iter().any(|swept| swept.removed == BATCH) => BATCH_PAUSE,
+            let pause = match batch(&engine, &mut walked).await {
+                Ok(full) if full => BATCH_PAUSE,
                 Ok(_) => PAUSE,
                 Err(_) => FAILURE_PAUSE,
             };
@@ -34,12 +43,29 @@ pub async fn run_sweeper(engine: Engine) {
     engine.tasks.shutdown.run_until_cancelled(sweeping).await;
 }
 
-async fn batch(engine: &Engine) -> Result<[Swept; 2], db::Error> {
-    let sessions = sweep::sessions(&engine.db, engine.config.session, BATCH).await?;
+/// Returns whether more is left to delete. `walked` is the user whose grant was looked at last.
+async fn batch(engine: &Engine, walked: &mut Uuid) -> Result<bool, db::Error> {
+    let (db, lifetime) = (&engine.db, engine.config.session);
+    let sessions = sweep::sessions(db, lifetime, BATCH).await?;
     report("sessions", sessions);
-    let attempts = sweep::attempts(&engine.db, ATTEMPT_DAYS, BATCH).await?;
+    let attempts = sweep::attempts(db, ATTEMPT_DAYS, BATCH).await?;
     report("login_attempts", attempts);
-    Ok([sessions, attempts])
+    let provider = engine.oauth.provider();
+    let revocations =
+        sweep::foreign_revocations(db, provider, FOREIGN_REVOCATION_DAYS, BATCH).await?;
+    report("revocations", revocations);
+    if !engine.config.keep_grants {
+        let grace = lifetime.idle.saturating_mul(GRANT_GRACE).as_secs_f64();
+        let grants = sweep::unused_grants(db, *walked, BATCH, lifetime, grace).await?;
+        *walked = grants.last.unwrap_or_default();
+        if grants.queued > 0 {
+            let queued = grants.queued;
+            tracing::info!(event = "grants_unused", queued, "tokens are to be revoked");
+            engine.vault.revoke_soon();
+        }
+    }
+    let swept = [sessions, attempts, revocations];
+    Ok(swept.iter().any(|swept| swept.removed == BATCH))
 }
 
 fn report(table: &str, swept: Swept) {

@@ -267,33 +267,28 @@ async fn a_session_planted_before_signing_in_is_worth_nothing_afterwards() {
 
 #[tokio::test]
 async fn who_somebody_is_comes_from_the_documented_places_in_order() {
-    for (shape, v1_has_id, source) in [
-        ("nested", true, SubjectSource::V2ProfileId),
-        ("flat", true, SubjectSource::V2ProfileId),
-        ("without_id", true, SubjectSource::V1Id),
-        ("null", true, SubjectSource::V1Id),
+    for (shape, source, v1_calls) in [
+        ("nested", SubjectSource::V2ProfileId, 0),
+        // Version 1 says whether the person is known by the id of the user.
+        ("flat", SubjectSource::V2ProfileId, 1),
+        ("without_id", SubjectSource::V1Id, 1),
+        ("null", SubjectSource::V1Id, 1),
     ] {
         let app = TestApp::spawn().await;
-        app.provider
-            .set(json!({ "profile_shape": shape, "v1_has_id": v1_has_id }))
-            .await;
+        app.provider.set(json!({ "profile_shape": shape })).await;
         app.signed_in("ada").await;
         assert_eq!(
             app.text("select subject_source from users").await,
             source.as_str(),
             "{shape}"
         );
-        let v1_calls = app.provider.calls("profile_v1").await;
-        assert_eq!(
-            v1_calls,
-            u64::from(source == SubjectSource::V1Id),
-            "{shape}: version 1 is a fallback only"
-        );
+        let asked = app.provider.calls("profile_v1").await;
+        assert_eq!(asked, v1_calls, "{shape}: version 1 is a fallback only");
     }
 }
 
 #[tokio::test]
-async fn the_outer_id_of_a_nested_profile_is_the_one() {
+async fn the_outer_id_of_a_nested_profile_is_the_users_one() {
     let app = TestApp::spawn().await;
     let body = json!({ "profile": { "id": "outer", "username": "u", "profile": { "id": "inner", "name": "Ada" } } });
     app.provider
@@ -304,21 +299,13 @@ async fn the_outer_id_of_a_nested_profile_is_the_one() {
         .await;
     app.signed_in("ada").await;
     assert_eq!(app.text("select subject from users").await, "outer");
-    let top = json!({ "id": "top", "profile": { "id": "inner", "name": "Ada" } });
-    app.provider
-        .fault("profile", json!({ "status": 200, "body": top.to_string() }))
-        .await;
-    app.signed_in("ada").await;
-    assert_eq!(
-        app.count("select count(*) from users where subject = 'top' and subject_source = 'v2.id'")
-            .await,
-        1
-    );
+    let ids = "select string_agg(kind || ' ' || subject, ', ' order by subject) from identities";
+    assert_eq!(app.text(ids).await, "profile inner, user outer");
 }
 
 #[tokio::test]
 async fn same_name_and_picture_but_another_id_is_another_person() {
-    let app = TestApp::spawn().await;
+    let app = TestApp::with(&[("MATRICA_USER_API_V1", "off")]).await;
     for id in ["one", "two"] {
         let body = json!({ "profile": { "id": id, "name": "Twin", "pfp": "https://example.com/twin.png" } });
         app.provider

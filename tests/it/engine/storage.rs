@@ -259,6 +259,8 @@ const RELEASED: &[(&str, u64)] = &[
     ("0007_session_list.sql", 0x7939_6e36_b5b8_1cfb),
     ("0008_grant_changed.sql", 0xc931_11e9_3368_d6b5),
     ("0009_disabled.sql", 0xd136_a375_c4bb_d5ff),
+    ("0010_identities.sql", 0x4fa4_f67e_848f_647b),
+    ("0012_store_login.sql", 0xcc3c_38f7_ce52_4a14),
 ];
 
 #[test]

@@ -1,0 +1,134 @@
+-- Stores a login: the person, their identities, the grant, the session, and the outcome of the attempt. A function, because
+-- each of its statements sees what others have committed while it waited for the person's lock, and rare work is skipped.
+--
+-- An older release may call this beside a newer one. A change of the parameters or of the outcome gets a new name.
+--
+-- Outcomes. Only `done` writes.
+--   done      stored. `created` says that the person is new, `ended` names the sessions that it has ended.
+--   reseal    the tokens are sealed for another id than the person's, which is `owner`.
+--   unknown   a newcomer, and `may_create` is false.
+--   switched  not the person whom `must_be` demands.
+--   disabled  an operator has locked the person out.
+--   again     another login of the same newcomer, or a removal, came first. Try again.
+create function store_login(
+    sealed_for uuid,
+    issuer text, kinds text[], subjects text[], first_source text,
+    may_create boolean, must_be uuid[],
+    person_name text, person_picture text,
+    new_grant uuid, first_generation bigint, sealed_access bytea, sealed_refresh bytea, granted_scope text,
+    access_age float8, access_lifetime float8,
+    new_session bytea, session_lifetime float8, session_device text, replaced bytea, sessions_max bigint,
+    attempt bytea, final_outcome text, exchange_took integer, profile_took integer,
+    out outcome text, out owner uuid, out created boolean, out connected boolean, out ended bytea[]
+) language plpgsql as $$
+declare
+    known integer;
+    surplus bytea[];
+begin
+    created := false;
+    connected := false;
+    ended := '{}';
+
+    -- Who is it? The first of the given ids that is known decides.
+    select (array_agg(user_id order by place))[1], count(*) into owner, known
+    from unnest(kinds, subjects) with ordinality as given (kind, subject, place)
+    join identities using (kind, subject)
+    where provider = issuer;
+    if owner is null then
+        -- Stored by an older release, which knew three places and one id.
+        select users.id into owner
+        from unnest(kinds, subjects) with ordinality as given (kind, subject, place)
+        join users on users.subject = given.subject and users.subject_source in ('v2.id', 'v2.profile.id', 'v1.id')
+        where (kind = 'user' or subject_source = 'v2.profile.id')
+          and not exists (select from identities where user_id = users.id)
+        order by place, users.created_at limit 1;
+    end if;
+    select true into connected from grants where user_id = owner and coalesce(provider, issuer) = issuer;
+    connected := coalesce(connected, false);
+
+    -- Refusals.
+    if owner is null and not may_create then
+        outcome := 'unknown';
+        return;
+    elsif exists (select from unnest(must_be) as other where other is distinct from owner) then
+        outcome := 'switched';
+        return;
+    elsif owner <> sealed_for then
+        outcome := 'reseal';
+        return;
+    end if;
+
+    -- The person. From here on their row is locked.
+    if owner is null then
+        insert into users (id, subject, subject_source, display_name, picture_url)
+        values (sealed_for,
+                case when not exists (select from users where subject = subjects[1] and subject_source = first_source)
+                     then subjects[1] end,
+                first_source, person_name, person_picture)
+        on conflict do nothing;
+        if not found then
+            outcome := 'again';
+            return;
+        end if;
+        owner := sealed_for;
+        created := true;
+    else
+        update users set display_name = person_name, picture_url = person_picture, last_login_at = now()
+        where id = owner and disabled_at is null;
+        if not found then
+            select 'disabled' into outcome from users where id = owner;
+            outcome := coalesce(outcome, 'again');
+            return;
+        end if;
+    end if;
+    if known < cardinality(kinds) then
+        insert into identities (provider, kind, subject, user_id)
+        select issuer, kind, subject, owner from unnest(kinds, subjects) as given (kind, subject)
+        on conflict do nothing;
+        if created and exists (
+            select from unnest(kinds, subjects) as given (kind, subject) join identities using (kind, subject)
+            where provider = issuer and user_id <> owner
+        ) then
+            -- Two first logins at once brought different ids of one person. This one is undone.
+            raise exception 'another login of this person came first' using errcode = 'serialization_failure';
+        end if;
+    end if;
+
+    -- The tokens. Revoking an older token could revoke the new ones, because they are of one family.
+    delete from revocations where user_id = owner and coalesce(provider, issuer) = issuer;
+    insert into grants (user_id, id, generation, access_token, refresh_token, scope, provider,
+                        access_issued_at, access_expires_at)
+    values (owner, new_grant, first_generation, sealed_access, sealed_refresh, granted_scope, issuer,
+            now() - make_interval(secs => access_age),
+            now() - make_interval(secs => access_age) + make_interval(secs => access_lifetime))
+    on conflict (user_id) do update
+    set id = excluded.id, generation = excluded.generation, access_token = excluded.access_token,
+        refresh_token = excluded.refresh_token, scope = excluded.scope, provider = excluded.provider,
+        access_issued_at = excluded.access_issued_at, access_expires_at = excluded.access_expires_at,
+        created_at = now(), lease_owner = null, lease_until = null, unanswered = 0, failures = 0, retry_at = null;
+
+    -- The session. A repeated try finds it already there.
+    insert into sessions (id_hash, user_id, expires_at, device)
+    values (new_session, owner, now() + make_interval(secs => session_lifetime), session_device)
+    on conflict (id_hash) do nothing;
+    if replaced is not null then
+        delete from sessions where id_hash = replaced;
+        ended := array[replaced];
+    end if;
+    if not created and (select count(*) from sessions where user_id = owner) > sessions_max then
+        with oldest as (
+            delete from sessions where id_hash in (
+                select id_hash from sessions where user_id = owner and id_hash <> new_session
+                order by created_at desc offset sessions_max - 1)
+            returning id_hash
+        )
+        select array_agg(id_hash) into surplus from oldest;
+        ended := ended || surplus;
+    end if;
+
+    update login_attempts
+    set outcome = final_outcome, exchange_ms = exchange_took, profile_ms = profile_took,
+        store_ms = extract(milliseconds from clock_timestamp() - statement_timestamp())::integer
+    where state_hash = attempt;
+    outcome := 'done';
+end $$;
