@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -66,12 +67,14 @@ pub fn serve() -> anyhow::Result<()> {
 
 /// Serves until `stop` completes, then drains and closes the database connections.
 pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listener: TcpListener) {
-    let (tasks, db) = (engine.tasks.clone(), engine.db.clone());
+    let tasks = engine.tasks.clone();
+    let databases = [engine.db.clone(), engine.health_db.clone()];
     workers::start(&engine);
     let keep_alive = engine.config.keep_alive_timeout;
     server::serve(listener, router(engine), tasks, keep_alive, stop).await;
     // Work that outlived the deadline may still hold a connection.
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, db.close()).await;
+    let closing = join_all(databases.iter().map(|db| db.close()));
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
 }
 
 /// Refuses to start on another schema, where requests would fail one by one.
@@ -100,6 +103,7 @@ async fn require_current_schema(settings: &config::Database) -> anyhow::Result<(
 /// On a connection of its own, which says why it cannot be made.
 async fn check_schema(settings: &config::Database) -> Result<Schema, db::Error> {
     let mut connection = db::connect_as_pool(settings).await?;
+    schema::require_utf8(&mut connection).await?;
     let schema = schema::check(&mut connection).await?;
     match schema {
         // A failover may be under way.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::engine::config::Config;
+use crate::engine::config::{self, Config};
 use crate::engine::db::{self, Db};
 use crate::engine::matrica::UserApi;
 use crate::engine::oauth::OAuthClient;
@@ -26,6 +26,8 @@ pub struct Engine(Arc<Parts>);
 pub struct Parts {
     pub config: Arc<Config>,
     pub db: Db,
+    /// A connection of its own for `/readyz`, which must not wait while the pool is busy.
+    pub health_db: Db,
     pub oauth: OAuthClient,
     pub user_api: UserApi,
     pub user_data: UserData,
@@ -94,6 +96,10 @@ impl Parts {
             cookie_names: Arc::new(CookieNames::new(config.public_url.secure)),
             attempt_sealer: config.token_keys.sealer(Purpose::LoginAttempt),
             tasks,
+            health_db: Db::new(&config::Database {
+                max_connections: 1,
+                ..config.database.clone()
+            }),
             config,
             db,
         })

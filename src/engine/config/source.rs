@@ -140,13 +140,24 @@ impl<'a> Source<'a> {
         self.problems.push((name.to_owned(), rule.to_owned()));
     }
 
-    /// Warns of each variable with this prefix that was never asked for. Returns all warnings.
+    /// Warns of each variable with this prefix that was never asked for, and of each `NAME_FILE`
+    /// whose `NAME` is no secret. Returns all warnings.
     pub fn warn_of_unknown(&mut self, prefix: &str) -> Vec<String> {
-        let unknown = self
-            .variables
-            .keys()
-            .filter(|name| name.starts_with(prefix) && !self.known.contains(*name))
-            .map(|name| format!("{name} is not a variable of this server: a typing mistake?"));
+        let unknown = self.variables.keys().filter_map(|name| {
+            let stem = name.strip_suffix("_FILE").unwrap_or_default();
+            if self.known.contains(name) {
+                None
+            } else if self.known.contains(stem) {
+                Some(format!(
+                    "{name} is ignored. Only secrets are read from a file: set {stem} itself"
+                ))
+            } else {
+                let unknown =
+                    || format!("{name} is not a variable of this server: a typing mistake?");
+                name.starts_with(prefix).then(unknown)
+            }
+        });
+        let unknown: Vec<String> = unknown.collect();
         self.warnings.extend(unknown);
         self.warnings.clone()
     }

@@ -1,7 +1,7 @@
 //! Migrations. They are embedded, applied only by `migrate`, and checked by `serve` and `/readyz`.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::{Executor, Postgres};
+use sqlx::{Executor, PgConnection, Postgres};
 
 use super::Error;
 use crate::engine::config;
@@ -31,16 +31,8 @@ type Applied = (i64, Vec<u8>, bool);
 /// A schema of a newer release is up to date, so that an older one can be deployed again.
 pub async fn migrate(settings: &config::Database) -> anyhow::Result<usize> {
     let mut connection = super::connect(settings).await?;
-    let (encoding, read_only): (String, bool) = sqlx::query_as(
-        "select current_setting('server_encoding'), current_setting('transaction_read_only') = 'on'",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .map_err(Error::from)?;
-    if encoding != "UTF8" {
-        return Err(Error::ENCODING.into());
-    }
-    if read_only {
+    require_utf8(&mut connection).await?;
+    if is_read_only(&mut connection).await? {
         return Err(Error::READ_ONLY.into());
     }
     // The table is missing before the first migration. Creating it here would be outside the lock.
@@ -54,6 +46,23 @@ pub async fn migrate(settings: &config::Database) -> anyhow::Result<usize> {
     done.map_err(reason)?;
     let after = connection.list_applied_migrations(TABLE).await;
     Ok(after.map_err(reason)?.len() - before)
+}
+
+/// Refuses a database whose encoding cannot hold every name.
+pub async fn require_utf8(connection: &mut PgConnection) -> Result<(), Error> {
+    let encoding: String = sqlx::query_scalar("select current_setting('server_encoding')")
+        .fetch_one(connection)
+        .await?;
+    if encoding == "UTF8" {
+        Ok(())
+    } else {
+        Err(Error::ENCODING)
+    }
+}
+
+async fn is_read_only(connection: &mut PgConnection) -> Result<bool, Error> {
+    let query = "select current_setting('transaction_read_only') = 'on'";
+    Ok(sqlx::query_scalar(query).fetch_one(connection).await?)
 }
 
 /// The kind of failure where it says all. Otherwise the text of the server, which names no value of

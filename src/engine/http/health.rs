@@ -19,11 +19,12 @@ pub async fn readyz(State(engine): State<Engine>) -> Response {
     let problem = if engine.tasks.shutdown.is_cancelled() {
         "stopping"
     } else {
-        match schema::check(&engine.db).await {
+        match schema::check(&engine.health_db).await {
             Ok(Schema::Current) => return "ready".into_response(),
             Ok(Schema::ReadOnly) => {
                 // The address may lead to another server by now.
                 engine.db.renew();
+                engine.health_db.renew();
                 "the database is read-only"
             }
             Ok(_) => "the schema does not match",

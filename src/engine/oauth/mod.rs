@@ -113,10 +113,10 @@ impl OAuthClient {
         })
     }
 
-    /// Revokes a token (RFC 7009). `Ok` also if there is nothing to revoke or no endpoint.
-    pub async fn revoke(&self, token: &Token, token_type_hint: &str) -> Result<(), TokenError> {
+    /// Revokes a token (RFC 7009). `false` if there was nothing to revoke, or there is no endpoint.
+    pub async fn revoke(&self, token: &Token, token_type_hint: &str) -> Result<bool, TokenError> {
         let Some(endpoint) = &self.settings.revocation_endpoint else {
-            return Ok(());
+            return Ok(false);
         };
         let permit = self.revoking.enter(Caller::new(token.expose())).await?;
         let form = [
@@ -177,11 +177,11 @@ impl OAuthClient {
 async fn revocation_request(
     request: reqwest::RequestBuilder,
     hint: &str,
-) -> Result<(), TokenError> {
+) -> Result<bool, TokenError> {
     let response = request.send().await.map_err(TokenError::from_transport)?;
     let status = response.status().as_u16();
     if (200..300).contains(&status) {
-        return Ok(());
+        return Ok(true);
     }
     let retry_after = transport::retry_after(&response);
     let body = transport::read_capped(response, REVOCATION_ANSWER_MAX).await;
@@ -195,7 +195,7 @@ async fn revocation_request(
         status,
         "the provider knows no such token"
     );
-    Ok(())
+    Ok(false)
 }
 
 fn health<T>(result: &Result<T, TokenError>) -> Health {

@@ -15,6 +15,9 @@ use crate::engine::db::{self, Db};
 
 /// Most seconds that an entry is used. The bound holds even if notifications are lost.
 const AGE_MAX: Duration = Duration::from_secs(5);
+/// With a short idle timeout an entry is used for a tenth of it, as long as `last_seen_at` may be
+/// late. Longer, and a visitor would be signed out between two clicks.
+const AGES_PER_IDLE_TIMEOUT: u32 = 10;
 /// Tombstone lifetime. Must exceed the slowest query, or a lookup in flight revives the session.
 const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(15);
 /// Most entries. One has about 300 bytes.
@@ -45,7 +48,9 @@ impl LiveSessions {
     pub fn new(db: Db, lifetime: SessionLifetime) -> Self {
         let entries = Cache::builder()
             .max_capacity(ENTRIES_MAX)
-            .expire_after(EntryLifetime)
+            .expire_after(EntryLifetime {
+                alive: AGE_MAX.min(lifetime.idle / AGES_PER_IDLE_TIMEOUT),
+            })
             .build();
         Self {
             db,
@@ -114,14 +119,17 @@ impl LiveSessions {
 }
 
 /// An entry never outlives its session.
-struct EntryLifetime;
+struct EntryLifetime {
+    /// Longest use of a live session without asking the database.
+    alive: Duration,
+}
 
 impl Expiry<SessionHash, Entry> for EntryLifetime {
     fn expire_after_create(&self, _: &SessionHash, entry: &Entry, _: Instant) -> Option<Duration> {
         Some(match entry {
             Entry::Alive(session) => Duration::try_from_secs_f64(session.remaining)
                 .unwrap_or_default()
-                .min(AGE_MAX),
+                .min(self.alive),
             Entry::Ended => TOMBSTONE_LIFETIME,
         })
     }

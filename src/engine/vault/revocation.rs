@@ -117,7 +117,8 @@ impl Vault {
         let hint = kind.name();
         let result = self.oauth.revoke(token, hint).await;
         match &result {
-            Ok(()) => tracing::info!(event = "token_revoked", hint, "token revoked"),
+            Ok(true) => tracing::info!(event = "token_revoked", hint, "token revoked"),
+            Ok(false) => {}
             Err(error @ TokenError::Misconfigured { .. }) => {
                 tracing::error!(event = "token_not_revoked", hint, %error, "the provider does not let us revoke");
             }
@@ -125,7 +126,7 @@ impl Vault {
                 tracing::warn!(event = "token_not_revoked", hint, %error, "a token was not revoked");
             }
         }
-        result
+        result.map(drop)
     }
 }
 

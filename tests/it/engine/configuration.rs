@@ -347,3 +347,26 @@ fn an_unknown_scope_is_warned_of() {
         config.warnings
     );
 }
+
+#[test]
+fn a_file_for_a_variable_that_takes_none_is_named() {
+    let settings = with(&[
+        ("PUBLIC_URL_FILE", "/run/url"),
+        ("MATRICA_SCOPES_FILE", "/run/scopes"),
+        ("SESSION_IDLE_TIMEOUT_FILE", "/run/idle"),
+        ("SOMETHING_ELSE_FILE", "/run/other"),
+    ]);
+    let warnings = Config::from_source(Source::new(&settings))
+        .unwrap()
+        .warnings;
+    for name in ["PUBLIC_URL", "MATRICA_SCOPES", "SESSION_IDLE_TIMEOUT"] {
+        let words =
+            format!("{name}_FILE is ignored. Only secrets are read from a file: set {name} itself");
+        assert!(warnings.contains(&words), "{warnings:?}");
+    }
+    assert!(
+        !warnings
+            .iter()
+            .any(|warning| warning.contains("SOMETHING_ELSE"))
+    );
+}

@@ -8,11 +8,17 @@ use crate::support::{TestApp, TestDatabase, process};
 
 /// What `migrate` says about this URL. It must fail.
 async fn refused(url: String) -> String {
-    let settings = BTreeMap::from([
-        ("DATABASE_URL".to_owned(), url),
-        ("DATABASE_TLS".to_owned(), "insecure".to_owned()),
-    ]);
-    let run = move || process::command(&settings).arg("migrate").output().unwrap();
+    said_by("migrate", BTreeMap::new(), url).await
+}
+
+async fn said_by(
+    command: &'static str,
+    mut settings: BTreeMap<String, String>,
+    url: String,
+) -> String {
+    settings.insert("DATABASE_URL".to_owned(), url);
+    settings.insert("DATABASE_TLS".to_owned(), "insecure".to_owned());
+    let run = move || process::command(&settings).arg(command).output().unwrap();
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
@@ -62,9 +68,12 @@ async fn an_encoding_a_missing_right_and_a_read_only_database_have_words_of_thei
         &name.replace('_', "%5F"),
         &format!("{name}_latin").replace('_', "%5F"),
     );
+    let app = TestApp::spawn().await;
+    let served = said_by("serve", app.settings.clone(), latin.clone()).await;
     let said = refused(latin).await;
     admin(format!("drop database {name}_latin")).await;
     assert_says(&said, "another encoding than UTF8");
+    assert_says(&served, "another encoding than UTF8");
 
     admin(format!(
         "create role {name}_guest login; revoke create on schema public from public"

@@ -466,3 +466,19 @@ async fn without_the_database_nothing_is_half_done() {
     app.sql("alter table away rename to revocations").await;
     assert_eq!(app.count("select count(*) from users join grants on grants.user_id = users.id join sessions on sessions.user_id = users.id").await, 1);
 }
+
+#[tokio::test]
+async fn without_a_revocation_endpoint_nothing_says_that_tokens_were_revoked() {
+    let app = TestApp::with(&[("MATRICA_REVOCATION_ENDPOINT", "off")]).await;
+    let process = Process::start(&app.settings).await;
+    let mut browser = app.signed_in("ada").await;
+    browser.origin.clone_from(&process.url);
+    let request = browser.request(Method::POST, "/auth/logout");
+    let answer = browser.send(request.header("origin", &app.url)).await;
+    answer.assert_redirect("/");
+    app.becomes(QUEUED, 0).await;
+    process.signal("TERM");
+    let (_, log) = process.ended().await;
+    assert!(log.contains("listening"), "{log}");
+    assert!(!log.contains("token_revoked"), "{log}");
+}

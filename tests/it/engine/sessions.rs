@@ -400,3 +400,18 @@ async fn a_browser_that_goes_away_while_signing_out_still_has_its_tokens_revoked
     app.provider.called("revoke", 2).await;
     assert_eq!(app.count("select count(*) from sessions").await, 0);
 }
+
+#[tokio::test]
+async fn a_short_idle_timeout_signs_nobody_out_between_two_clicks() {
+    let app = TestApp::with(&[("SESSION_IDLE_TIMEOUT", "1s")]).await;
+    let mut browser = app.signed_in("ada").await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        browser.get("/settings").await.assert_status(200);
+    }
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    browser
+        .get("/settings")
+        .await
+        .assert_redirect("/login?return_to=%2Fsettings");
+}
