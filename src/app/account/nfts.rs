@@ -147,7 +147,7 @@ fn card(nft: &Nft) -> Card {
         initial: initial(&name),
         tone: of.bytes().map(usize::from).sum::<usize>() % TONES,
         name,
-        image: nft.image_url.clone(),
+        image: nft.shown_image().map(str::to_owned),
         collection,
         network: nft.network.as_deref().map(Network::new),
         id: Address::new(&nft.id),

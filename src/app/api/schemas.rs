@@ -69,7 +69,7 @@ pub struct Nft {
     /// The mint address.
     id: String,
     name: Option<String>,
-    /// Always `https`.
+    /// Mostly `https`. `http`, `ipfs` and `ar` addresses come as they are.
     image_url: Option<String>,
     /// What Matrica says of it, `HODLED` for one.
     status: Option<String>,

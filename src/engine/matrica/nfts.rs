@@ -24,7 +24,7 @@ pub struct Nft {
     /// The mint address.
     pub id: String,
     pub name: Option<String>,
-    /// Always `https`.
+    /// Mostly `https`. `ipfs` and `ar` addresses need a gateway, which is the client's choice.
     pub image_url: Option<String>,
     /// In Matrica's words, such as `HODLED`.
     pub status: Option<String>,
@@ -38,6 +38,12 @@ pub struct Nft {
 }
 
 impl Nft {
+    /// The picture that a page may show, which is an `https` URL.
+    pub fn shown_image(&self) -> Option<&str> {
+        let url = self.image_url.as_deref()?;
+        url.starts_with("https://").then_some(url)
+    }
+
     pub fn is_of(&self, collection_id: &str) -> bool {
         let collection = self.collection.as_ref();
         collection.is_some_and(|collection| collection.id == collection_id)
@@ -103,7 +109,7 @@ fn parse_nft(entry: &Value, pictures: bool) -> Option<Nft> {
     Some(Nft {
         id: text::id(entry, "id")?,
         name: text::field(entry, "name", text::NAME_MAX),
-        image_url: text::url(entry, "image").filter(|_| pictures),
+        image_url: text::picture(entry, "image").filter(|_| pictures),
         status: text::field(entry, "status", text::NETWORK_MAX),
         network: text::identifier(entry, "networkSymbol", text::NETWORK_MAX),
         is_compressed: entry.get("isCompressed") == Some(&Value::Bool(true)),

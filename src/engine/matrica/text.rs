@@ -16,6 +16,8 @@ const REPLACEMENT: char = '\u{FFFD}';
 const BLACK_FLAG: char = '\u{1F3F4}';
 /// Longest URL, in bytes.
 const URL_MAX: usize = 2048;
+/// Schemes of addresses of pictures. `data:` URLs are left out, because they are too long.
+const PICTURE_SCHEMES: [&str; 4] = ["https", "http", "ipfs", "ar"];
 /// Longest id of anything at the provider, in bytes.
 const ID_MAX: usize = 200;
 
@@ -106,6 +108,14 @@ pub(super) fn id(object: &Value, name: &str) -> Option<String> {
 pub(super) fn url(object: &Value, name: &str) -> Option<String> {
     let url = Url::parse(object.get(name)?.as_str()?).ok()?;
     (url.scheme() == "https" && url.as_str().len() <= URL_MAX).then(|| url.into())
+}
+
+/// A field as the address of a picture, also one that no page shows, such as `ipfs://`.
+pub(super) fn picture(object: &Value, name: &str) -> Option<String> {
+    let address = object.get(name)?.as_str()?;
+    let url = Url::parse(address).ok()?;
+    let is_address = PICTURE_SCHEMES.contains(&url.scheme()) && address.len() <= URL_MAX;
+    is_address.then(|| url.into())
 }
 
 /// The joiners, the Hangul fillers and the empty Braille cell are invisible, like white space.

@@ -180,3 +180,46 @@ async fn an_identifier_with_a_hidden_character_never_becomes_another_one() {
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     assert_eq!(list["items"][0]["address"], r"\u{20}a\u{5c}u{200b}\u{20}");
 }
+
+#[tokio::test]
+async fn a_picture_that_no_page_shows_stays_in_the_api() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.signed_in("ada").await;
+    let nft = |image: &str| json!({ "id": image.len().to_string(), "image": image });
+    let shown = "https://pictures.example/1.png";
+    let kept = [
+        shown,
+        "http://pictures.example/2.png",
+        "ipfs://QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKPbdG/3.png",
+        "ar://p3Sx0WkcT4Lw8uEO4J5mk5AXHhdLfHBVv9CbZ5tJ4mM",
+    ];
+    let dropped = [
+        "javascript:alert(1)",
+        "data:image/png;base64,AA==",
+        "//pictures.example/x",
+    ];
+    let items: Vec<Value> = kept
+        .iter()
+        .chain(&dropped)
+        .map(|image| nft(image))
+        .collect();
+    let body = json!(items).to_string();
+    app.provider
+        .fault("nfts", json!({ "status": 200, "body": body }))
+        .await;
+    let answer = browser.get("/api/nfts").await.assert_status(200);
+    let answer: Value = serde_json::from_str(&answer.body).unwrap();
+    let urls: Vec<Option<&str>> = answer["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["image_url"].as_str())
+        .collect();
+    let expected: Vec<Option<&str>> = kept.into_iter().map(Some).chain([None; 3]).collect();
+    assert_eq!(urls, expected);
+    let page = browser.get("/account/nfts").await.assert_status(200);
+    assert!(page.body.contains(shown));
+    for image in &kept[1..] {
+        assert!(!page.body.contains(&format!("src=\"{image}")), "{image}");
+    }
+}
