@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, net::TcpListener};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{TestApp, TestDatabase, process};
+use crate::support::{Folder, TestApp, TestDatabase, cluster::Cluster, process};
 
 /// What `migrate` says about this URL. It must fail.
 async fn refused(url: String) -> String {
@@ -126,5 +127,54 @@ async fn a_pooler_that_refuses_start_parameters_and_a_wrong_password_have_words_
         let said = refused(url).await;
         assert_says(&said, words);
         assert!(!said.contains("secret") && !said.contains(text), "{said}");
+    }
+}
+
+/// An authority, and a certificate of it for a host name that ends in `year`.
+fn certificate(host: &str, year: i32) -> (String, String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer_certificate = authority.self_signed(&key).unwrap();
+    let issuer = Issuer::new(authority, key);
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let signed = params.signed_by(&key, &issuer).unwrap();
+    (issuer_certificate.pem(), signed.pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_has_words_of_its_own() {
+    let cluster = Cluster::primary();
+    let plain = format!("postgres://postgres@127.0.0.1:{}/postgres", cluster.port);
+    let folder = Folder::new();
+    let authority = folder.path().join("authority.pem");
+    let verified = format!(
+        "{plain}?sslmode=verify-full&sslrootcert={}",
+        authority.display()
+    );
+    assert_says(
+        &refused(format!("{plain}?sslmode=verify-full")).await,
+        "offers no TLS",
+    );
+    for (host, year, words) in [
+        ("database.example", 2999, "another host name"),
+        ("127.0.0.1", 2020, "has expired"),
+        ("127.0.0.1", 2999, ""),
+    ] {
+        let (issuer, certificate, key) = certificate(host, year);
+        std::fs::write(&authority, issuer).unwrap();
+        cluster.secure(&certificate, &key);
+        if words.is_empty() {
+            let unknown = refused(format!("{plain}?sslmode=verify-full")).await;
+            assert_says(&unknown, "unknown authority");
+            let settings = BTreeMap::from([("DATABASE_URL".to_owned(), verified.clone())]);
+            let migrate = move || process::command(&settings).arg("migrate").status().unwrap();
+            let status = tokio::task::spawn_blocking(migrate).await.unwrap();
+            assert!(status.success());
+        } else {
+            assert_says(&refused(verified.clone()).await, words);
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
@@ -84,6 +85,20 @@ impl Cluster {
         standby
     }
 
+    /// Answers with TLS and this certificate from now on. Both texts are PEM.
+    pub fn secure(&self, certificate: &str, key: &str) {
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.data.join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            open(&path);
+        }
+        let settings = "\nssl = on\n";
+        let configuration = self.data.join("postgresql.auto.conf");
+        fs::write(configuration, settings).unwrap();
+        self.control(&["reload"]);
+    }
+
     pub fn url(port: u16) -> String {
         format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable")
     }
@@ -118,10 +133,10 @@ impl Drop for Cluster {
     }
 }
 
-/// The folder belongs to the server's user, because Postgres refuses to run as root.
-fn open(folder: &Path) {
+/// A folder or a file belongs to the server's user, because Postgres refuses to run as root.
+fn open(path: &Path) {
     if is_root() {
-        let owned = Command::new("chown").arg("postgres").arg(folder).status();
+        let owned = Command::new("chown").arg("postgres").arg(path).status();
         assert!(owned.unwrap().success());
     }
 }
