@@ -406,10 +406,10 @@ async fn a_short_idle_timeout_signs_nobody_out_between_two_clicks() {
     let app = TestApp::with(&[("SESSION_IDLE_TIMEOUT", "1s")]).await;
     let mut browser = app.signed_in("ada").await;
     for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(250)).await;
         browser.get("/settings").await.assert_status(200);
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     browser
         .get("/settings")
         .await
