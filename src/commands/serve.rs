@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::{block_on, log_warnings};
 use crate::app::routes::router;
 use crate::engine::config::{self, Config, Source};
-use crate::engine::db;
 use crate::engine::db::schema::{self, Schema};
+use crate::engine::db::{self, Db};
 use crate::engine::http::{log, server};
 use crate::engine::state::Engine;
 use crate::engine::workers;
@@ -19,8 +18,6 @@ use crate::engine::workers;
 /// How long the start waits for a database that does not answer yet.
 const DATABASE_WAIT: Duration = Duration::from_secs(10);
 const DATABASE_POLL: Duration = Duration::from_millis(500);
-/// Longest that closing the database connections may take at the end.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `serve --check`
 pub fn check() -> anyhow::Result<()> {
@@ -72,9 +69,8 @@ pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listene
     workers::start(&engine);
     let keep_alive = engine.config.keep_alive_timeout;
     server::serve(listener, router(engine), tasks, keep_alive, stop).await;
-    // Work that outlived the deadline may still hold a connection.
-    let closing = join_all(databases.iter().map(|db| db.close()));
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+    // Work that outlived the deadline closes its connection itself.
+    databases.iter().for_each(Db::close);
 }
 
 /// Refuses to start on another schema, where requests would fail one by one.

@@ -4,7 +4,7 @@
 //! the same user waits for the lock, and the statements behind it see the result. The functions
 //! take the pool by value, so that a task can own them and a closed tab does not cancel them.
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::sessions::SessionHash;
@@ -58,14 +58,14 @@ async fn end_sessions_on(
     let (user_id, this, named, others) = match which {
         SessionSelection::This(hash) => match owner(&mut transaction, hash).await? {
             Some(user_id) => (user_id, Some(hash), None, None),
-            None => return Ok(Removed::default()),
+            None => return nothing(transaction).await,
         },
         SessionSelection::Named(user_id, public_id) => (user_id, None, Some(public_id), None),
         SessionSelection::Others(user_id, hash) => (user_id, None, None, Some(hash)),
         SessionSelection::All(user_id) => (user_id, None, None, None),
     };
     if !lock(&mut transaction, user_id).await? {
-        return Ok(Removed::default());
+        return nothing(transaction).await;
     }
     let sessions = sqlx::query_scalar!(
         r#"delete from sessions where user_id = $1 and id_hash = coalesce($2, id_hash)
@@ -113,7 +113,7 @@ pub async fn delete_user(db: Db, user_id: Uuid) -> Result<Removed, Error> {
 async fn delete_user_on(connection: &mut PgConnection, user_id: Uuid) -> Result<Removed, Error> {
     let mut transaction = connection.begin().await?;
     if !lock(&mut transaction, user_id).await? {
-        return Ok(Removed::default());
+        return nothing(transaction).await;
     }
     let revocations_queued = queue_grant(&mut transaction, user_id).await?;
     let sessions = sqlx::query_scalar!(
@@ -143,7 +143,7 @@ pub async fn disconnect(db: Db, user_id: Uuid) -> Result<Removed, Error> {
 async fn disconnect_on(connection: &mut PgConnection, user_id: Uuid) -> Result<Removed, Error> {
     let mut transaction = connection.begin().await?;
     if !lock(&mut transaction, user_id).await? {
-        return Ok(Removed::default());
+        return nothing(transaction).await;
     }
     let revocations_queued = queue_grant(&mut transaction, user_id).await?;
     transaction.commit().await?;
@@ -170,6 +170,12 @@ async fn queue_grant(connection: &mut PgConnection, user_id: Uuid) -> Result<boo
     .execute(connection)
     .await?;
     Ok(queued.rows_affected() > 0)
+}
+
+/// Ends a transaction that found nothing to remove.
+async fn nothing(transaction: Transaction<'_, Postgres>) -> Result<Removed, Error> {
+    transaction.rollback().await?;
+    Ok(Removed::default())
 }
 
 async fn owner(connection: &mut PgConnection, session: SessionHash) -> Result<Option<Uuid>, Error> {

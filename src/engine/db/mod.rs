@@ -1,6 +1,7 @@
 //! All SQL, one file per table family. Missing is `Ok(None)`, and every instant is the database's.
 
 pub mod attempts;
+mod connect;
 pub mod endings;
 mod error;
 pub mod export;
@@ -14,5 +15,6 @@ pub mod schema;
 pub mod sessions;
 pub mod sweep;
 
+pub use self::connect::{connect, connect_as_pool};
 pub use self::error::Error;
-pub use self::pool::{Db, connect, connect_as_pool};
+pub use self::pool::Db;

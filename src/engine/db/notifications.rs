@@ -16,7 +16,7 @@ pub const GRANT_CHANGED: &str = "grant_changed";
 pub async fn listen(settings: &config::Database) -> Result<PgListener, Error> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .connect_lazy_with(super::pool::options(settings));
+        .connect_lazy_with(super::connect::options(settings));
     let mut listener = PgListener::connect_with(&pool).await?;
     listener
         .listen_all([SESSION_ENDED, SESSION_CHANGED, GRANT_CHANGED])

@@ -1,24 +1,20 @@
 //! The connection pool, with limits on each call and a way out of a failover.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+use deadpool::managed::{
+    Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult,
+};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{
-    PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
-};
-use sqlx::{
-    ConnectOptions as _, Connection as _, Describe, Either, Execute, Executor, PgConnection,
-    PgPool, Postgres, SqlStr,
-};
+use sqlx::postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Connection as _, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 use tokio::time::error::Elapsed;
 
-use super::Error;
+use super::{Error, connect};
 use crate::engine::config;
 
 /// Longest wait for a free connection. Short, so that an outage is an error and not a hang.
@@ -29,33 +25,56 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// Lifetime of a connection. Renewing it also finds a new primary after a failover.
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
-/// Idle connections above the minimum are closed after this.
+/// Idle connections are closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Longest wait for the answer to a statement. Longer than the server's own limits, because it is
 /// for a network that loses packets.
 const CALL_TIMEOUT: Duration = Duration::from_secs(6);
-/// Longest wait for a connection outside the pool.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Limits that the server enforces on each connection. The last one frees a connection whose
-/// transaction was abandoned.
-const SERVER_TIMEOUTS: [(&str, &str); 3] = [
-    ("statement_timeout", "3s"),
-    ("lock_timeout", "2s"),
-    ("idle_in_transaction_session_timeout", "5s"),
-];
-
 /// The connection pool. Clones share it.
 ///
 /// A failover leaves connections to a server that is dead or read-only. The first call that finds
 /// one closes it, and every connection that is as old is closed before its next use.
+///
+/// The pool of sqlx would ping at each release, and so double the round trips of a sign-in.
 #[derive(Clone)]
 pub struct Db {
-    pool: PgPool,
+    pool: Pool<Connector>,
     lost: LostAt,
 }
 
+/// Makes the connections of the pool, and checks idle ones before use.
+#[derive(Debug)]
+struct Connector {
+    options: PgConnectOptions,
+    lost: LostAt,
+}
+
+impl Manager for Connector {
+    type Type = PgConnection;
+    type Error = sqlx::Error;
+
+    async fn create(&self) -> Result<PgConnection, sqlx::Error> {
+        PgConnection::connect_with(&self.options).await
+    }
+
+    async fn recycle(
+        &self,
+        connection: &mut PgConnection,
+        metrics: &Metrics,
+    ) -> RecycleResult<sqlx::Error> {
+        if metrics.age() > MAX_LIFETIME || self.lost.outdates(metrics.age()) {
+            return Err(RecycleError::message("too old"));
+        }
+        if metrics.last_used() > PING_AFTER {
+            let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping()).await;
+            ping.map_err(|_| RecycleError::message("no answer"))??;
+        }
+        Ok(())
+    }
+}
+
 /// The instant at which a connection was last found dead or read-only.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct LostAt(Arc<Mutex<Option<Instant>>>);
 
 impl LostAt {
@@ -71,28 +90,37 @@ impl LostAt {
 
 impl Db {
     /// A pool that connects when it is first used.
+    #[expect(
+        clippy::expect_used,
+        reason = "building fails only for a time limit without a runtime"
+    )]
     pub(crate) fn new(settings: &config::Database) -> Self {
         let lost = LostAt::default();
-        let before_acquire = lost.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .max_lifetime(MAX_LIFETIME)
-            .idle_timeout(IDLE_TIMEOUT)
-            // The library would ping before each use. Once after a pause is enough.
-            .test_before_acquire(false)
-            .before_acquire(move |connection, meta| {
-                let outdated = before_acquire.outdates(meta.age);
-                Box::pin(async move {
-                    if outdated || meta.idle_for < PING_AFTER {
-                        return Ok(!outdated);
-                    }
-                    let pinged = tokio::time::timeout(PING_TIMEOUT, connection.ping()).await;
-                    Ok(matches!(pinged, Ok(Ok(()))))
-                })
-            })
-            .connect_lazy_with(options(settings).options(SERVER_TIMEOUTS));
+        let connector = Connector {
+            options: connect::as_pool(settings),
+            lost: lost.clone(),
+        };
+        let pool = Pool::builder(connector)
+            .max_size(usize::try_from(settings.max_connections).unwrap_or(usize::MAX))
+            // The last used one first, so that the others become idle.
+            .queue_mode(QueueMode::Lifo)
+            .build()
+            .expect("no time limit is given to the pool");
         Self { pool, lost }
+    }
+
+    /// A connection for several statements. End its use with [`Db::settle`].
+    pub async fn acquire(&self) -> Result<PooledConnection, Error> {
+        Ok(self.connection().await?)
+    }
+
+    async fn connection(&self) -> Result<PooledConnection, sqlx::Error> {
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, self.pool.get()).await {
+            Ok(Ok(connection)) => Ok(PooledConnection(Some(connection))),
+            Ok(Err(PoolError::Backend(error))) => Err(error),
+            Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
+            Ok(Err(_)) | Err(_) => Err(sqlx::Error::PoolTimedOut),
+        }
     }
 
     /// Closes every connection that is open now, before its next use.
@@ -100,15 +128,28 @@ impl Db {
         *self.lost.get() = Some(Instant::now());
     }
 
-    /// Ends the use of an acquired connection. One to a dead or read-only server is closed.
+    /// Closes connections that were idle for [`IDLE_TIMEOUT`].
+    pub fn close_idle(&self) {
+        self.pool
+            .retain(|_, metrics| metrics.last_used() < IDLE_TIMEOUT);
+    }
+
+    /// Closes idle connections now, and the others after their use.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    /// Ends the use of an acquired connection. After a failure it is closed, because a transaction
+    /// may still be open.
     pub fn settle<T>(
         &self,
-        connection: PoolConnection<Postgres>,
+        mut connection: PooledConnection,
         result: Result<T, Error>,
     ) -> Result<T, Error> {
-        if result.as_ref().is_err_and(|error| error.is_lost()) {
-            self.renew();
-            drop(connection.detach());
+        match &result {
+            Ok(_) => drop(connection.0.take()),
+            Err(error) if error.is_lost() => self.renew(),
+            Err(_) => {}
         }
         result
     }
@@ -116,16 +157,19 @@ impl Db {
     /// Ends a call that had [`CALL_TIMEOUT`].
     fn finish<T>(
         &self,
-        connection: PoolConnection<Postgres>,
+        connection: PooledConnection,
         answer: Result<Result<T, sqlx::Error>, Elapsed>,
     ) -> Result<T, sqlx::Error> {
-        let result =
-            answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        let result = answer.unwrap_or_else(|_| Err(timed_out()));
         let kind = result.as_ref().map(drop).map_err(Error::of);
         // The error itself is returned.
         let _ = self.settle(connection, kind);
         result
     }
+}
+
+fn timed_out() -> sqlx::Error {
+    io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
 impl fmt::Debug for Db {
@@ -134,11 +178,37 @@ impl fmt::Debug for Db {
     }
 }
 
-impl Deref for Db {
-    type Target = PgPool;
+/// A connection in use. Without [`Db::settle`] it is closed, because a call that was cut short leaves
+/// it in an unknown state.
+pub struct PooledConnection(Option<Object<Connector>>);
 
-    fn deref(&self) -> &PgPool {
-        &self.pool
+const IN_USE: &str = "a connection in use is there";
+
+#[expect(
+    clippy::expect_used,
+    reason = "only `settle` and `drop` take it, and they own it"
+)]
+impl Deref for PooledConnection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.0.as_ref().expect(IN_USE)
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "only `settle` and `drop` take it, and they own it"
+)]
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect(IN_USE)
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
     }
 }
 
@@ -155,7 +225,7 @@ impl<'p> Executor<'p> for &'_ Db {
     {
         let db = self.clone();
         let rows = async move {
-            let mut connection = db.pool.acquire().await?;
+            let mut connection = db.connection().await?;
             let rows = connection.fetch_many(query).try_collect::<Vec<_>>();
             let answer = tokio::time::timeout(CALL_TIMEOUT, rows).await;
             let rows = db.finish(connection, answer)?;
@@ -173,7 +243,7 @@ impl<'p> Executor<'p> for &'_ Db {
     {
         let db = self.clone();
         Box::pin(async move {
-            let mut connection = db.pool.acquire().await?;
+            let mut connection = db.connection().await?;
             let row = connection.fetch_optional(query);
             let answer = tokio::time::timeout(CALL_TIMEOUT, row).await;
             db.finish(connection, answer)
@@ -188,38 +258,12 @@ impl<'p> Executor<'p> for &'_ Db {
     where
         'p: 'e,
     {
-        let pool = self.pool.clone();
-        Box::pin(async move { pool.acquire().await?.prepare_with(sql, parameters).await })
+        let db = self.clone();
+        Box::pin(async move { db.connection().await?.prepare_with(sql, parameters).await })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>> {
-        let pool = self.pool.clone();
-        Box::pin(async move { pool.acquire().await?.describe(sql).await })
-    }
-}
-
-/// Connection options with statement logging off.
-pub(super) fn options(settings: &config::Database) -> PgConnectOptions {
-    let options = settings.options.clone();
-    options
-        .application_name("matrica-starter")
-        .disable_statement_logging()
-}
-
-/// A connection outside the pool and without its timeouts, for work on whole tables.
-pub async fn connect(settings: &config::Database) -> Result<PgConnection, Error> {
-    connect_with(&options(settings)).await
-}
-
-/// A connection as the pool makes them. Unlike the pool it says why there is none.
-pub async fn connect_as_pool(settings: &config::Database) -> Result<PgConnection, Error> {
-    connect_with(&options(settings).options(SERVER_TIMEOUTS)).await
-}
-
-async fn connect_with(options: &PgConnectOptions) -> Result<PgConnection, Error> {
-    let connecting = PgConnection::connect_with(options);
-    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-        Ok(connected) => Ok(connected?),
-        Err(_) => Err(Error::NO_ANSWER),
+        let db = self.clone();
+        Box::pin(async move { db.connection().await?.describe(sql).await })
     }
 }

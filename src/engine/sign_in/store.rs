@@ -6,7 +6,6 @@ use uuid::{Builder, Uuid};
 
 use super::attempt::Attempt;
 use super::{Refusal, Visitor};
-use crate::engine::db;
 use crate::engine::db::attempts::Timings;
 use crate::engine::db::logins::{self, LoginOutcome, NewLogin, StoredLogin};
 use crate::engine::matrica::Identity;
@@ -95,7 +94,7 @@ async fn store_for(
         state_hash: &attempt.state.hash(),
         timings: arrival.timings,
     };
-    let mut connection = engine.db.acquire().await.map_err(db::Error::from)?;
+    let mut connection = engine.db.acquire().await?;
     let stored = logins::store(&mut connection, &login).await;
     Ok(engine.db.settle(connection, stored)?)
 }

@@ -32,6 +32,7 @@ pub async fn run_sweeper(engine: Engine) {
     let sweeping = async {
         let mut walked = Uuid::nil();
         loop {
+            engine.db.close_idle();
             let pause = match batch(&engine, &mut walked).await {
                 Ok(full) if full => BATCH_PAUSE,
                 Ok(_) => PAUSE,

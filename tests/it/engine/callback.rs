@@ -197,7 +197,7 @@ async fn a_code_is_opaque_and_an_empty_parameter_is_none() {
 async fn loading_ahead_asks_the_database_nothing() {
     let app = TestApp::spawn().await;
     let browser = app.signed_in("ada").await;
-    app.engine.db.close().await;
+    app.engine.db.close();
     for (query, header, status) in [
         ("code=x&state=x", "purpose", 204),
         ("code=%00", "x-other", 400),

@@ -22,7 +22,7 @@ async fn answers(app: &TestApp, v2: Value, v1: Value) {
 }
 
 /// A user object, as version 1 sends it.
-fn user(id: &str, profile: Value) -> Value {
+fn user(id: &str, profile: &Value) -> Value {
     json!({ "id": id, "username": "ada", "profile": profile })
 }
 
@@ -30,21 +30,24 @@ fn user(id: &str, profile: Value) -> Value {
 async fn a_person_stays_one_account_when_the_place_of_their_id_changes() {
     let null = || json!({ "profile": null });
     let flat = |id: &str| json!({ "profile": { "id": id, "name": "Ada" } });
-    let nested = |id: &str| json!({ "profile": user(id, json!({ "id": "P", "name": "Ada" })) });
+    let nested = |id: &str| json!({ "profile": user(id, &json!({ "id": "P", "name": "Ada" })) });
     let top = || json!({ "id": "U", "profile": { "id": "P", "name": "Ada" } });
-    let v1 = || user("U", json!({ "id": "P" }));
+    let v1 = || user("U", &json!({ "id": "P" }));
     for (what, answers_in_order) in [
         (
             "a profile that was null, then has the id of the user",
-            vec![(null(), user("U", Value::Null)), (nested("U"), Value::Null)],
+            vec![
+                (null(), user("U", &Value::Null)),
+                (nested("U"), Value::Null),
+            ],
         ),
         (
             "a profile that was null, then has an id of its own",
-            vec![(null(), user("U", Value::Null)), (flat("P"), v1())],
+            vec![(null(), user("U", &Value::Null)), (flat("P"), v1())],
         ),
         (
             "a profile with an id of its own, then null",
-            vec![(flat("P"), v1()), (null(), user("U", Value::Null))],
+            vec![(flat("P"), v1()), (null(), user("U", &Value::Null))],
         ),
         (
             "an id at the top, which comes later",
@@ -79,7 +82,7 @@ async fn a_person_stays_one_account_when_the_place_of_their_id_changes() {
 #[tokio::test]
 async fn a_flat_and_a_nested_profile_id_are_of_two_kinds() {
     let app = TestApp::with(&[("MATRICA_USER_API_V1", "off")]).await;
-    let nested = json!({ "profile": user("X", Value::Null) });
+    let nested = json!({ "profile": user("X", &Value::Null) });
     for (v2, users) in [(nested, 1), (json!({ "profile": { "id": "X" } }), 2)] {
         answers(&app, v2, Value::Null).await;
         app.signed_in("ada").await;

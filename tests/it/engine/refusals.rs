@@ -166,7 +166,7 @@ async fn cause(error: Refusal, app: &TestApp) -> (Answer, Browser) {
         }
         Refusal::Unavailable => {
             let callback = browser.start_and_consent(provider, "ada").await;
-            app.engine.db.close().await;
+            app.engine.db.close();
             browser.get(&callback).await
         }
     };

@@ -102,7 +102,7 @@ async fn health_and_readiness_tell_the_truth() {
     let not_ready = blocking(healthcheck).await;
     assert!(!not_ready.status.success());
     assert!(String::from_utf8_lossy(&not_ready.stderr).contains("schema"));
-    app.engine.db.close().await;
+    app.engine.db.close();
     browser.get("/readyz").await.assert_status(503);
     browser.get("/healthz").await.assert_status(200);
 }

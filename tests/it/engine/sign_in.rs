@@ -124,7 +124,7 @@ async fn no_two_attempts_share_a_state_or_a_challenge() {
 #[tokio::test]
 async fn starting_a_login_stores_nothing_and_needs_no_database() {
     let app = TestApp::spawn().await;
-    app.engine.db.close().await;
+    app.engine.db.close();
     let mut browser = app.browser();
     browser.post("/auth/login", &[]).await.assert_status(303);
     assert_eq!(browser.attempts(), 1);

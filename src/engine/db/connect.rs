@@ -1,0 +1,50 @@
+//! Connection options, and connections outside the pool.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+
+use super::Error;
+use crate::engine::config;
+
+/// Longest wait for a connection outside the pool.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Limits that the server enforces on each connection. The last one frees a connection whose
+/// transaction was abandoned.
+const SERVER_TIMEOUTS: [(&str, &str); 3] = [
+    ("statement_timeout", "3s"),
+    ("lock_timeout", "2s"),
+    ("idle_in_transaction_session_timeout", "5s"),
+];
+
+/// Connection options with statement logging off.
+pub(super) fn options(settings: &config::Database) -> PgConnectOptions {
+    let options = settings.options.clone();
+    options
+        .application_name("matrica-starter")
+        .disable_statement_logging()
+}
+
+/// The options of the pool.
+pub(super) fn as_pool(settings: &config::Database) -> PgConnectOptions {
+    options(settings).options(SERVER_TIMEOUTS)
+}
+
+/// A connection outside the pool and without its timeouts, for work on whole tables.
+pub async fn connect(settings: &config::Database) -> Result<PgConnection, Error> {
+    connect_with(&options(settings)).await
+}
+
+/// A connection as the pool makes them. Unlike the pool it says why there is none.
+pub async fn connect_as_pool(settings: &config::Database) -> Result<PgConnection, Error> {
+    connect_with(&as_pool(settings)).await
+}
+
+async fn connect_with(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    let connecting = PgConnection::connect_with(options);
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(connected) => Ok(connected?),
+        Err(_) => Err(Error::NO_ANSWER),
+    }
+}
