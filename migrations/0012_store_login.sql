@@ -9,20 +9,23 @@
 --   unknown   a newcomer, and `may_create` is false.
 --   switched  not the person whom `must_be` demands.
 --   disabled  an operator has locked the person out.
+--   foreign   the stored grant is sealed by a key that is not in `key_ids`. It must not be lost.
 --   again     another login of the same newcomer, or a removal, came first. Try again.
 create function store_login(
     sealed_for uuid,
     issuer text, kinds text[], subjects text[], first_source text,
-    may_create boolean, must_be uuid[],
+    may_create boolean, must_be uuid[], key_ids text[],
     person_name text, person_picture text,
     new_grant uuid, first_generation bigint, sealed_access bytea, sealed_refresh bytea, granted_scope text,
     access_age float8, access_lifetime float8,
     new_session bytea, session_lifetime float8, session_device text, replaced bytea, sessions_max bigint,
     attempt bytea, final_outcome text, exchange_took integer, profile_took integer,
-    out outcome text, out owner uuid, out created boolean, out connected boolean, out ended bytea[]
+    out outcome text, out owner uuid, out created boolean, out connected boolean, out ended bytea[],
+    out session_name uuid, out session_begin timestamptz, out session_end timestamptz
 ) language plpgsql as $$
 declare
     known integer;
+    sealed_by text;
     surplus bytea[];
 begin
     created := false;
@@ -43,7 +46,12 @@ begin
           and not exists (select from identities where user_id = users.id)
         order by place, users.created_at limit 1;
     end if;
-    select true into connected from grants where user_id = owner and coalesce(provider, issuer) = issuer;
+    -- An envelope is one byte for the version, one for the length of the key id, and the id.
+    select coalesce(provider, issuer) = issuer,
+           case when octet_length(access_token) >= 2
+                then encode(substring(access_token from 3 for get_byte(access_token, 1)), 'escape') end
+    into connected, sealed_by
+    from grants where user_id = owner;
     connected := coalesce(connected, false);
 
     -- Refusals.
@@ -52,6 +60,9 @@ begin
         return;
     elsif exists (select from unnest(must_be) as other where other is distinct from owner) then
         outcome := 'switched';
+        return;
+    elsif sealed_by <> all (key_ids) then
+        outcome := 'foreign';
         return;
     elsif owner <> sealed_for then
         outcome := 'reseal';
@@ -110,7 +121,12 @@ begin
     -- The session. A repeated try finds it already there.
     insert into sessions (id_hash, user_id, expires_at, device)
     values (new_session, owner, now() + make_interval(secs => session_lifetime), session_device)
-    on conflict (id_hash) do nothing;
+    on conflict (id_hash) do nothing
+    returning public_id, created_at, expires_at into session_name, session_begin, session_end;
+    if not found then
+        select public_id, created_at, expires_at into session_name, session_begin, session_end
+        from sessions where id_hash = new_session;
+    end if;
     if replaced is not null then
         delete from sessions where id_hash = replaced;
         ended := array[replaced];

@@ -66,6 +66,8 @@ pub fn serve() -> anyhow::Result<()> {
 pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listener: TcpListener) {
     let tasks = engine.tasks.clone();
     let databases = [engine.db.clone(), engine.health_db.clone()];
+    // Before the first request, which a server with the wrong keys must not serve.
+    engine.vault.check_keys().await;
     workers::start(&engine);
     let keep_alive = engine.config.keep_alive_timeout;
     server::serve(listener, router(engine), tasks, keep_alive, stop).await;

@@ -202,3 +202,11 @@ pub fn envelope_prefix(id: &str) -> Vec<u8> {
     let length = u8::try_from(id.len()).unwrap_or(u8::MAX);
     [&[ENVELOPE_VERSION, length], id.as_bytes()].concat()
 }
+
+/// The id of the key that sealed an envelope. `None` for bytes that are none.
+pub fn key_id(envelope: &[u8]) -> Option<&str> {
+    let [ENVELOPE_VERSION, length, rest @ ..] = envelope else {
+        return None;
+    };
+    str::from_utf8(rest.get(..usize::from(*length))?).ok()
+}

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Error;
+use super::{Db, Error};
 
 /// Number of stored tokens that one key has sealed.
 pub struct KeyUse {
@@ -100,6 +100,29 @@ pub async fn next_rows_not_under(
         limit,
     )
     .fetch_all(connection)
+    .await?)
+}
+
+/// Up to `limit` grants from a random id on, and as many queued revocations of the last 7 days.
+pub async fn sample(db: &Db, from: Uuid, limit: i64) -> Result<Vec<SealedRow>, Error> {
+    Ok(sqlx::query_as!(
+        SealedRow,
+        r#"select grant_id as "grant_id!", user_id as "user_id!", generation as "generation!",
+                  access_token as "access_token!", refresh_token
+           from (
+               (select id as grant_id, user_id, generation, access_token, refresh_token from grants
+                where id >= $1 order by id limit $2)
+               union all
+               (select id, user_id, generation, access_token, refresh_token from grants
+                where id < $1 order by id limit $2)
+               union all
+               (select grant_id, user_id, generation, access_token, refresh_token from revocations
+                where created_at > now() - interval '7 days' order by due_at limit $2)
+           ) as sampled"#,
+        from,
+        limit,
+    )
+    .fetch_all(db)
     .await?)
 }
 

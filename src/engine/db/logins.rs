@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 use strum::EnumString;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Error;
@@ -22,6 +23,8 @@ pub struct NewLogin<'a> {
     pub may_create: bool,
     /// Users of whom each must be the one who comes back.
     pub must_be: &'a [Uuid],
+    /// The ids of the keys at hand.
+    pub key_ids: &'a [String],
     pub display_name: &'a str,
     pub picture_url: Option<&'a str>,
     pub grant: &'a SealedGrant,
@@ -51,6 +54,8 @@ pub enum LoginOutcome {
     Switched,
     /// An operator has locked the account.
     Disabled,
+    /// The stored grant is sealed by a key that is missing here. It must not be lost.
+    Foreign,
     /// A concurrent login or removal came first.
     Again,
 }
@@ -67,6 +72,16 @@ pub struct StoredLogin {
     pub connected: bool,
     /// The sessions that the login has ended.
     pub ended: Vec<SessionHash>,
+    /// The new session, unless it has ended meanwhile.
+    pub session: Option<NewSession>,
+}
+
+/// The session of a login, by the database's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession {
+    pub public_id: Uuid,
+    pub created_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
 }
 
 /// Stores a login. One call of a function, so that a crash leaves either all of a login or nothing.
@@ -75,14 +90,14 @@ pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Stored
     let NewLogin { grant, timings, .. } = login;
     let stored = sqlx::query!(
         r#"select outcome as "outcome!", owner, created as "created!", connected as "connected!",
-                  ended as "ended!: Vec<SessionHash>"
+                  ended as "ended!: Vec<SessionHash>", session_name, session_begin, session_end
            from store_login(
                sealed_for => $1, issuer => $2, kinds => $3, subjects => $4, first_source => $5,
-               may_create => $6, must_be => $7, person_name => $8, person_picture => $9,
-               new_grant => $10, first_generation => $11, sealed_access => $12, sealed_refresh => $13,
-               granted_scope => $14, access_age => $15, access_lifetime => $16,
-               new_session => $17, session_lifetime => $18, session_device => $19, replaced => $20,
-               sessions_max => $21, attempt => $22, final_outcome => $23, exchange_took => $24, profile_took => $25)"#,
+               may_create => $6, must_be => $7, key_ids => $8, person_name => $9, person_picture => $10,
+               new_grant => $11, first_generation => $12, sealed_access => $13, sealed_refresh => $14,
+               granted_scope => $15, access_age => $16, access_lifetime => $17,
+               new_session => $18, session_lifetime => $19, session_device => $20, replaced => $21,
+               sessions_max => $22, attempt => $23, final_outcome => $24, exchange_took => $25, profile_took => $26)"#,
         grant.user_id,
         login.provider,
         login.kinds,
@@ -90,6 +105,7 @@ pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Stored
         login.subject_source,
         login.may_create,
         login.must_be,
+        login.key_ids,
         login.display_name,
         login.picture_url,
         grant.id,
@@ -111,11 +127,18 @@ pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Stored
     )
     .fetch_one(db)
     .await?;
+    let session = stored.session_name.zip(stored.session_begin);
+    let session = session.zip(stored.session_end);
     Ok(StoredLogin {
         outcome: stored.outcome.parse().unwrap_or(LoginOutcome::Again),
         owner: stored.owner,
         created: stored.created,
         connected: stored.connected,
         ended: stored.ended,
+        session: session.map(|((public_id, created_at), expires_at)| NewSession {
+            public_id,
+            created_at,
+            expires_at,
+        }),
     })
 }

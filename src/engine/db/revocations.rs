@@ -7,14 +7,14 @@ use uuid::Uuid;
 use super::grants::{FIRST_GENERATION, SealedGrant};
 use super::{Db, Error};
 
-/// A claimed row. The tokens are sealed as they were in `grants`.
+/// A queued row. The tokens are sealed as they were in `grants`.
 pub struct Revocation {
     pub grant_id: Uuid,
     pub user_id: Uuid,
     pub generation: i64,
     pub access_token: Vec<u8>,
     pub refresh_token: Option<Vec<u8>>,
-    /// Tries, this one included.
+    /// Tries before this one.
     pub attempts: i32,
     /// Seconds since it was queued.
     pub age: f64,
@@ -37,26 +37,43 @@ pub async fn insert(db: &Db, provider: &str, grant: &SealedGrant) -> Result<(), 
     Ok(())
 }
 
-/// Claims up to `limit` rows of this provider that are due. They are hidden from other workers for `claim`.
-pub async fn claim(
+/// Up to `limit` rows of this provider that are due and were sealed by one of these keys. `attempts`
+/// counts earlier tries.
+pub async fn due(
     db: &Db,
     provider: &str,
+    key_ids: &[String],
     limit: i64,
-    claim: Duration,
 ) -> Result<Vec<Revocation>, Error> {
     Ok(sqlx::query_as!(
         Revocation,
-        r#"with due as materialized (
-               select grant_id from revocations where due_at <= now() and coalesce(provider, $3) = $3
-               order by due_at limit $1 for update skip locked
-           )
-           update revocations set attempts = attempts + 1, due_at = now() + make_interval(secs => $2)
-           from due where revocations.grant_id = due.grant_id
-           returning revocations.grant_id, user_id, generation, access_token, refresh_token, attempts,
-                     extract(epoch from now() - created_at)::float8 as "age!""#,
-        limit,
-        claim.as_secs_f64(),
+        r#"select grant_id, user_id, generation, access_token, refresh_token, attempts,
+                  extract(epoch from now() - created_at)::float8 as "age!"
+           from revocations
+           where due_at <= now() and coalesce(provider, $1) = $1 and octet_length(access_token) >= 2
+             and encode(substring(access_token from 3 for get_byte(access_token, 1)), 'escape') = any($2)
+           order by due_at limit $3"#,
         provider,
+        key_ids,
+        limit,
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Claims those of these rows that are still due, and counts the try. They are hidden from other
+/// workers for `claim`. Returns their ids.
+pub async fn claim(db: &Db, grant_ids: &[Uuid], claim: Duration) -> Result<Vec<Uuid>, Error> {
+    Ok(sqlx::query_scalar!(
+        "with due as materialized (
+             select grant_id from revocations where grant_id = any($1) and due_at <= now()
+             order by grant_id for update skip locked
+         )
+         update revocations set attempts = attempts + 1, due_at = now() + make_interval(secs => $2)
+         from due where revocations.grant_id = due.grant_id
+         returning revocations.grant_id",
+        grant_ids,
+        claim.as_secs_f64(),
     )
     .fetch_all(db)
     .await?)

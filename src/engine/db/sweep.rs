@@ -115,21 +115,16 @@ pub async fn unused_grants(
     .await?)
 }
 
-/// Deletes up to `limit` queued tokens of other providers that were queued more than `days` days
-/// ago. No server can revoke them.
-pub async fn foreign_revocations(
-    db: &Db,
-    provider: &str,
-    days: i32,
-    limit: i64,
-) -> Result<Swept, Error> {
+/// Deletes up to `limit` queued tokens that were queued more than `days` days ago. They are of
+/// another provider, or do not open.
+pub async fn revocations(db: &Db, days: i32, limit: i64) -> Result<Swept, Error> {
     Ok(sqlx::query_as!(
         Swept,
         r#"with turn as materialized (
                select pg_try_advisory_xact_lock($1) as mine
            ), over as materialized (
                select grant_id, now() - created_at - make_interval(days => $2) as since from revocations
-               where created_at < now() - make_interval(days => $2) and provider <> $4 and (select mine from turn)
+               where created_at < now() - make_interval(days => $2) and (select mine from turn)
                limit $3 for update skip locked
            ), gone as (
                delete from revocations using over where revocations.grant_id = over.grant_id returning over.since
@@ -138,7 +133,6 @@ pub async fn foreign_revocations(
         TURN,
         days,
         limit,
-        provider,
     )
     .fetch_one(db)
     .await?)

@@ -14,10 +14,13 @@ pub async fn healthz() -> &'static str {
     "ok"
 }
 
-/// `GET /readyz`. The server is not stopping, the database takes writes, and its schema is current.
+/// `GET /readyz`. The server is not stopping, its keys open the stored tokens, the database takes
+/// writes, and its schema is current.
 pub async fn readyz(State(engine): State<Engine>) -> Response {
     let problem = if engine.tasks.shutdown.is_cancelled() {
         "stopping"
+    } else if engine.vault.has_wrong_keys() {
+        "TOKEN_KEYS do not open the stored tokens"
     } else {
         match schema::check(&engine.health_db).await {
             Ok(Schema::Current) => return "ready".into_response(),

@@ -10,8 +10,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::engine::config::SessionLifetime;
+use crate::engine::db::logins::NewSession;
 use crate::engine::db::sessions::{self, ListedSession, SessionHash, StoredSession};
 use crate::engine::db::{self, Db};
+use crate::engine::matrica::Identity;
 
 /// Most seconds that an entry is used. The bound holds even if notifications are lost.
 const AGE_MAX: Duration = Duration::from_secs(5);
@@ -83,6 +85,29 @@ impl LiveSessions {
             Entry::Alive(session) => Some(session),
             Entry::Ended => None,
         })
+    }
+
+    /// Caches a session that a login has just stored. A tombstone stays.
+    pub fn begin(
+        &self,
+        hash: SessionHash,
+        user_id: Uuid,
+        identity: &Identity,
+        session: NewSession,
+    ) {
+        let stored = StoredSession {
+            public_id: session.public_id,
+            user_id,
+            display_name: identity.display_name.clone(),
+            picture_url: identity.picture_url.clone(),
+            created_at: session.created_at,
+            expires_at: session.expires_at,
+            data: Value::Object(serde_json::Map::new()),
+            remaining: self.lifetime.idle.as_secs_f64(),
+            unseen: false,
+        };
+        let alive = || Entry::Alive(Arc::new(stored));
+        self.entries.entry(hash).or_insert_with(alive);
     }
 
     /// Replaces the values that the app keeps in the session. A session that has ended stays ended.

@@ -7,14 +7,17 @@ use crate::engine::oauth::breaker::{BreakerRefusal, Caller};
 use crate::engine::oauth::{ExchangeSlot, TokenError};
 use crate::engine::state::Engine;
 
-/// Asks the circuit breakers before the attempt is burnt, because a call that they refuse would
-/// waste the code.
+/// Asks the keys and the circuit breakers before the attempt is burnt, because a login that they
+/// refuse would waste the code.
 pub async fn reserve_exchange<'a>(
     engine: &'a Engine,
     attempt: &Attempt,
 ) -> Result<ExchangeSlot<'a>, Refusal> {
     let known = attempt.user_id.map(Caller::new);
     let caller = known.unwrap_or_else(|| Caller::new(attempt.state.hash()));
+    if engine.vault.has_wrong_keys() {
+        return Err(Refusal::Unavailable);
+    }
     if engine.user_api.is_down() {
         return Err(TokenError::NotAdmitted(BreakerRefusal).into());
     }

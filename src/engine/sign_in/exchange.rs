@@ -157,11 +157,18 @@ async fn exchange_and_admit(
     timings.exchange_ms = Some(millis_used(deadline));
     let result = match exchanged {
         Ok(tokens) => {
-            let result = admit(engine, attempt, &tokens, visitor, &mut timings).await;
-            if let Err(refusal) = result {
-                give_back(engine, &tokens, refusal).await;
+            let admitted = admit(engine, attempt, &tokens, visitor, &mut timings).await;
+            // Revoking one token can revoke the whole family, and so a stored grant.
+            if matches!(
+                admitted,
+                Err(Rejected {
+                    connected: false,
+                    ..
+                })
+            ) {
+                engine.vault.give_back(Uuid::new_v4(), &tokens).await;
             }
-            result
+            admitted.map_err(|rejected| rejected.refusal)
         }
         Err(error) => Err(Refusal::from(error)),
     };
@@ -178,6 +185,22 @@ fn millis_used(deadline: Instant) -> i32 {
     i32::try_from(PROVIDER_BUDGET.saturating_sub(left).as_millis()).unwrap_or(i32::MAX)
 }
 
+/// Why a person whose code was exchanged is not admitted.
+struct Rejected {
+    refusal: Refusal,
+    /// A grant of this person is stored.
+    connected: bool,
+}
+
+impl<R: Into<Refusal>> From<R> for Rejected {
+    fn from(refusal: R) -> Self {
+        Self {
+            refusal: refusal.into(),
+            connected: false,
+        }
+    }
+}
+
 /// Identifies the user and stores the login.
 async fn admit(
     engine: &Engine,
@@ -185,9 +208,9 @@ async fn admit(
     tokens: &TokenSet,
     visitor: &Visitor,
     timings: &mut Timings,
-) -> Result<SessionId, Refusal> {
+) -> Result<SessionId, Rejected> {
     if !tokens.scope.iter().any(|scope| scope == PROFILE) {
-        return Err(Refusal::ProfileNotGranted);
+        return Err(Refusal::ProfileNotGranted.into());
     }
     let deadline = visitor.arrived + PROVIDER_BUDGET;
     let token = &tokens.access_token;
@@ -204,10 +227,14 @@ async fn admit(
             may_create: complete,
             timings: *timings,
         };
-        match store(engine, &arrival).await.map(|stored| stored.outcome) {
+        let stored = store(engine, &arrival).await;
+        let connected = stored.as_ref().is_ok_and(|stored| stored.connected);
+        let rejected = |refusal| Err(Rejected { refusal, connected });
+        match stored.map(|stored| stored.outcome) {
             Ok(LoginOutcome::Done) => return Ok(attempt.session),
-            Ok(LoginOutcome::Disabled) => return Err(Refusal::Disabled),
-            Ok(LoginOutcome::Switched) => return Err(Refusal::SwitchedAccount),
+            Ok(LoginOutcome::Disabled) => return rejected(Refusal::Disabled),
+            Ok(LoginOutcome::Switched) => return rejected(Refusal::SwitchedAccount),
+            Ok(LoginOutcome::Foreign) => return rejected(Refusal::Unavailable),
             // Somebody with this profile may be known by the id of the user.
             Ok(LoginOutcome::Unknown) => {
                 let (api, identity) = (&engine.user_api, &mut identity);
@@ -219,21 +246,13 @@ async fn admit(
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             Ok(_) | Err(Refusal::Unavailable) => break,
-            Err(refusal) => return Err(refusal),
+            Err(refusal) => return rejected(refusal),
         }
     }
     // The last try may have been committed although its answer was lost.
     let burnt = attempts::find(&engine.db, &attempt.state.hash()).await?;
     match burnt.and_then(|burnt| burnt.outcome).as_deref() {
         Some(attempts::SIGNED_IN) => Ok(attempt.session),
-        _ => Err(Refusal::Unavailable),
-    }
-}
-
-/// Revokes the tokens of a refused login, unless the user may have a grant. Revoking one token can
-/// revoke the whole family.
-async fn give_back(engine: &Engine, tokens: &TokenSet, refusal: Refusal) {
-    if !matches!(refusal, Refusal::SwitchedAccount | Refusal::Disabled) {
-        engine.vault.give_back(Uuid::new_v4(), tokens).await;
+        _ => Err(Refusal::Unavailable.into()),
     }
 }

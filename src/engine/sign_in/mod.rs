@@ -42,7 +42,8 @@ pub const START_PATH: &str = "/auth/login";
 ///
 /// Under another host name than `PUBLIC_URL` it redirects to the sign-in page there instead.
 /// Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker
-/// of the token endpoint or of `/profile` is open, because the login could not be finished.
+/// of the token endpoint or of `/profile` is open, because the login could not be finished. Fails
+/// with [`Failure::Unavailable`] while `TOKEN_KEYS` do not open the stored tokens.
 pub fn begin(
     engine: &Engine,
     return_to: ReturnTo,
@@ -53,6 +54,9 @@ pub fn begin(
         let path = sign_in_url(None, None, Some(&return_to));
         let url = format!("{}{path}", engine.config.public_url.origin);
         return Ok(Redirect::to(&url).into_response());
+    }
+    if engine.vault.has_wrong_keys() {
+        return Err(Failure::Unavailable);
     }
     if engine.oauth.is_down() || engine.user_api.is_down() {
         return Err(Failure::ProviderDown);

@@ -46,11 +46,18 @@ pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin
                 for session in &stored.ended {
                     engine.sessions.end(*session);
                 }
+                // The first page then costs no query.
+                if let Some(session) = stored.session {
+                    let identity = arrival.identity;
+                    let hash = attempt.session.hash();
+                    engine.sessions.begin(hash, user_id, identity, session);
+                }
                 return Ok(stored);
             }
-            LoginOutcome::Unknown | LoginOutcome::Switched | LoginOutcome::Disabled => {
-                return Ok(stored);
-            }
+            LoginOutcome::Unknown
+            | LoginOutcome::Switched
+            | LoginOutcome::Disabled
+            | LoginOutcome::Foreign => return Ok(stored),
         }
     }
     Err(Refusal::Unavailable)
@@ -84,6 +91,7 @@ async fn store_for(
         subject_source: identity.source.as_str(),
         may_create: arrival.may_create,
         must_be: &must_be,
+        key_ids: &engine.vault.key_ids(),
         display_name: &identity.display_name,
         picture_url: identity.picture_url.as_deref(),
         grant: &engine.vault.seal(user_id, arrival.tokens),

@@ -3,6 +3,7 @@
 //! `docs/tokens.md` explains how it works and what can still go wrong.
 
 mod context;
+mod key_check;
 mod refresh;
 mod revocation;
 pub mod rotation;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::context::{SealContext, TokenKind};
+use self::key_check::WrongKeys;
 use self::unclear::UnclearRefusals;
 use crate::engine::db::grants::{self, FIRST_GENERATION, SealedGrant, StoredGrant, Version};
 use crate::engine::db::{self, Db};
@@ -34,9 +36,9 @@ pub enum VaultError {
     /// No grant was given, it has ended, or it has expired without a refresh token.
     #[error("there is no usable grant")]
     NoGrant,
-    /// The stored tokens do not open. They are kept, because the key may only be missing here.
+    /// The stored tokens do not open although their key is at hand, so they were altered.
     #[error("the grant does not open: {0}")]
-    Unopenable(#[from] OpenError),
+    Unopenable(OpenError),
     /// The provider refuses this grant again and again, and no other. The grant stays.
     #[error("the provider does not refresh this grant any more")]
     Refused,
@@ -71,6 +73,7 @@ pub struct Vault {
     tasks: Tasks,
     in_flight: SingleFlight<Version, Result<AccessToken, VaultError>>,
     unclear: UnclearRefusals,
+    wrong_keys: WrongKeys,
     queued: Arc<Notify>,
 }
 
@@ -83,8 +86,14 @@ impl Vault {
             tasks,
             in_flight: SingleFlight::default(),
             unclear: UnclearRefusals::default(),
+            wrong_keys: WrongKeys::default(),
             queued: Arc::default(),
         }
+    }
+
+    /// The ids of the keys that open stored tokens.
+    pub fn key_ids(&self) -> Vec<String> {
+        self.sealer.key_ids().map(str::to_owned).collect()
     }
 
     /// Seals a token answer for a user. The grant gets a new id, so no older seal fits it.
@@ -167,10 +176,20 @@ impl Vault {
         self.in_flight.join(stale, &self.tasks.tracker, refresh)
     }
 
+    /// Where a key is missing, signing in again would not help.
+    fn unopenable(&self, error: OpenError) -> VaultError {
+        if error == OpenError::UnknownKey || self.has_wrong_keys() {
+            VaultError::Unavailable
+        } else {
+            VaultError::Unopenable(error)
+        }
+    }
+
     fn open(&self, grant: &StoredGrant) -> Result<AccessToken, VaultError> {
         let context = grant.seal_context();
+        let token = context.open(&self.sealer, TokenKind::Access, &grant.access_token);
         Ok(AccessToken {
-            token: context.open(&self.sealer, TokenKind::Access, &grant.access_token)?,
+            token: token.map_err(|error| self.unopenable(error))?,
             scope: grant.scopes(),
             user_id: grant.user_id,
             version: grant.version(),

@@ -106,7 +106,8 @@ impl Vault {
         let sealed = grant.refresh_token.as_deref().ok_or(VaultError::NoGrant)?;
         // Opened before the first write, because a wrong key must change no row.
         let context = grant.seal_context();
-        let refresh_token = context.open(&self.sealer, TokenKind::Refresh, sealed)?;
+        let refresh_token = context.open(&self.sealer, TokenKind::Refresh, sealed);
+        let refresh_token = refresh_token.map_err(|error| self.unopenable(error))?;
         if self.tasks.shutdown.is_cancelled() {
             return Err(VaultError::Unavailable);
         }

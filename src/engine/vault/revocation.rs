@@ -14,7 +14,9 @@ use crate::engine::oauth::{Token, TokenError, TokenSet};
 use crate::engine::seal::OpenError;
 
 /// Rows worked on at once.
-const BATCH: i64 = 8;
+const BATCH: usize = 8;
+/// Due rows that are read to find as many that open.
+const LOOK_AHEAD: i64 = 100;
 /// How long a claim hides a row. Must exceed the time that revoking two tokens can take.
 const CLAIM: Duration = Duration::from_mins(1);
 /// The queue is polled this often, for rows that other replicas have put in.
@@ -63,29 +65,46 @@ impl Vault {
         }
     }
 
+    /// Works on up to [`BATCH`] rows and returns how many. Only a row that opens is claimed, so that a
+    /// server without the right key uses up no tries.
     async fn revoke_batch(&self) -> Result<usize, db::Error> {
-        let batch = revocations::claim(&self.db, self.oauth.provider(), BATCH, CLAIM).await?;
-        for done in join_all(batch.iter().map(|row| self.revoke_row(row))).await {
+        if self.has_wrong_keys() {
+            return Ok(0);
+        }
+        let provider = self.oauth.provider();
+        let due = revocations::due(&self.db, provider, &self.key_ids(), LOOK_AHEAD).await?;
+        let opened = due
+            .iter()
+            .filter_map(|row| Some((row, self.open_both(row).ok()?)));
+        let opened: Vec<_> = opened.take(BATCH).collect();
+        let ids: Vec<Uuid> = opened.iter().map(|(row, _)| row.grant_id).collect();
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let claimed = revocations::claim(&self.db, &ids, CLAIM).await?;
+        let ours = opened
+            .iter()
+            .filter(|(row, _)| claimed.contains(&row.grant_id));
+        for done in join_all(ours.map(|(row, tokens)| self.revoke_row(row, tokens))).await {
             done?;
         }
-        Ok(batch.len())
+        Ok(claimed.len())
     }
 
-    async fn revoke_row(&self, row: &Revocation) -> Result<(), db::Error> {
-        let failure = match self.open_both(row) {
-            Ok((refresh, access)) => self.revoke_both(refresh.as_ref(), &access).await.err(),
-            // Retried, because the missing key may come back.
-            Err(_) => Some(TokenError::NotSent),
-        };
-        let Some(error) = failure else {
+    async fn revoke_row(
+        &self,
+        row: &Revocation,
+        (refresh, access): &(Option<Token>, Token),
+    ) -> Result<(), db::Error> {
+        let Err(error) = self.revoke_both(refresh.as_ref(), access).await else {
             return revocations::delete(&self.db, row.grant_id).await;
         };
-        if row.attempts >= ATTEMPTS_MAX || row.age > AGE_MAX.as_secs_f64() {
-            let attempts = row.attempts;
+        let attempts = row.attempts + 1;
+        if attempts >= ATTEMPTS_MAX || row.age > AGE_MAX.as_secs_f64() {
             tracing::warn!(event = "revocation_given_up", attempts, "never revoked");
             return revocations::delete(&self.db, row.grant_id).await;
         }
-        revocations::postpone(&self.db, row.grant_id, pause(row.attempts, &error)).await
+        revocations::postpone(&self.db, row.grant_id, pause(attempts, &error)).await
     }
 
     /// The refresh token, if any, and the access token of a queued row.
@@ -95,7 +114,7 @@ impl Vault {
             user_id: row.user_id,
             generation: row.generation,
         };
-        let open = |kind, sealed: &[u8]| context.open(&self.sealer, kind, sealed);
+        let open = |kind, sealed: &[u8]| context.open_quietly(&self.sealer, kind, sealed);
         let refresh = row.refresh_token.as_deref();
         Ok((
             refresh

@@ -9,6 +9,7 @@ use crate::engine::state::Engine;
 pub fn start(engine: &Engine) {
     let tracker = &engine.tasks.tracker;
     tracker.spawn(engine.vault.clone().revoke_queued());
+    tracker.spawn(engine.vault.clone().watch_keys());
     tracker.spawn(notifications::run_listener(engine.clone()));
     tracker.spawn(sweeper::run_sweeper(engine.clone()));
 }

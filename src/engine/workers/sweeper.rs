@@ -19,8 +19,8 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// Days that a login attempt is kept for support.
 const ATTEMPT_DAYS: i32 = 7;
-/// Days after which queued tokens of another provider are given up, as those of this one are.
-const FOREIGN_REVOCATION_DAYS: i32 = 7;
+/// Days after which queued tokens are given up that no server works on. The worker needs 7 at most.
+const REVOCATION_DAYS: i32 = 8;
 /// How long tokens outlive the last activity of a person without a live session, in idle timeouts.
 /// By default 7 days, so that people who come once a week need not give their consent anew.
 const GRANT_GRACE: u32 = 7;
@@ -51,10 +51,15 @@ async fn batch(engine: &Engine, walked: &mut Uuid) -> Result<bool, db::Error> {
     report("sessions", sessions);
     let attempts = sweep::attempts(db, ATTEMPT_DAYS, BATCH).await?;
     report("login_attempts", attempts);
-    let provider = engine.oauth.provider();
-    let revocations =
-        sweep::foreign_revocations(db, provider, FOREIGN_REVOCATION_DAYS, BATCH).await?;
+    let mut full = [sessions, attempts]
+        .iter()
+        .any(|swept| swept.removed == BATCH);
+    if engine.vault.has_wrong_keys() {
+        return Ok(full);
+    }
+    let revocations = sweep::revocations(db, REVOCATION_DAYS, BATCH).await?;
     report("revocations", revocations);
+    full |= revocations.removed == BATCH;
     if !engine.config.keep_grants {
         let grace = lifetime.idle.saturating_mul(GRANT_GRACE).as_secs_f64();
         let grants = sweep::unused_grants(db, *walked, BATCH, lifetime, grace).await?;
@@ -65,8 +70,7 @@ async fn batch(engine: &Engine, walked: &mut Uuid) -> Result<bool, db::Error> {
             engine.vault.revoke_soon();
         }
     }
-    let swept = [sessions, attempts, revocations];
-    Ok(swept.iter().any(|swept| swept.removed == BATCH))
+    Ok(full)
 }
 
 fn report(table: &str, swept: Swept) {

@@ -49,11 +49,11 @@ async fn tokens_for_work_in_the_background_stay() {
 }
 
 #[tokio::test]
-async fn queued_tokens_of_another_provider_go_after_a_week() {
+async fn queued_tokens_that_nobody_can_revoke_go_after_a_week() {
     let app = TestApp::spawn().await;
     app.sql("insert into revocations (grant_id, user_id, generation, access_token, provider, created_at)
              select gen_random_uuid(), gen_random_uuid(), 1, '\\x01', 'https://other.example', now() - age
-             from unnest(array[interval '6 days', interval '8 days']) as age")
+             from unnest(array[interval '6 days', interval '9 days']) as age")
         .await;
     let _sweeping = app.replica().await;
     app.becomes(QUEUED, 1).await;
