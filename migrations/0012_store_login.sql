@@ -48,7 +48,7 @@ begin
     end if;
     -- An envelope is one byte for the version, one for the length of the key id, and the id.
     select coalesce(provider, issuer) = issuer,
-           case when octet_length(access_token) >= 2
+           case when octet_length(access_token) >= 2 and get_byte(access_token, 0) = 1
                 then encode(substring(access_token from 3 for get_byte(access_token, 1)), 'escape') end
     into connected, sealed_by
     from grants where user_id = owner;

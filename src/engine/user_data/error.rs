@@ -2,6 +2,7 @@
 
 use crate::engine::error::Failure;
 use crate::engine::matrica::ApiError;
+use crate::engine::seal::OpenError;
 use crate::engine::vault::VaultError;
 
 /// Why a resource could not be read.
@@ -38,10 +39,13 @@ impl DataError {
 impl From<VaultError> for DataError {
     fn from(error: VaultError) -> Self {
         match error {
+            // Signing in again cannot replace a grant whose key is missing.
+            VaultError::Unavailable | VaultError::Unopenable(OpenError::UnknownKey) => {
+                Self::Unavailable
+            }
             VaultError::NoGrant | VaultError::Refused | VaultError::Unopenable(_) => {
                 Self::Reconnect
             }
-            VaultError::Unavailable => Self::Unavailable,
             VaultError::Database(_) => Self::Database,
         }
     }

@@ -36,7 +36,7 @@ pub enum VaultError {
     /// No grant was given, it has ended, or it has expired without a refresh token.
     #[error("there is no usable grant")]
     NoGrant,
-    /// The stored tokens do not open although their key is at hand, so they were altered.
+    /// The stored tokens do not open. They are kept, because the key may only be missing here.
     #[error("the grant does not open: {0}")]
     Unopenable(OpenError),
     /// The provider refuses this grant again and again, and no other. The grant stays.
@@ -176,9 +176,9 @@ impl Vault {
         self.in_flight.join(stale, &self.tasks.tracker, refresh)
     }
 
-    /// Where a key is missing, signing in again would not help.
+    /// While the keys are wrong, signing in again would not help.
     fn unopenable(&self, error: OpenError) -> VaultError {
-        if error == OpenError::UnknownKey || self.has_wrong_keys() {
+        if self.has_wrong_keys() {
             VaultError::Unavailable
         } else {
             VaultError::Unopenable(error)

@@ -260,7 +260,7 @@ const RELEASED: &[(&str, u64)] = &[
     ("0008_grant_changed.sql", 0xc931_11e9_3368_d6b5),
     ("0009_disabled.sql", 0xd136_a375_c4bb_d5ff),
     ("0010_identities.sql", 0x4fa4_f67e_848f_647b),
-    ("0012_store_login.sql", 0xc7a1_fc75_72df_a18e),
+    ("0012_store_login.sql", 0x3567_3e46_11de_0b02),
 ];
 
 #[test]
