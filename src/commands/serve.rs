@@ -42,7 +42,7 @@ pub fn check() -> anyhow::Result<()> {
 pub fn serve() -> anyhow::Result<()> {
     let variables = Source::environment();
     let config = Config::from_source(Source::new(&variables))?;
-    log::init(config.log_format);
+    let _log = log::init(config.log_format);
     log_warnings(&config);
     block_on(async {
         let mut stop = std::pin::pin!(server::stop_signal()?);

@@ -51,7 +51,7 @@ pub fn dev(options: &Options) -> anyhow::Result<()> {
     };
     let settings = settings::with_environment(&environment, ports, postgres.as_ref())?;
     let config = Config::from_source(Source::new(&settings))?;
-    log::init(config.log_format);
+    let _log = log::init(config.log_format);
     commands::log_warnings(&config);
     let result = commands::block_on(run(config, ports, postgres.is_some()));
     drop(postgres);

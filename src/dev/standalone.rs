@@ -32,7 +32,7 @@ pub struct DemoProviderOptions {
 
 /// Serves the demo provider until a stop signal.
 pub fn demo_provider(options: DemoProviderOptions) -> anyhow::Result<()> {
-    log::init(LogFormat::Pretty);
+    let _log = log::init(LogFormat::Pretty);
     commands::block_on(async move {
         let listen_addr = options.listen_addr;
         let listener = TcpListener::bind(listen_addr)

@@ -1,7 +1,9 @@
 //! Logs, one line per request and per event. No line holds a secret.
 
 use std::convert::Infallible;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
@@ -10,6 +12,7 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -24,8 +27,20 @@ const QUIET: &str =
 /// Used without `RUST_LOG`.
 const DEFAULT_LEVEL: &str = "info";
 
+/// Lines that wait for the writer. Above that they are dropped, because a reader that blocks must not
+/// stop the server.
+const LINES_MAX: usize = 16_384;
+
 /// Sets up logging, filtered by `RUST_LOG`. An invalid filter falls back to the default.
-pub fn init(format: LogFormat) {
+///
+/// A thread writes the lines, many at once under load. Keep the guard until the process ends. It
+/// writes what is left.
+#[must_use = "without the guard nothing is logged"]
+pub fn init(format: LogFormat) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES_MAX)
+        .thread_name("log")
+        .finish(output());
     let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let wanted = wanted.as_deref().filter(|wanted| !wanted.is_empty());
     let wanted = wanted.unwrap_or(DEFAULT_LEVEL);
@@ -41,7 +56,7 @@ pub fn init(format: LogFormat) {
             "a task panicked"
         );
     }));
-    let layer = fmt::layer();
+    let layer = fmt::layer().with_writer(writer);
     // Fails at a second call, which only tests make.
     let _ = match format {
         LogFormat::Json => {
@@ -54,6 +69,15 @@ pub fn init(format: LogFormat) {
             registry.with(layer).try_init()
         }
     };
+    guard
+}
+
+/// Standard output. The library's own handle would write each line by itself.
+fn output() -> Box<dyn Write + Send> {
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(stdout) => Box::new(BufWriter::new(File::from(stdout))),
+        Err(_) => Box::new(io::stdout()),
+    }
 }
 
 /// The filter for a value of `RUST_LOG`, which can still name the quiet targets.

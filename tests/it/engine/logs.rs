@@ -1,8 +1,13 @@
 //! Logs contain no secret, and every line is JSON.
 
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
 use serde_json::{Value, json};
 
-use crate::support::{ALL_SCOPES, CLIENT_SECRET, Process, TestApp};
+use crate::support::{ALL_SCOPES, CLIENT_SECRET, Process, TestApp, eventually, process};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_reaches_the_log_at_any_level() {
@@ -143,4 +148,33 @@ async fn every_line_is_json_and_names_its_request() {
         (&json!(404), &json!("none"))
     );
     assert!(lines.iter().all(|line| line["level"] != "ERROR"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_blocks_stops_neither_the_server_nor_its_end() {
+    let app = TestApp::spawn().await;
+    let port = process::free_port();
+    let mut child = process::command(&app.settings)
+        .arg("serve")
+        .env("LISTEN_ADDR", format!("127.0.0.1:{port}"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut browser = app.browser();
+    let url = format!("http://127.0.0.1:{port}/healthz");
+    eventually("listening", async || {
+        let request = browser.request(reqwest::Method::GET, &url);
+        request.send().await.is_ok()
+    })
+    .await;
+    // A pipe takes 64 KiB, and a line has about 300 bytes.
+    for _ in 0..1_000 {
+        browser.get(&url).await.assert_status(200);
+    }
+    let stopped = Instant::now();
+    let id = child.id().to_string();
+    Command::new("kill").arg(&id).status().unwrap();
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+    assert!(ended.unwrap().unwrap().success());
+    assert!(stopped.elapsed() < Duration::from_secs(5));
 }
