@@ -318,3 +318,15 @@ async fn values_that_this_version_cannot_read_sign_nobody_out_and_break_no_page(
             .assert_contains("Ada Lindqvist");
     }
 }
+
+#[tokio::test]
+async fn the_first_page_after_a_sign_in_asks_the_database_for_no_session() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.signed_in("ada").await;
+    app.sql("alter table sessions rename to away").await;
+    browser
+        .get("/")
+        .await
+        .assert_status(200)
+        .assert_contains("Ada Lindqvist");
+}

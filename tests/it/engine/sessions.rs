@@ -193,6 +193,8 @@ async fn the_idle_time_counts_from_the_last_visit_and_the_absolute_one_does_not_
     app.sql("update sessions set last_seen_at = now() - interval '9 hours'")
         .await;
     let ends = app.text("select expires_at::text from sessions").await;
+    // Later, when the cache knows the session no more.
+    app.engine.sessions.forget_all();
     browser.get("/account").await.assert_status(200);
     assert_eq!(
         app.count("select count(*) from sessions where last_seen_at > now() - interval '1 minute'")
@@ -314,6 +316,8 @@ async fn without_the_database_nobody_is_signed_out_and_signing_out_is_honest() {
     let app = TestApp::spawn().await;
     let mut browser = app.signed_in("ada").await;
     app.sql("alter table sessions rename to away").await;
+    // Later, when the cache knows the session no more.
+    app.engine.sessions.forget_all();
     let answer = browser.get("/account").await.assert_status(503);
     assert!(answer.cookies("").is_empty(), "the cookie is left alone");
     assert!(!answer.header("retry-after").is_empty());
