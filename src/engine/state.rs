@@ -2,11 +2,13 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::engine::config::{self, Config};
+use crate::engine::db::notifications::PROBE_AFTER;
 use crate::engine::db::{self, Db};
 use crate::engine::matrica::UserApi;
 use crate::engine::oauth::OAuthClient;
@@ -37,6 +39,8 @@ pub struct Parts {
     /// Seals login attempts into their cookies.
     pub attempt_sealer: Sealer,
     pub tasks: Tasks,
+    /// Silence after which the listener for notifications is probed.
+    pub probe_after: Duration,
 }
 
 impl Deref for Engine {
@@ -96,6 +100,7 @@ impl Parts {
             cookie_names: Arc::new(CookieNames::new(config.public_url.secure)),
             attempt_sealer: config.token_keys.sealer(Purpose::LoginAttempt),
             tasks,
+            probe_after: PROBE_AFTER,
             health_db: Db::new(&config::Database {
                 max_connections: 1,
                 ..config.database.clone()

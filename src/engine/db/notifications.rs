@@ -1,5 +1,7 @@
 //! Postgres NOTIFY: triggers on `sessions`, `users` and `grants` send one with each commit.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use super::Error;
@@ -12,8 +14,28 @@ pub const SESSION_CHANGED: &str = "session_changed";
 /// A user has connected again or has disconnected. The payload is the user id.
 pub const GRANT_CHANGED: &str = "grant_changed";
 
+/// Silence after which the listener proves that its connection lives. A network may drop an idle
+/// connection without a word.
+pub const PROBE_AFTER: Duration = Duration::from_secs(30);
+/// Longest wait for a connection, and for the answer to a probe.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Listens on a connection outside the pool.
 pub async fn listen(settings: &config::Database) -> Result<PgListener, Error> {
+    let listening = tokio::time::timeout(ANSWER_TIMEOUT, listen_on(settings)).await;
+    listening.unwrap_or(Err(Error::NO_ANSWER))
+}
+
+/// Fails if the connection does not answer.
+pub async fn probe(listener: &mut PgListener) -> Result<(), Error> {
+    let probing = sqlx::query("select 1").execute(listener);
+    match tokio::time::timeout(ANSWER_TIMEOUT, probing).await {
+        Ok(answered) => Ok(answered.map(drop)?),
+        Err(_) => Err(Error::NO_ANSWER),
+    }
+}
+
+async fn listen_on(settings: &config::Database) -> Result<PgListener, Error> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .connect_lazy_with(super::connect::options(settings));

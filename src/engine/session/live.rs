@@ -1,6 +1,7 @@
 //! Finding live sessions, in memory first and then in Postgres.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
@@ -27,9 +28,16 @@ const ENTRIES_MAX: u64 = 20_000;
 
 #[derive(Clone)]
 enum Entry {
-    Alive(Arc<StoredSession>),
+    /// A session, and the epoch in which the database was asked.
+    Alive(Arc<StoredSession>, u64),
     /// The tombstone of a session that has ended. A lookup in flight does not replace it.
     Ended,
+}
+
+impl Entry {
+    fn is_before(&self, epoch: u64) -> bool {
+        matches!(self, Self::Alive(_, of) if *of != epoch)
+    }
 }
 
 /// The sessions table behind its cache. Clones share the cache.
@@ -38,6 +46,8 @@ pub struct LiveSessions {
     db: Db,
     lifetime: SessionLifetime,
     entries: Cache<SessionHash, Entry>,
+    /// Incremented by `forget_all`. Live entries of an earlier epoch count as absent.
+    epoch: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for LiveSessions {
@@ -58,6 +68,7 @@ impl LiveSessions {
             db,
             lifetime,
             entries,
+            epoch: Arc::default(),
         }
     }
 
@@ -68,7 +79,10 @@ impl LiveSessions {
 
     /// The session, if it is alive. An error means that the database cannot say.
     pub async fn find(&self, hash: SessionHash) -> Result<Option<Arc<StoredSession>>, db::Error> {
-        let entry = if let Some(entry) = self.entries.get(&hash) {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let entry = if let Some(entry) = self.entries.get(&hash)
+            && !entry.is_before(epoch)
+        {
             entry
         } else {
             let Some(session) = sessions::find(&self.db, hash, self.lifetime).await? else {
@@ -78,11 +92,13 @@ impl LiveSessions {
                 // The session is alive either way. If this fails, the next request tries again.
                 let _ = sessions::touch(&self.db, hash, self.lifetime).await;
             }
-            let alive = || Entry::Alive(Arc::new(session));
-            self.entries.entry(hash).or_insert_with(alive).into_value()
+            let alive = || Entry::Alive(Arc::new(session), epoch);
+            let entry = self.entries.entry(hash);
+            let entry = entry.or_insert_with_if(alive, |old| old.is_before(epoch));
+            entry.into_value()
         };
         Ok(match entry {
-            Entry::Alive(session) => Some(session),
+            Entry::Alive(session, _) => Some(session),
             Entry::Ended => None,
         })
     }
@@ -106,7 +122,8 @@ impl LiveSessions {
             remaining: self.lifetime.idle.as_secs_f64(),
             unseen: false,
         };
-        let alive = || Entry::Alive(Arc::new(stored));
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let alive = || Entry::Alive(Arc::new(stored), epoch);
         self.entries.entry(hash).or_insert_with(alive);
     }
 
@@ -132,14 +149,14 @@ impl LiveSessions {
     pub fn forget(&self, hash: SessionHash) {
         let cached = self.entries.entry(hash);
         cached.and_compute_with(|cached| match cached.as_ref().map(moka::Entry::value) {
-            Some(Entry::Alive(_)) => Op::Remove,
+            Some(Entry::Alive(..)) => Op::Remove,
             _ => Op::Nop,
         });
     }
 
-    /// Drops every cached session, because notifications may have been missed.
+    /// Drops every cached session, because notifications may have been missed. Tombstones stay.
     pub fn forget_all(&self) {
-        self.entries.invalidate_all();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -152,7 +169,7 @@ struct EntryLifetime {
 impl Expiry<SessionHash, Entry> for EntryLifetime {
     fn expire_after_create(&self, _: &SessionHash, entry: &Entry, _: Instant) -> Option<Duration> {
         Some(match entry {
-            Entry::Alive(session) => Duration::try_from_secs_f64(session.remaining)
+            Entry::Alive(session, _) => Duration::try_from_secs_f64(session.remaining)
                 .unwrap_or_default()
                 .min(self.alive),
             Entry::Ended => TOMBSTONE_LIFETIME,

@@ -31,8 +31,8 @@ pub struct UserDataCache {
     entries: Cache<Uuid, Arc<UserEntry>>,
     pub(super) fresh: Duration,
     pub(super) kept: Duration,
-    /// Incremented by `forget_all`. Entries of an earlier epoch count as absent.
-    epoch: Arc<AtomicU64>,
+    /// Incremented by `doubt_all`. An entry with a lower number is checked before use.
+    doubts: Arc<AtomicU64>,
 }
 
 impl Default for UserDataCache {
@@ -55,21 +55,22 @@ impl UserDataCache {
             entries,
             fresh,
             kept,
-            epoch: Arc::default(),
+            doubts: Arc::default(),
         }
     }
 
     pub(super) fn entry(&self, user_id: Uuid) -> Arc<UserEntry> {
-        let epoch = self.epoch.load(Ordering::Acquire);
         match self.entries.get(&user_id) {
-            Some(entry) if entry.epoch == epoch => entry,
-            _ => {
-                let new = || Arc::new(UserEntry::new(epoch));
-                let entry = self.entries.entry(user_id);
-                let entry = entry.or_insert_with_if(new, |old| old.epoch != epoch);
-                entry.into_value()
+            Some(entry) => entry,
+            None => {
+                let new = || Arc::new(UserEntry::new(self.doubts()));
+                self.entries.entry(user_id).or_insert_with(new).into_value()
             }
         }
+    }
+
+    pub(super) fn doubts(&self) -> u64 {
+        self.doubts.load(Ordering::Acquire)
     }
 
     /// Drops the data of a user who has left or shares less. Calls in flight store nothing either.
@@ -82,10 +83,10 @@ impl UserDataCache {
         });
     }
 
-    /// Drops every entry, because notifications may have been missed.
-    pub fn forget_all(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.entries.invalidate_all();
+    /// Has each entry checked against the stored grant before its next use, because notifications
+    /// may have been missed. The answers stay for an outage.
+    pub fn doubt_all(&self) {
+        self.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Makes the next read call Matrica. The answers stay for an outage.
@@ -113,18 +114,40 @@ pub(super) struct UserEntry {
     /// Time of the last "Refresh now". Earlier answers are stale.
     stale_before: Mutex<Option<Instant>>,
     bytes: AtomicI64,
-    epoch: u64,
+    /// The grant with which the answers were read.
+    grant_id: Mutex<Option<Uuid>>,
+    /// The number of doubts at the last check.
+    checked: AtomicU64,
 }
 
 impl UserEntry {
-    fn new(epoch: u64) -> Self {
+    fn new(doubts: u64) -> Self {
         Self {
             resources: Mutex::default(),
             permits: Semaphore::new(READS_MAX),
             stale_before: Mutex::default(),
             bytes: AtomicI64::new(0),
-            epoch,
+            grant_id: Mutex::default(),
+            checked: AtomicU64::new(doubts),
         }
+    }
+
+    /// The grant of the answers.
+    pub(super) fn grant_id(&self) -> Option<Uuid> {
+        *lock(&self.grant_id)
+    }
+
+    /// Notes the grant of a new answer. `false` if earlier answers were read with another one.
+    pub(super) fn read_with(&self, grant_id: Uuid) -> bool {
+        *lock(&self.grant_id).get_or_insert(grant_id) == grant_id
+    }
+
+    pub(super) fn is_checked(&self, doubts: u64) -> bool {
+        self.checked.load(Ordering::Acquire) == doubts
+    }
+
+    pub(super) fn set_checked(&self, doubts: u64) {
+        self.checked.store(doubts, Ordering::Release);
     }
 
     /// The answers of one resource. `Q` is the type of the query, `V` that of the data.
@@ -203,7 +226,5 @@ mod tests {
     #[test]
     fn an_entry_that_is_forgotten_while_it_is_weighed_stays_forgotten() {
         assert_eq!(came_back(UserDataCache::forget), 0, "of {ROUNDS} rounds");
-        let forget_all = |cache: &UserDataCache, _| cache.forget_all();
-        assert_eq!(came_back(forget_all), 0, "of {ROUNDS} rounds");
     }
 }

@@ -30,8 +30,16 @@ struct ScopesKey;
 pub struct Reader<'a> {
     data: &'a UserData,
     user_id: Uuid,
-    entry: Arc<UserEntry>,
+    entry: OnceCell<CheckedEntry>,
     access: Access,
+}
+
+/// The cached data of a user.
+struct CheckedEntry {
+    entry: Arc<UserEntry>,
+    /// The stored grant is the one that the answers were read with. Not known while the database
+    /// does not answer.
+    is_current: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -39,7 +47,7 @@ impl<'a> Reader<'a> {
         Self {
             data,
             user_id,
-            entry: data.cache.entry(user_id),
+            entry: OnceCell::new(),
             access: Access::default(),
         }
     }
@@ -49,20 +57,23 @@ impl<'a> Reader<'a> {
     ///
     /// A 401 causes one refresh and one more call, never a loop. [`DataError`] lists the errors.
     pub async fn get<R: Resource>(&self, resource: R) -> Result<Cached<R::Data>, DataError> {
-        let cached = self.entry.resource::<R, R::Data>();
-        if let Some(known) = self.fresh(&cached, &resource) {
+        let checked = self.entry().await;
+        let cached = checked.entry.resource::<R, R::Data>();
+        if let Some(known) = self.fresh(checked, &cached, &resource) {
             return Ok(known);
         }
-        self.refuse_unshared(R::SCOPE)?;
-        let (data, entry, access) = (self.data.clone(), self.entry.clone(), self.access.clone());
+        self.refuse_unshared(checked, R::SCOPE)?;
+        let (data, entry) = (self.data.clone(), checked.entry.clone());
+        let access = self.access.clone();
         let fetch = fetch(data, self.user_id, entry, access, resource.clone());
-        Box::pin(self.load(cached, resource, fetch)).await
+        Box::pin(self.load(checked, cached, resource, fetch)).await
     }
 
     /// The granted scopes, from the database. [`DataError::Reconnect`] without a grant.
     pub async fn scopes(&self) -> Result<Cached<GrantScopes>, DataError> {
-        let cached = self.entry.resource::<ScopesKey, GrantScopes>();
-        if let Some(known) = self.fresh(&cached, &ScopesKey) {
+        let checked = self.entry().await;
+        let cached = checked.entry.resource::<ScopesKey, GrantScopes>();
+        if let Some(known) = self.fresh(checked, &cached, &ScopesKey) {
             return Ok(known);
         }
         let (vault, user_id) = (self.data.vault.clone(), self.user_id);
@@ -71,16 +82,54 @@ impl<'a> Reader<'a> {
             let scopes = scopes.map_err(|_| DataError::Database)?;
             scopes.ok_or(DataError::Reconnect)
         };
-        Box::pin(self.load(cached, ScopesKey, find)).await
+        Box::pin(self.load(checked, cached, ScopesKey, find)).await
+    }
+
+    /// The entry, checked against the stored grant if notifications may have been missed. Costs one
+    /// query then.
+    async fn entry(&self) -> &CheckedEntry {
+        let check = async {
+            let (cache, entry) = (&self.data.cache, self.data.cache.entry(self.user_id));
+            let doubts = cache.doubts();
+            if entry.is_checked(doubts) {
+                return CheckedEntry {
+                    entry,
+                    is_current: true,
+                };
+            }
+            match self.data.vault.grant_id(self.user_id).await {
+                Ok(grant_id) if grant_id == entry.grant_id() => {
+                    entry.set_checked(doubts);
+                    CheckedEntry {
+                        entry,
+                        is_current: true,
+                    }
+                }
+                Ok(_) => {
+                    cache.forget(self.user_id);
+                    let entry = cache.entry(self.user_id);
+                    CheckedEntry {
+                        entry,
+                        is_current: true,
+                    }
+                }
+                Err(_) => CheckedEntry {
+                    entry,
+                    is_current: false,
+                },
+            }
+        };
+        self.entry.get_or_init(|| check).await
     }
 
     /// Refuses a scope that the app does not ask for, or that the cached grant does not have.
-    fn refuse_unshared(&self, scope: &str) -> Result<(), DataError> {
+    fn refuse_unshared(&self, checked: &CheckedEntry, scope: &str) -> Result<(), DataError> {
         let has = |scopes: &[String]| scopes.iter().any(|known| known == scope);
         if !has(&self.data.scopes) {
             return Err(DataError::NotAsked);
         }
-        let granted = self.fresh(&self.entry.resource::<ScopesKey, GrantScopes>(), &ScopesKey);
+        let cached = checked.entry.resource::<ScopesKey, GrantScopes>();
+        let granted = self.fresh(checked, &cached, &ScopesKey);
         if granted.is_some_and(|granted| !has(&granted.data.scope)) {
             return Err(DataError::NotShared);
         }
@@ -89,20 +138,21 @@ impl<'a> Reader<'a> {
 
     fn fresh<Q: Clone + Eq + Hash, V>(
         &self,
+        checked: &CheckedEntry,
         cached: &CachedResource<Q, V>,
         query: &Q,
     ) -> Option<Cached<V>> {
         let fresh = self.data.cache.fresh;
-        let answer = cached.get(query)?;
-        self.entry
-            .is_fresh(answer.asked_at, fresh)
-            .then_some(answer)
+        let answer = cached.get(query).filter(|_| checked.is_current)?;
+        let entry = &checked.entry;
+        entry.is_fresh(answer.asked_at, fresh).then_some(answer)
     }
 
     /// Runs `find` once for all concurrent callers (single flight). During an outage returns the
     /// last good answer.
     async fn load<Q, V>(
         &self,
+        checked: &CheckedEntry,
         cached: Arc<CachedResource<Q, V>>,
         query: Q,
         find: impl Future<Output = Result<V, DataError>> + Send + 'static,
@@ -112,10 +162,13 @@ impl<'a> Reader<'a> {
         V: Serialize + Send + Sync + 'static,
     {
         let (cache, user_id) = (self.data.cache.clone(), self.user_id);
-        let (entry, resource, key) = (self.entry.clone(), cached.clone(), query.clone());
+        let stale_before = *checked.entry.stale_before();
+        let (entry, is_current) = (checked.entry.clone(), checked.is_current);
+        let (resource, key) = (cached.clone(), query.clone());
         let flight = async move {
             // A flight that has just ended may have stored an answer.
-            if let Some(answer) = resource.get(&key)
+            if is_current
+                && let Some(answer) = resource.get(&key)
                 && entry.is_fresh(answer.asked_at, cache.fresh)
             {
                 return Ok(answer);
@@ -133,7 +186,7 @@ impl<'a> Reader<'a> {
             result
         };
         // With `stale_before` in the key, a read after "Refresh now" joins no earlier call.
-        let key = (query.clone(), *self.entry.stale_before());
+        let key = (query.clone(), stale_before);
         let mut result = cached.in_flight.join(key, &self.data.tracker, flight);
         let received = tokio::time::timeout(WAIT, result.wait_for(Option::is_some)).await;
         let result = match received {
@@ -166,6 +219,10 @@ async fn fetch<R: Resource>(
     let _permit = permit.map_err(|_| DataError::Unavailable)?;
     let token = async { Ok(data.vault.access_token(user_id).await?) };
     let access = access.get_or_init(|| token).await.clone()?;
+    if !entry.read_with(access.grant_id()) {
+        // The user has connected anew, so the answers of the old grant go.
+        data.cache.forget(user_id);
+    }
     if !access.scope.iter().any(|granted| granted == R::SCOPE) {
         return Err(DataError::NotShared);
     }

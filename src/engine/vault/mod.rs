@@ -58,6 +58,12 @@ pub struct AccessToken {
     version: Version,
 }
 
+impl AccessToken {
+    pub fn grant_id(&self) -> Uuid {
+        self.version.grant_id
+    }
+}
+
 /// The scopes of a grant.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct GrantScopes {
@@ -150,6 +156,12 @@ impl Vault {
         Ok(grant.map(|grant| GrantScopes {
             scope: grant.scopes(),
         }))
+    }
+
+    /// The id of the grant of a user, which a new login changes and a refresh does not.
+    pub async fn grant_id(&self, user_id: Uuid) -> Result<Option<Uuid>, db::Error> {
+        let grant = grants::find(&self.db, self.oauth.provider(), user_id).await?;
+        Ok(grant.map(|grant| grant.id))
     }
 
     async fn stored_grant(&self, user_id: Uuid) -> Result<StoredGrant, VaultError> {

@@ -35,9 +35,15 @@ async fn listen(engine: &Engine, reported: &mut bool) -> Result<Infallible, db::
     loop {
         // Earlier notifications were missed.
         engine.sessions.forget_all();
-        engine.user_data.cache.forget_all();
-        while let Some(notification) = listener.try_recv().await? {
-            apply(engine, &notification);
+        engine.user_data.cache.doubt_all();
+        loop {
+            match tokio::time::timeout(engine.probe_after, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => apply(engine, &notification),
+                // The connection was lost and made anew.
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => notifications::probe(&mut listener).await?,
+            }
         }
     }
 }

@@ -222,7 +222,7 @@ async fn it_never_gives_a_token() {
         json!({ "status": 200, "body": "garbage" }),
         json!({ "status": 400 }),
     ] {
-        app.engine.user_data.cache.forget_all();
+        app.forget_user_data().await;
         for endpoint in ENDPOINTS.iter().filter(|_| !fault.is_null()) {
             app.provider.fault(endpoint, fault.clone()).await;
         }
@@ -951,7 +951,7 @@ async fn every_answer_is_as_described() {
     ]) {
         check(&ada, target).await;
     }
-    replica.engine.user_data.cache.forget_all();
+    replica.forget_user_data().await;
     for target in targets {
         check(&ada, target).await;
     }

@@ -95,7 +95,7 @@ async fn every_state_of_a_page_about_data_is_fit_to_be_seen() {
         visit_at(&failing.url, name, path).await;
     }
     app.provider.mend().await;
-    app.engine.user_data.cache.forget_all();
+    app.forget_user_data().await;
     visit("nfts-mended", "/account/nfts").await;
     app.provider.fault("nfts", json!({ "status": 503 })).await;
     chromium.press("Refresh now").await;

@@ -203,7 +203,7 @@ async fn a_page_number_that_cannot_be_is_named_and_one_behind_the_end_leads_back
         app.provider
             .set(json!({ "pagination_headers": headers }))
             .await;
-        app.engine.user_data.cache.forget_all();
+        app.forget_user_data().await;
         for person in ["ada", "collector", "empty"] {
             let mut browser = app.signed_in(person).await;
             for (path, number) in LISTS

@@ -330,3 +330,38 @@ async fn the_first_page_after_a_sign_in_asks_the_database_for_no_session() {
         .assert_status(200)
         .assert_contains("Ada Lindqvist");
 }
+
+/// Sends a signal to the server process behind the listener's connection.
+fn signal(name: &str, pid: i64) {
+    let mut kill = std::process::Command::new("kill");
+    let sent = kill.args(["-s", name, &pid.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[tokio::test]
+async fn a_listener_whose_connection_died_silently_is_renewed() {
+    let app = TestApp::with_changes(&[], |parts| {
+        parts.probe_after = Duration::from_millis(300);
+    })
+    .await;
+    app.listening(1).await;
+    let pid = "select pid::bigint from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
+    let pid = app.count(pid).await;
+    // Probes of a connection that lives change nothing.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let listening =
+        "select count(*) from pg_stat_activity where datname = current_database() and pid = ";
+    let listening = sqlx::AssertSqlSafe(format!("{listening}{pid}"));
+    let listening = sqlx::query_scalar::<_, i64>(listening);
+    assert_eq!(listening.fetch_one(&app.database.pool).await.unwrap(), 1);
+    // It keeps the connection and answers no more, as behind a firewall that forgot it.
+    signal("STOP", pid);
+    let renewed = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%' and pid <> ";
+    let renewed = format!("{renewed}{pid}");
+    eventually_within(Duration::from_secs(15), "a second listener", async || {
+        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(renewed.clone()));
+        count.fetch_one(&app.database.pool).await.unwrap() == 1
+    })
+    .await;
+    signal("CONT", pid);
+}

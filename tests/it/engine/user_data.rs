@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use matrica_starter::engine::user_data::cache::UserDataCache;
 use serde_json::{Value, json};
 
-use crate::support::{ALL_SCOPES, Browser, TestApp, Wire, eventually_within};
+use crate::support::{ALL_SCOPES, Browser, TestApp, Wire, eventually, eventually_within};
 
 /// An answer of the API, which must not be a refusal.
 async fn api(browser: &mut Browser, path: &str) -> Value {
@@ -60,7 +60,7 @@ async fn a_second_look_asks_nobody_until_somebody_wants_newer_data() {
 
 #[tokio::test]
 async fn an_answer_is_fresh_for_its_time_and_the_last_good_one_is_shown_for_its_time() {
-    let cache = UserDataCache::new(Duration::from_millis(600), Duration::from_secs(3));
+    let cache = UserDataCache::new(Duration::from_secs(2), Duration::from_secs(5));
     let app = TestApp::with_changes(&[ALL_SCOPES], |parts| parts.user_data.cache = cache).await;
     let mut browser = app.signed_in("ada").await;
     browser.get("/account/nfts").await.assert_status(200);
@@ -70,14 +70,14 @@ async fn an_answer_is_fresh_for_its_time_and_the_last_good_one_is_shown_for_its_
         .await
         .assert_contains("From Matrica, just now");
     assert_eq!(app.provider.calls("nfts").await, 1);
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
     let stale = browser.get("/account/nfts").await.assert_status(200);
     assert!(
         stale.body.contains("Matrica does not answer right now")
             && stale.body.contains("Paper Otters #1000")
     );
     assert_eq!(api(&mut browser, "/api/nfts").await["stale"], true);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     browser
         .get("/account/nfts")
         .await
@@ -470,4 +470,59 @@ async fn without_the_database_nobody_blames_matrica() {
         problem.body
     );
     wire.mend();
+}
+
+/// Has another server's listener renewed, as after a break of the network.
+async fn renew_listener(app: &TestApp) {
+    let renewed = app.count("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'").await;
+    assert_eq!(renewed, 1);
+    eventually("listens again", async || {
+        app.count("select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'").await == 1
+    })
+    .await;
+    // It then doubts what it knows.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+#[tokio::test]
+async fn a_renewed_listener_keeps_the_last_answers_and_asks_matrica_nothing() {
+    let app = TestApp::spawn().await;
+    let mut ada = app.signed_in("ada").await;
+    app.listening(1).await;
+    ada.get("/api/wallets").await.assert_status(200);
+    let asked = app.provider.calls("wallets").await;
+    renew_listener(&app).await;
+    for _ in 0..3 {
+        ada.get("/api/wallets").await.assert_status(200);
+    }
+    assert_eq!(app.provider.calls("wallets").await, asked);
+    // Also while neither Matrica nor the database answers.
+    renew_listener(&app).await;
+    app.provider
+        .fault("wallets", json!({ "status": 503 }))
+        .await;
+    app.sql("alter table grants rename to away").await;
+    let answer = ada.get("/api/wallets").await.assert_status(200);
+    let answer: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(answer["stale"], true, "{answer}");
+    app.sql("alter table away rename to grants").await;
+}
+
+#[tokio::test]
+async fn a_renewed_listener_forgets_who_left_or_connected_anew_meanwhile() {
+    for change in [
+        "delete from grants",
+        "update grants set id = gen_random_uuid()",
+    ] {
+        let app = TestApp::spawn().await;
+        let mut ada = app.signed_in("ada").await;
+        app.listening(1).await;
+        ada.get("/api/wallets").await.assert_status(200);
+        app.sql("alter table grants disable trigger grant_changed")
+            .await;
+        app.sql(change).await;
+        ada.get("/api/wallets").await.assert_status(200);
+        renew_listener(&app).await;
+        assert_ne!(ada.get("/api/wallets").await.status, 200, "{change}");
+    }
 }

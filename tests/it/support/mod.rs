@@ -229,7 +229,15 @@ impl TestApp {
     /// is emptied here.
     pub async fn delete_grants(&self) {
         self.sql("delete from grants").await;
-        self.engine.user_data.cache.forget_all();
+        self.forget_user_data().await;
+    }
+
+    /// Empties the cache of user data.
+    pub async fn forget_user_data(&self) {
+        let users = sqlx::query_scalar("select id from users").fetch_all(&self.database.pool);
+        for user_id in users.await.unwrap() {
+            self.engine.user_data.cache.forget(user_id);
+        }
     }
 
     /// Waits until this many servers listen for notifications of the database.
