@@ -32,6 +32,9 @@ begin
     connected := false;
     ended := '{}';
 
+    -- The caller notifies other servers after the commit.
+    perform set_config('matrica.notify', 'later', true);
+
     -- Who is it? The first of the given ids that is known decides.
     select (array_agg(user_id order by place))[1], count(*) into owner, known
     from unnest(kinds, subjects) with ordinality as given (kind, subject, place)

@@ -10,6 +10,7 @@ pub mod extract;
 pub mod gate;
 pub mod http;
 pub mod matrica;
+pub mod notifier;
 pub mod oauth;
 pub mod random;
 pub mod seal;

@@ -11,6 +11,7 @@ use crate::engine::config::{self, Config};
 use crate::engine::db::notifications::PROBE_AFTER;
 use crate::engine::db::{self, Db};
 use crate::engine::matrica::UserApi;
+use crate::engine::notifier::Notifier;
 use crate::engine::oauth::OAuthClient;
 use crate::engine::seal::{Purpose, Sealer};
 use crate::engine::session::LiveSessions;
@@ -35,6 +36,7 @@ pub struct Parts {
     pub user_data: UserData,
     pub vault: Vault,
     pub sessions: LiveSessions,
+    pub notifier: Notifier,
     pub cookie_names: Arc<CookieNames>,
     /// Seals login attempts into their cookies.
     pub attempt_sealer: Sealer,
@@ -96,6 +98,7 @@ impl Parts {
             user_api,
             user_data,
             vault,
+            notifier: Notifier::default(),
             sessions: LiveSessions::new(db.clone(), config.session),
             cookie_names: Arc::new(CookieNames::new(config.public_url.secure)),
             attempt_sealer: config.token_keys.sealer(Purpose::LoginAttempt),

@@ -1,10 +1,11 @@
-//! Postgres NOTIFY: triggers on `sessions`, `users` and `grants` send one with each commit.
+//! Postgres NOTIFY. Triggers on `sessions`, `users` and `grants` send one with each commit. A login
+//! leaves that to the server, which sends many at once.
 
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
 
-use super::Error;
+use super::{Db, Error};
 use crate::engine::config;
 
 /// A session has ended. The payload is its hash in hexadecimal digits.
@@ -44,4 +45,25 @@ async fn listen_on(settings: &config::Database) -> Result<PgListener, Error> {
         .listen_all([SESSION_ENDED, SESSION_CHANGED, GRANT_CHANGED])
         .await?;
     Ok(listener)
+}
+
+/// A channel and its payload.
+pub type Notification = (&'static str, String);
+
+/// Sends notifications in one commit, which does not wait for the disk.
+pub async fn send(db: &Db, batch: &[Notification]) -> Result<(), Error> {
+    let (channels, payloads): (Vec<String>, Vec<String>) = batch
+        .iter()
+        .map(|(channel, payload)| ((*channel).to_owned(), payload.clone()))
+        .unzip();
+    sqlx::query!(
+        "select pg_notify(channel, payload)
+         from (select set_config('synchronous_commit', 'off', true)) as no_disk_wait,
+              unnest($1::text[], $2::text[]) as batch (channel, payload)",
+        &channels,
+        &payloads,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

@@ -23,6 +23,11 @@ impl SessionHash {
         &self.0
     }
 
+    /// 64 hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        data_encoding::HEXLOWER.encode(&self.0)
+    }
+
     /// Reads 64 hexadecimal digits, the payload of a notification.
     pub fn from_hex(text: &str) -> Option<Self> {
         let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?;

@@ -43,8 +43,12 @@ pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin
             LoginOutcome::Done => {
                 // Cache invalidation, because the user may share less than before.
                 engine.user_data.cache.forget(user_id);
+                if !stored.created {
+                    engine.notifier.grant_changed(user_id);
+                }
                 for session in &stored.ended {
                     engine.sessions.end(*session);
+                    engine.notifier.session_ended(*session);
                 }
                 // The first page then costs no query.
                 if let Some(session) = stored.session {

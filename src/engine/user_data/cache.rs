@@ -22,6 +22,8 @@ pub const KEPT: Duration = Duration::from_hours(1);
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Weight of an entry without answers, in bytes.
 const ENTRY_BYTES: i64 = 2_048;
+/// In place of the number of doubts at the last check.
+const NEVER: u64 = u64::MAX;
 /// Most calls in flight for one user. The account page makes seven.
 const READS_MAX: usize = 8;
 
@@ -60,13 +62,11 @@ impl UserDataCache {
     }
 
     pub(super) fn entry(&self, user_id: Uuid) -> Arc<UserEntry> {
-        match self.entries.get(&user_id) {
-            Some(entry) => entry,
-            None => {
-                let new = || Arc::new(UserEntry::new(self.doubts()));
-                self.entries.entry(user_id).or_insert_with(new).into_value()
-            }
+        if let Some(entry) = self.entries.get(&user_id) {
+            return entry;
         }
+        let new = || Arc::new(UserEntry::new(self.doubts()));
+        self.entries.entry(user_id).or_insert_with(new).into_value()
     }
 
     pub(super) fn doubts(&self) -> u64 {
@@ -87,6 +87,13 @@ impl UserDataCache {
     /// may have been missed. The answers stay for an outage.
     pub fn doubt_all(&self) {
         self.doubts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Has the entry of a user checked before its next use, because their grant may be another one.
+    pub fn doubt(&self, user_id: Uuid) {
+        if let Some(entry) = self.entries.get(&user_id) {
+            entry.set_checked(NEVER);
+        }
     }
 
     /// Makes the next read call Matrica. The answers stay for an outage.

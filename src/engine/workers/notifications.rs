@@ -54,7 +54,7 @@ fn apply(engine: &Engine, notification: &PgNotification) {
     match (notification.channel(), session) {
         (notifications::GRANT_CHANGED, _) => {
             if let Ok(user_id) = payload.parse() {
-                engine.user_data.cache.forget(user_id);
+                engine.user_data.cache.doubt(user_id);
             }
         }
         (notifications::SESSION_ENDED, Some(session)) => engine.sessions.end(session),

@@ -2,8 +2,8 @@
 
 use crate::support::{TestApp, Wire};
 
-/// Round trips of one login: the burn, and the storing, which may have to be sealed again for the
-/// right user.
+/// Round trips of one login: the burn, the storing, and a notification after it, which many logins
+/// share.
 const LOGIN_ROUND_TRIPS: u64 = 3;
 
 #[tokio::test]
@@ -37,8 +37,9 @@ async fn a_login_costs_at_most_three_database_round_trips_and_starting_one_none(
             .assert_redirect("/account");
         wire.quiet().await;
         let cost = wire.round_trips() - before;
+        // The first login prepares its statements, and the second one the notification.
         assert!(
-            number == 0 || cost <= LOGIN_ROUND_TRIPS,
+            number < 2 || cost <= LOGIN_ROUND_TRIPS,
             "login {number} took {cost} round trips"
         );
         assert!(cost >= 2, "the wire counts: {cost}");

@@ -365,3 +365,30 @@ async fn a_listener_whose_connection_died_silently_is_renewed() {
     .await;
     signal("CONT", pid);
 }
+
+#[tokio::test]
+async fn a_sign_in_tells_other_servers_after_its_commit_what_it_has_ended() {
+    let app = TestApp::spawn().await;
+    let replica = app.replica().await;
+    app.listening(2).await;
+    let mut browser = app.signed_in("ada").await;
+    let mut old = browser.clone();
+    old.origin.clone_from(&replica.url);
+    old.get("/settings").await.assert_status(200);
+    // A trigger that notified inside the login's transaction would fail here.
+    for function in ["session_ended", "grant_changed"] {
+        let broken = format!(
+            "create or replace function {function}() returns trigger language plpgsql as $$ begin raise exception 'notified'; end $$"
+        );
+        let broken = sqlx::query(sqlx::AssertSqlSafe(broken));
+        broken.execute(&app.database.pool).await.unwrap();
+    }
+    browser
+        .sign_in(&app.provider, "ada")
+        .await
+        .assert_redirect("/account");
+    eventually_within(Duration::from_secs(1), "signed out there", async || {
+        old.get("/settings").await.status == 303
+    })
+    .await;
+}

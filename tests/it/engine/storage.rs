@@ -260,7 +260,8 @@ const RELEASED: &[(&str, u64)] = &[
     ("0008_grant_changed.sql", 0xc931_11e9_3368_d6b5),
     ("0009_disabled.sql", 0xd136_a375_c4bb_d5ff),
     ("0010_identities.sql", 0x4fa4_f67e_848f_647b),
-    ("0012_store_login.sql", 0x3567_3e46_11de_0b02),
+    ("0011_notify_later.sql", 0x58ae_a260_f652_f5cd),
+    ("0012_store_login.sql", 0xaaad_7f81_f81c_3ec0),
 ];
 
 #[test]

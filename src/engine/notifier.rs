@@ -1,0 +1,67 @@
+//! Tells other servers what a login has changed, after its commit and in batches.
+
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::engine::db::notifications::{self, Notification};
+use crate::engine::db::sessions::SessionHash;
+use crate::engine::db::{self, Db};
+
+/// Notifications that wait. Above that they are dropped, and other servers notice by the age of
+/// their entries: 5 s for a session, 60 s for user data.
+const PENDING_MAX: usize = 10_000;
+/// Pause between two batches. All notifying commits of a database share one lock.
+const BATCH_PAUSE: Duration = Duration::from_millis(50);
+
+/// The notifications that wait. Clones share them.
+#[derive(Clone, Default)]
+pub struct Notifier {
+    pending: Arc<Mutex<Vec<Notification>>>,
+    wake: Arc<Notify>,
+}
+
+impl Notifier {
+    /// A login has ended this session.
+    pub fn session_ended(&self, session: SessionHash) {
+        self.push((notifications::SESSION_ENDED, session.to_hex()));
+    }
+
+    /// A user has connected again, perhaps with other scopes.
+    pub fn grant_changed(&self, user_id: Uuid) {
+        self.push((notifications::GRANT_CHANGED, user_id.to_string()));
+    }
+
+    fn push(&self, notification: Notification) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.len() < PENDING_MAX {
+            pending.push(notification);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Sends until shutdown. A login that is finished later is noticed by the age of the entries.
+    pub async fn send_batches(self, db: Db, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = shutdown.cancelled() => {}
+            }
+            let _ = self.send_pending(&db).await;
+            tokio::time::sleep(BATCH_PAUSE).await;
+        }
+    }
+
+    /// A failure is in the log, and loses the batch.
+    async fn send_pending(&self, db: &Db) -> Result<(), db::Error> {
+        let pending = mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        if pending.is_empty() {
+            return Ok(());
+        }
+        notifications::send(db, &pending).await
+    }
+}
