@@ -322,6 +322,8 @@ async fn values_that_this_version_cannot_read_sign_nobody_out_and_break_no_page(
 #[tokio::test]
 async fn the_first_page_after_a_sign_in_asks_the_database_for_no_session() {
     let app = TestApp::spawn().await;
+    // The listener forgets every cached session when it begins.
+    app.listening(1).await;
     let mut browser = app.signed_in("ada").await;
     app.sql("alter table sessions rename to away").await;
     browser
