@@ -1,9 +1,7 @@
 //! Protection against cross-site request forgery (CSRF).
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use http_body::Body as _;
 use tower_http::csrf::CsrfLayer;
 
@@ -27,18 +25,14 @@ pub fn layer(origin: &str) -> CsrfLayer {
 ///
 /// A session cookie needs one of the two. Without `Sec-Fetch-Site` the whole `Origin` must be ours,
 /// because the layer compares only its host and would accept `http` for `https`.
-pub async fn require_origin_proof(
-    State(engine): State<Engine>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub fn require_origin_proof(engine: &Engine, request: &Request) -> Result<(), StatusCode> {
     let headers = request.headers();
     let starts_login = request.uri().path() == START_PATH;
     let fetch_site = headers.get("sec-fetch-site");
     let lacks_proof = match headers.get(header::ORIGIN) {
         _ if fetch_site.is_some_and(|site| !site.is_empty()) => false,
         // Under another host name the handler only leads to the right one.
-        Some(_) if starts_login && is_foreign_host(&engine, headers) => false,
+        Some(_) if starts_login && is_foreign_host(engine, headers) => false,
         Some(origin) => origin.as_bytes() != engine.config.public_url.origin.as_bytes(),
         None => cookies::has_session(headers, &engine.cookie_names),
     };
@@ -47,20 +41,22 @@ pub async fn require_origin_proof(
             event = "csrf_refused",
             "the request does not prove that it comes from our pages"
         );
-        return StatusCode::FORBIDDEN.into_response();
+        return Err(StatusCode::FORBIDDEN);
     }
-    next.run(request).await
+    Ok(())
 }
 
 /// Refuses other formats, such as `text/plain`, which needs no CORS preflight.
-pub async fn require_form_encoding(request: Request, next: Next) -> Response {
+pub fn require_form_encoding(request: &Request) -> Result<(), StatusCode> {
+    if request.method().is_safe() || request.body().is_end_stream() {
+        return Ok(());
+    }
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let media_type = content_type
         .and_then(|value| value.to_str().ok()?.split(';').next())
         .unwrap_or_default();
-    let is_form = media_type.trim().eq_ignore_ascii_case(FORM);
-    if request.method().is_safe() || is_form || request.body().is_end_stream() {
-        return next.run(request).await;
+    if media_type.trim().eq_ignore_ascii_case(FORM) {
+        return Ok(());
     }
-    StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response()
+    Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }

@@ -1,9 +1,8 @@
 //! Writes the body of every failed response: a page for people, a problem (RFC 9457) for programs.
 
 use askama::Template;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::Request;
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::RequestId;
@@ -47,40 +46,64 @@ pub enum ErrorFormat {
 #[derive(Debug, Clone, Copy)]
 pub struct PlainText;
 
-/// The layer. Also replaces the bodies of failed responses that libraries make.
-pub async fn render_body(
-    State((engine, render)): State<(Engine, RenderFailure)>,
-    request_id: RequestId,
-    request: Request,
-    next: Next,
-) -> Response {
-    let is_safe = request.method().is_safe();
-    let format = match accepts_html(request.headers()) && !is_api(request.uri()) {
-        false => ErrorFormat::Problem,
-        true if is_callback(request.uri()) => ErrorFormat::BarePage,
-        true => ErrorFormat::Page,
-    };
-    let path = request.uri().path_and_query();
-    let here = ReturnTo::parse(path.map_or("/", |path| path.as_str())).to_string();
-    let response = next.run(request).await;
-    let content_type = response.headers().get(header::CONTENT_TYPE);
-    let has_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-    let is_plain_text = response.extensions().get::<PlainText>().is_some();
-    if !has_failed(&response) || has_page || is_plain_text {
-        return response;
+/// What a failed response needs to know of its request.
+pub struct FailureContext {
+    uri: Uri,
+    format: ErrorFormat,
+    is_safe: bool,
+}
+
+impl FailureContext {
+    pub fn of(request: &Request) -> Self {
+        let uri = request.uri().clone();
+        let format = match accepts_html(request.headers()) && !is_api(&uri) {
+            false => ErrorFormat::Problem,
+            true if is_callback(&uri) => ErrorFormat::BarePage,
+            true => ErrorFormat::Page,
+        };
+        Self {
+            uri,
+            format,
+            is_safe: request.method().is_safe(),
+        }
     }
-    let known = response.extensions().get().cloned();
-    let body = render(&FailedRequest {
-        engine: &engine,
-        failure: &known.unwrap_or_else(|| Failure::from_status(response.status())),
-        status: response.status(),
-        format,
-        user: response.extensions().get(),
-        here: &here,
-        is_safe,
-        reference: request_id.as_str(),
-    });
-    replace_body(response, body)
+
+    /// The address of the request.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Writes the body of a failed response. Also replaces the bodies that libraries make.
+    pub fn with_body(
+        &self,
+        response: Response,
+        engine: &Engine,
+        render: RenderFailure,
+        id: &RequestId,
+    ) -> Response {
+        if !has_failed(&response) {
+            return response;
+        }
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let has_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+        if has_page || response.extensions().get::<PlainText>().is_some() {
+            return response;
+        }
+        let path = self.uri.path_and_query();
+        let here = ReturnTo::parse(path.map_or("/", |path| path.as_str())).to_string();
+        let known = response.extensions().get().cloned();
+        let body = render(&FailedRequest {
+            engine,
+            failure: &known.unwrap_or_else(|| Failure::from_status(response.status())),
+            status: response.status(),
+            format: self.format,
+            user: response.extensions().get(),
+            here: &here,
+            is_safe: self.is_safe,
+            reference: id.as_str(),
+        });
+        replace_body(response, body)
+    }
 }
 
 /// Whether the status is 4xx or 5xx.

@@ -1,8 +1,6 @@
 //! Refuses request heads that are too large, with a page that says what to do.
 
 use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use crate::engine::error::Failure;
 
@@ -12,7 +10,7 @@ const HEAD_MAX: usize = 16 * 1024;
 const FIELDS_MAX: usize = 100;
 
 /// The accept loop reads larger heads than this, because its own refusal has no page.
-pub async fn check(request: Request, next: Next) -> Response {
+pub fn check(request: &Request) -> Result<(), Failure> {
     let headers = request.headers();
     let target = request
         .uri()
@@ -30,7 +28,7 @@ pub async fn check(request: Request, next: Next) -> Response {
             fields,
             "a request head is too large"
         );
-        return Failure::HeadTooLarge.into_response();
+        return Err(Failure::HeadTooLarge);
     }
-    next.run(request).await
+    Ok(())
 }

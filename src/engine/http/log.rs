@@ -7,11 +7,9 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
-use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use axum::middleware::Next;
 use axum::response::Response;
-use tracing::Instrument;
+use tracing::Span;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -90,7 +88,7 @@ pub fn filter(wanted: &str) -> String {
 pub struct RequestId(String);
 
 impl RequestId {
-    fn generate() -> Self {
+    pub fn generate() -> Self {
         Self(random::reference(random::bytes()))
     }
 
@@ -108,30 +106,20 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// Gives every request its id and log line. Logs the route, because the URL may hold a code.
-pub async fn request(mut request: Request, next: Next) -> Response {
-    let id = RequestId::generate();
-    let header = HeaderValue::from_str(id.as_str()).ok();
+/// The span of a request. Names the route, because the URL may hold a code.
+pub fn span(request: &Request, id: &RequestId) -> Span {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str);
-    let span =
-        tracing::info_span!("request", request_id = id.as_str(), method = %request.method(), route);
-    request.extensions_mut().insert(id);
-    let started = Instant::now();
-    async move {
-        let mut response = next.run(request).await;
-        let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-        tracing::info!(
-            event = "request",
-            status = response.status().as_u16(),
-            duration_ms,
-            "request answered"
-        );
-        if let Some(header) = header {
-            response.headers_mut().insert("x-request-id", header);
-        }
-        response
-    }
-    .instrument(span)
-    .await
+    tracing::info_span!("request", request_id = id.as_str(), method = %request.method(), route)
+}
+
+/// Logs that a request was answered. Call it inside its span.
+pub fn answered(started: Instant, response: &Response) {
+    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    tracing::info!(
+        event = "request",
+        status = response.status().as_u16(),
+        duration_ms,
+        "request answered"
+    );
 }

@@ -1,10 +1,12 @@
 //! The HTTP server around the handlers: accept loop, layers and logs.
 
+mod admit;
 mod connection;
-pub mod csrf;
+mod csrf;
 pub mod failures;
+mod frame;
 pub mod headers;
-pub mod heads;
+mod heads;
 pub mod health;
 pub mod log;
 pub mod server;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tower::ServiceBuilder;
@@ -22,8 +24,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 pub use self::failures::{ErrorFormat, FailedRequest, PlainText, RenderFailure};
+use self::frame::Frame;
 pub use self::log::RequestId;
-use crate::engine::session::{self, CurrentUser, cookies};
+use crate::engine::session::{self, CurrentUser};
 use crate::engine::state::Engine;
 
 /// Longest time until a response. Work that must not be cancelled runs in a tracked task.
@@ -72,26 +75,21 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
             }
         }
     }
-    let (names, lifetime) = (engine.cookie_names.clone(), engine.config.session);
-    let sessions = session::layer(&engine.sessions, &names, lifetime);
-    let failures = (engine.clone(), render);
+    let sessions = session::layer(
+        &engine.sessions,
+        &engine.cookie_names,
+        engine.config.session,
+    );
+    let frame = Frame::new(&engine, render);
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT);
     // In the order in which a request meets them.
     let layers = ServiceBuilder::new()
-        .layer(from_fn(log::request))
-        .layer(from_fn_with_state(engine.clone(), headers::add))
-        .layer(from_fn_with_state(failures, failures::render_body))
-        .layer(from_fn(heads::check))
+        .layer(from_fn_with_state(frame, frame::surround))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(timeout)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(from_fn_with_state(names, cookies::guard))
-        .layer(csrf::layer(&engine.config.public_url.origin))
-        .layer(from_fn_with_state(
-            engine.clone(),
-            csrf::require_origin_proof,
-        ))
-        .layer(from_fn(csrf::require_form_encoding));
+        .layer(from_fn_with_state(engine.clone(), admit::admit))
+        .layer(csrf::layer(&engine.config.public_url.origin));
     with_session
         .layer(sessions)
         .merge(plain)

@@ -19,6 +19,7 @@ use crate::engine::oauth::{Token, json};
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
 /// Idle connections that are kept. Reads can be repeated, so reuse is safe here.
 const IDLE_CONNECTIONS: usize = 8;
+const IDLE_MAX: Duration = Duration::from_secs(90);
 /// Reads in flight per circuit breaker.
 const READS_MAX: usize = 128;
 /// Longest URL, in bytes. Servers refuse longer request lines than 8 KiB, and filters come from
@@ -52,7 +53,7 @@ impl UserApi {
     /// `pictures` keeps the URLs of pictures. Fails only if no certificate authority is installed.
     pub fn new(settings: &MatricaSettings, pictures: bool) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            http: transport::client(IDLE_CONNECTIONS)?,
+            http: transport::client(IDLE_CONNECTIONS, IDLE_MAX)?,
             base: Arc::new(settings.user_api.clone()),
             base_v1: settings.user_api_v1.clone().map(Arc::new),
             pictures,

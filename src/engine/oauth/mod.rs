@@ -6,6 +6,7 @@ mod callback;
 mod dialect;
 mod error;
 pub mod json;
+mod reuse;
 mod token;
 pub mod transport;
 
@@ -22,6 +23,7 @@ pub use self::callback::{
     AuthorizationCode, AuthorizationError, CallbackError, CallbackParameters, Outcome,
 };
 pub use self::error::TokenError;
+use self::reuse::Connections;
 pub use self::token::{Token, TokenSet};
 use self::transport::BodyError;
 use crate::engine::config::MatricaSettings;
@@ -41,7 +43,7 @@ const REVOCATIONS_MAX: usize = 8;
 /// Clones share connections and circuit breakers.
 #[derive(Clone)]
 pub struct OAuthClient {
-    http: reqwest::Client,
+    connections: Connections,
     settings: Arc<MatricaSettings>,
     redirect_uri: Arc<str>,
     provider: Arc<str>,
@@ -68,8 +70,7 @@ impl OAuthClient {
     /// Fails only if no certificate authority is installed.
     pub fn new(settings: MatricaSettings, redirect_uri: String) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            // A POST on a connection that the provider just closed would be ambiguous.
-            http: transport::client(0)?,
+            connections: Connections::new()?,
             provider: settings.provider().into(),
             settings: Arc::new(settings),
             redirect_uri: redirect_uri.into(),
@@ -123,7 +124,9 @@ impl OAuthClient {
             ("token", token.expose()),
             ("token_type_hint", token_type_hint),
         ];
-        let request = self.post(endpoint, &form).timeout(REVOCATION_TIMEOUT);
+        let client = self.connections.single();
+        let request = self.post(client, endpoint, &form);
+        let request = request.timeout(REVOCATION_TIMEOUT);
         let result = revocation_request(request, token_type_hint).await;
         permit.report(health(&result));
         result
@@ -138,14 +141,18 @@ impl OAuthClient {
     ) -> Result<TokenSet, TokenError> {
         // Lifetimes count from before the request, because the answer may take long.
         let sent = Instant::now();
+        let lease = self.connections.lease(sent);
         let request = self
-            .post(&self.settings.token_endpoint, form)
+            .post(lease.client(), &self.settings.token_endpoint, form)
             .header(reqwest::header::ACCEPT, "application/json")
             .timeout(deadline.saturating_duration_since(sent));
-        let response = request.send().await.map_err(TokenError::from_transport)?;
+        let response = request.send().await;
+        lease.report(&response);
+        let response = response.map_err(TokenError::from_transport)?;
         let status = response.status().as_u16();
         let retry_after = transport::retry_after(&response);
         let body = transport::read_capped(response, TOKEN_ANSWER_MAX).await;
+        drop(lease);
         if !(200..300).contains(&status) || NO_CONTENT.contains(&status) {
             let body = body.unwrap_or_default();
             return Err(error::classify(status, retry_after, &body));
@@ -164,13 +171,18 @@ impl OAuthClient {
     }
 
     /// Authenticates by `client_secret_post` (RFC 6749 section 2.3.1) and in no other way.
-    fn post(&self, endpoint: &Url, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    fn post(
+        &self,
+        client: &reqwest::Client,
+        endpoint: &Url,
+        form: &[(&str, &str)],
+    ) -> reqwest::RequestBuilder {
         let mut form = form.to_vec();
         form.push(("client_id", &self.settings.client_id));
         if let Some(secret) = &self.settings.client_secret {
             form.push(("client_secret", secret.expose_secret()));
         }
-        self.http.post(endpoint.clone()).form(&form)
+        client.post(endpoint.clone()).form(&form)
     }
 }
 

@@ -17,12 +17,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole call that sets no shorter one.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Keeps at most `idle_connections` open. Fails if no certificate authority is installed.
+/// Keeps at most `idle_connections` open, each for `idle_max`. Fails if no certificate authority is
+/// installed.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the door that the lint points to"
 )]
-pub fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
+pub fn client(idle_connections: usize, idle_max: Duration) -> Result<Client, reqwest::Error> {
     Client::builder()
         // A redirected POST would send code, verifier and secret to a URL that the answer chose.
         .redirect(Policy::none())
@@ -34,6 +35,7 @@ pub fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
         .read_timeout(READ_TIMEOUT)
         .timeout(TOTAL_TIMEOUT)
         .pool_max_idle_per_host(idle_connections)
+        .pool_idle_timeout(idle_max)
         .user_agent(concat!("matrica-starter/", env!("CARGO_PKG_VERSION")))
         .build()
 }

@@ -1,16 +1,11 @@
 //! Cookie names and attributes, and workarounds for browsers and tower-sessions.
 //!
-//! * [`guard`] drops request cookies that a sibling subdomain can forge or break.
-//! * [`guard`] also drops the cookie removals that tower-sessions adds to responses.
+//! * [`clean_request`] drops cookies that a sibling subdomain can forge or break.
+//! * [`clean_response`] drops the cookie removals that tower-sessions adds.
 //! * [`CookieNames::evict_bfcache`] keeps Chromium's "back" from showing account pages after a
 //!   sign-out.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
-use axum::response::Response;
 use time::Duration;
 
 use super::SessionId;
@@ -97,7 +92,7 @@ impl CookieNames {
     }
 }
 
-/// Name and value of the cookies whose names begin with `prefix`, behind [`guard`].
+/// Name and value of the cookies whose names begin with `prefix`, behind [`clean_request`].
 pub fn read<'a>(
     headers: &'a HeaderMap,
     prefix: &'a str,
@@ -121,30 +116,31 @@ pub fn has_session(headers: &HeaderMap, names: &CookieNames) -> bool {
 /// sibling subdomain could override a `__Host-` cookie with `%5F%5FHost-sid`, which browsers do not
 /// protect. One byte that is not text makes a parser drop the whole header, so a foreign cookie
 /// could sign people out.
-pub async fn guard(
-    State(names): State<Arc<CookieNames>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+///
+/// Returns the names of login cookies that are too many.
+pub fn clean_request(headers: &mut HeaderMap, names: &CookieNames) -> Vec<String> {
     let mut surplus = Vec::new();
-    if request.headers().contains_key(header::COOKIE) {
-        let clean = clean(request.headers(), &names, &mut surplus);
-        request.headers_mut().remove(header::COOKIE);
+    if headers.contains_key(header::COOKIE) {
+        let clean = clean(headers, names, &mut surplus);
+        headers.remove(header::COOKIE);
         if let Some(clean) = clean {
-            request.headers_mut().insert(header::COOKIE, clean);
+            headers.insert(header::COOKIE, clean);
         }
     }
-    let mut response = next.run(request).await;
-    keep_own_removals(response.headers_mut(), &names);
-    for name in surplus {
-        response
-            .headers_mut()
-            .append(header::SET_COOKIE, names.remove(&name));
-    }
-    response
+    surplus
 }
 
-/// The `Cookie` header for the layers and handlers behind the guard. `surplus` gets the names of
+/// Removes the surplus of [`clean_request`], and keeps only our own removals of the session cookie.
+pub fn clean_response(headers: &mut HeaderMap, names: &CookieNames, surplus: &[String]) {
+    if headers.contains_key(header::SET_COOKIE) {
+        keep_own_removals(headers, names);
+    }
+    for name in surplus {
+        headers.append(header::SET_COOKIE, names.remove(name));
+    }
+}
+
+/// The `Cookie` header for the layers and handlers. `surplus` gets the names of
 /// login cookies that are too many.
 fn clean(
     headers: &HeaderMap,

@@ -3,6 +3,7 @@
 mod breakers;
 mod callback;
 mod configuration;
+mod connection_reuse;
 mod cost;
 mod csrf;
 mod database_words;

@@ -11,6 +11,7 @@ pub mod folder;
 pub mod logs;
 pub mod process;
 pub mod provider;
+pub mod token_front;
 pub mod wire;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -1,0 +1,63 @@
+//! What surrounds every handler: the log line and id of the request, the body of a failed response,
+//! and the security headers. One layer, because each one costs every request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument as _;
+
+use super::failures::{FailureContext, RenderFailure};
+use super::headers::SecurityHeaders;
+use super::{RequestId, log};
+use crate::engine::state::Engine;
+
+/// What the layer needs. Made once.
+#[derive(Clone)]
+pub struct Frame(Arc<Parts>);
+
+struct Parts {
+    engine: Engine,
+    render: RenderFailure,
+    headers: SecurityHeaders,
+}
+
+impl Frame {
+    /// `render` writes the body of every failed response.
+    pub fn new(engine: &Engine, render: RenderFailure) -> Self {
+        Self(Arc::new(Parts {
+            engine: engine.clone(),
+            render,
+            headers: SecurityHeaders::new(&engine.config),
+        }))
+    }
+}
+
+/// The layer.
+pub async fn surround(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = RequestId::generate();
+    let span = log::span(&request, &id);
+    let context = FailureContext::of(&request);
+    request.extensions_mut().insert(id.clone());
+    async move {
+        let Parts {
+            engine,
+            render,
+            headers,
+        } = &*frame.0;
+        let response = next.run(request).await;
+        let mut response = context.with_body(response, engine, *render, &id);
+        headers.add(&mut response, context.uri());
+        log::answered(started, &response);
+        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+            response.headers_mut().insert("x-request-id", id);
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
