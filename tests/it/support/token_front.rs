@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+
+/// How long the end of a connection takes to arrive. A request that is sent meanwhile is lost.
+const FIN_LATENCY: Duration = Duration::from_millis(100);
 
 /// When a connection is closed after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closes {
-    /// After this silence.
+    /// After this silence. The app hears of it `FIN_LATENCY` later.
     Idle(Duration),
     /// As soon as a second request comes, which is not answered. The worst case of a server that
     /// closes after each answer without saying so.
@@ -63,7 +66,13 @@ async fn forward(mut app: TcpStream, provider: String, closes: Closes) {
     let mut answered = false;
     loop {
         let request = match closes {
-            Closes::Idle(silence) => timeout(silence, message(&mut app)).await.unwrap_or(None),
+            Closes::Idle(silence) => {
+                let Ok(request) = timeout(silence, message(&mut app)).await else {
+                    sleep(FIN_LATENCY).await;
+                    return;
+                };
+                request
+            }
             Closes::AtSecondRequest => message(&mut app).await,
         };
         let Some(request) = request else {
@@ -83,7 +92,7 @@ async fn forward(mut app: TcpStream, provider: String, closes: Closes) {
 
 /// One HTTP message with a `Content-Length`. `None` at the end of the stream.
 async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 16 * 1024]);
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 16 * 1024]);
     loop {
         if is_whole(&bytes) {
             return Some(bytes);
