@@ -13,6 +13,7 @@ use crate::engine::db::{self, Db};
 use crate::engine::matrica::UserApi;
 use crate::engine::notifier::Notifier;
 use crate::engine::oauth::OAuthClient;
+use crate::engine::oauth::transport::{ClientError, Tls};
 use crate::engine::seal::{Purpose, Sealer};
 use crate::engine::session::LiveSessions;
 use crate::engine::session::cookies::CookieNames;
@@ -61,7 +62,7 @@ impl From<Parts> for Engine {
 
 impl Engine {
     /// Connects to nothing yet. Fails if no certificate authority is installed.
-    pub fn new(config: Config) -> Result<Self, reqwest::Error> {
+    pub fn new(config: Config) -> Result<Self, ClientError> {
         Parts::new(config).map(Self::from)
     }
 
@@ -78,14 +79,14 @@ impl Engine {
 
 impl Parts {
     /// The parts for a configuration. Tests replace single ones before they make an [`Engine`].
-    pub fn new(config: Config) -> Result<Self, reqwest::Error> {
+    pub fn new(config: Config) -> Result<Self, ClientError> {
         let config = Arc::new(config);
         let db = Db::new(&config.database);
-        let tasks = Tasks::default();
-        let oauth = OAuthClient::new(config.matrica.clone(), config.redirect_uri())?;
+        let (tasks, tls) = (Tasks::default(), Tls::new()?);
+        let oauth = OAuthClient::new(config.matrica.clone(), config.redirect_uri(), &tls)?;
         let sealer = config.token_keys.sealer(Purpose::Tokens);
         let vault = Vault::new(db.clone(), sealer, oauth.clone(), tasks.clone());
-        let user_api = UserApi::new(&config.matrica, config.remote_images)?;
+        let user_api = UserApi::new(&config.matrica, config.remote_images, &tls)?;
         let user_data = UserData {
             cache: UserDataCache::default(),
             vault: vault.clone(),

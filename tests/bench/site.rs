@@ -75,7 +75,9 @@ impl Site {
         let provider = start_provider(&public).await;
         if options.provider_delay > 0 {
             let delay = json!({ "delay_ms": options.provider_delay });
-            provider.fault("token", delay).await;
+            for endpoint in ["token", "refresh"] {
+                provider.fault(endpoint, delay.clone()).await;
+            }
         }
         let database = postgres.url(DATABASE);
         let mut settings = settings(&format!("http://{public}"), &provider.url, &database);

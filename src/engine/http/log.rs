@@ -89,7 +89,7 @@ pub struct RequestId(String);
 
 impl RequestId {
     pub fn generate() -> Self {
-        Self(random::reference(random::bytes()))
+        Self(random::reference(rand::random()))
     }
 
     pub fn as_str(&self) -> &str {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{ApiError, Identity, Page, Paging, identity};
 use crate::engine::config::MatricaSettings;
 use crate::engine::oauth::breaker::{Breaker, Caller, Health};
-use crate::engine::oauth::transport::{self, BodyError};
+use crate::engine::oauth::transport::{self, BodyError, ClientError, Tls};
 use crate::engine::oauth::{Token, json};
 
 /// Longest answer, in bytes.
@@ -50,10 +50,10 @@ pub struct UserApi {
 type Answer = (Value, HeaderMap);
 
 impl UserApi {
-    /// `pictures` keeps the URLs of pictures. Fails only if no certificate authority is installed.
-    pub fn new(settings: &MatricaSettings, pictures: bool) -> Result<Self, reqwest::Error> {
+    /// `pictures` keeps the URLs of pictures.
+    pub fn new(settings: &MatricaSettings, pictures: bool, tls: &Tls) -> Result<Self, ClientError> {
         Ok(Self {
-            http: transport::client(IDLE_CONNECTIONS, IDLE_MAX)?,
+            http: transport::client(tls, IDLE_CONNECTIONS, IDLE_MAX)?,
             base: Arc::new(settings.user_api.clone()),
             base_v1: settings.user_api_v1.clone().map(Arc::new),
             pictures,

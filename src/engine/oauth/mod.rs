@@ -25,7 +25,7 @@ pub use self::callback::{
 pub use self::error::TokenError;
 use self::reuse::Connections;
 pub use self::token::{Token, TokenSet};
-use self::transport::BodyError;
+use self::transport::{BodyError, ClientError, Tls};
 use crate::engine::config::MatricaSettings;
 
 /// Longest answer of the token endpoint, in bytes.
@@ -67,10 +67,14 @@ pub struct RefreshSlot<'a> {
 }
 
 impl OAuthClient {
-    /// Fails only if no certificate authority is installed.
-    pub fn new(settings: MatricaSettings, redirect_uri: String) -> Result<Self, reqwest::Error> {
+    /// Connects to nothing yet.
+    pub fn new(
+        settings: MatricaSettings,
+        redirect_uri: String,
+        tls: &Tls,
+    ) -> Result<Self, ClientError> {
         Ok(Self {
-            connections: Connections::new()?,
+            connections: Connections::new(tls)?,
             provider: settings.provider().into(),
             settings: Arc::new(settings),
             redirect_uri: redirect_uri.into(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::{Client, Response};
 
-use super::transport;
+use super::transport::{self, ClientError, Tls};
 
 /// A connection that was idle for longer is not reused. Far below what servers allow, which is 1 s
 /// or more.
@@ -61,11 +61,10 @@ pub struct Lease<'a> {
 }
 
 impl Connections {
-    /// Fails if no certificate authority is installed.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    pub fn new(tls: &Tls) -> Result<Self, ClientError> {
         Ok(Self {
-            single: transport::client(0, Duration::ZERO)?,
-            keeping: transport::client(KEPT_MAX, IDLE_MAX)?,
+            single: transport::client(tls, 0, Duration::ZERO)?,
+            keeping: transport::client(tls, KEPT_MAX, IDLE_MAX)?,
             trust: Arc::new(Mutex::new(Trust::UNKNOWN)),
         })
     }
@@ -163,13 +162,13 @@ impl Drop for Lease<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Connections, Instant, OFF, SocketAddr, TRIALS};
+    use super::{Connections, Instant, OFF, SocketAddr, TRIALS, Tls};
 
     const CONNECTION: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
     fn proven() -> Connections {
-        let connections = Connections::new().unwrap();
+        let connections = Connections::new(&Tls::new().unwrap()).unwrap();
         for _ in 0..=TRIALS {
             connections.lease(Instant::now()).answered(Some(CONNECTION));
         }
@@ -178,7 +177,7 @@ mod tests {
 
     #[test]
     fn one_request_at_a_time_tries_a_kept_connection() {
-        let connections = Connections::new().unwrap();
+        let connections = Connections::new(&Tls::new().unwrap()).unwrap();
         let first = connections.lease(Instant::now());
         assert!(first.keeps);
         assert!(!connections.lease(Instant::now()).keeps);
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn answers_on_new_connections_prove_nothing() {
-        let connections = Connections::new().unwrap();
+        let connections = Connections::new(&Tls::new().unwrap()).unwrap();
         for port in 1..100 {
             let connection = SocketAddr::new(CONNECTION.ip(), port);
             connections.lease(Instant::now()).answered(Some(connection));

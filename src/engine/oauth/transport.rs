@@ -2,10 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
+use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use time::OffsetDateTime;
 
 use crate::engine::clock;
@@ -17,14 +21,42 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole call that sets no shorter one.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Keeps at most `idle_connections` open, each for `idle_max`. Fails if no certificate authority is
-/// installed.
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No certificate authority is installed.
+    #[error("no TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("no HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+}
+
+/// The TLS settings of every client. Reading the certificate authorities takes most of a start, so
+/// make it once.
+pub struct Tls(ClientConfig);
+
+impl Tls {
+    pub fn new() -> Result<Self, ClientError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_platform_verifier()?;
+        Ok(Self(config.with_no_client_auth()))
+    }
+}
+
+/// Keeps at most `idle_connections` open, each for `idle_max`.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the door that the lint points to"
 )]
-pub fn client(idle_connections: usize, idle_max: Duration) -> Result<Client, reqwest::Error> {
-    Client::builder()
+pub fn client(
+    tls: &Tls,
+    idle_connections: usize,
+    idle_max: Duration,
+) -> Result<Client, ClientError> {
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls.0.clone())
         // A redirected POST would send code, verifier and secret to a URL that the answer chose.
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
@@ -37,7 +69,8 @@ pub fn client(idle_connections: usize, idle_max: Duration) -> Result<Client, req
         .pool_max_idle_per_host(idle_connections)
         .pool_idle_timeout(idle_max)
         .user_agent(concat!("matrica-starter/", env!("CARGO_PKG_VERSION")))
-        .build()
+        .build();
+    Ok(client?)
 }
 
 /// Errors of this machine: no free file descriptor in the system (`ENFILE`) or process (`EMFILE`).

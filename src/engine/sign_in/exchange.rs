@@ -67,10 +67,11 @@ pub async fn run_to_completion(
     let reference = attempt.state.reference();
     let current = visitor.current.clone();
     let (task_engine, task_attempt) = (engine.clone(), attempt.clone());
-    let first = async move {
+    // In a box, because each layer around it would copy it.
+    let first = Box::pin(async move {
         let completion = burn_and_exchange(&task_engine, &task_attempt, outcome, visitor).await;
         completion.inspect(|completion| completion.report(false))
-    };
+    });
     match engine.tasks.tracker.spawn(first.in_current_span()).await {
         Ok(Some(completion)) => completion,
         // Closing the tab cancels this wait, which is harmless because it writes nothing.
