@@ -61,7 +61,7 @@ begin
     if owner is null and not may_create then
         outcome := 'unknown';
         return;
-    elsif exists (select from unnest(must_be) as other where other is distinct from owner) then
+    elsif cardinality(must_be) > 0 and (owner = all (must_be)) is not true then
         outcome := 'switched';
         return;
     elsif sealed_by <> all (key_ids) then
@@ -134,15 +134,15 @@ begin
         delete from sessions where id_hash = replaced;
         ended := array[replaced];
     end if;
-    if not created and (select count(*) from sessions where user_id = owner) > sessions_max then
-        with oldest as (
-            delete from sessions where id_hash in (
-                select id_hash from sessions where user_id = owner and id_hash <> new_session
-                order by created_at desc offset sessions_max - 1)
-            returning id_hash
-        )
-        select array_agg(id_hash) into surplus from oldest;
-        ended := ended || surplus;
+    if not created then
+        select array_agg(id_hash) into surplus from (
+            select id_hash from sessions where user_id = owner and id_hash <> new_session
+            order by created_at desc offset sessions_max - 1
+        ) as oldest;
+        if surplus is not null then
+            delete from sessions where id_hash = any (surplus);
+            ended := ended || surplus;
+        end if;
     end if;
 
     update login_attempts

@@ -18,7 +18,7 @@ use crate::engine::oauth::{Token, json};
 /// Longest answer, in bytes.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
 /// Idle connections that are kept. Reads can be repeated, so reuse is safe here.
-const IDLE_CONNECTIONS: usize = 8;
+const IDLE_CONNECTIONS: usize = 32;
 const IDLE_MAX: Duration = Duration::from_secs(90);
 /// Reads in flight per circuit breaker.
 const READS_MAX: usize = 128;

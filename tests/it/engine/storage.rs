@@ -261,7 +261,8 @@ const RELEASED: &[(&str, u64)] = &[
     ("0009_disabled.sql", 0xd136_a375_c4bb_d5ff),
     ("0010_identities.sql", 0x4fa4_f67e_848f_647b),
     ("0011_notify_later.sql", 0x58ae_a260_f652_f5cd),
-    ("0012_store_login.sql", 0xaaad_7f81_f81c_3ec0),
+    ("0012_store_login.sql", 0x5075_6f98_df0d_aaeb),
+    ("0013_session_public_id.sql", 0x70fd_7269_e74d_0e09),
 ];
 
 #[test]
