@@ -19,9 +19,7 @@ pub struct Figures {
     pub elapsed: Duration,
     /// In microseconds.
     pub latency: Histogram<u64>,
-    /// CPU time of the servers and of the database.
-    pub server_cpu: Duration,
-    pub database_cpu: Duration,
+    pub cpu: CpuTimes,
 }
 
 impl Figures {
@@ -30,21 +28,19 @@ impl Figures {
             count: 0,
             elapsed: Duration::ZERO,
             latency: histogram(),
-            server_cpu: Duration::ZERO,
-            database_cpu: Duration::ZERO,
+            cpu: CpuTimes::default(),
         }
     }
 
-    /// One operation, with the CPU times before and after it.
-    pub fn of_one(latency: Duration, before: CpuTimes, after: CpuTimes) -> Self {
+    /// One operation.
+    pub fn of_one(latency: Duration, cpu: CpuTimes) -> Self {
         let mut histogram = histogram();
         histogram.saturating_record(micros(latency));
         Self {
             count: 1,
             elapsed: latency,
             latency: histogram,
-            server_cpu: after.servers.saturating_sub(before.servers),
-            database_cpu: after.database.saturating_sub(before.database),
+            cpu,
         }
     }
 
@@ -52,8 +48,8 @@ impl Figures {
         self.count += other.count;
         self.elapsed += other.elapsed;
         self.latency.add(other.latency).unwrap();
-        self.server_cpu += other.server_cpu;
-        self.database_cpu += other.database_cpu;
+        self.cpu.servers += other.cpu.servers;
+        self.cpu.database += other.cpu.database;
     }
 
     pub fn rate(&self) -> f64 {
@@ -62,11 +58,11 @@ impl Figures {
 
     /// CPU time of the servers per operation, in microseconds.
     pub fn server_micros(&self) -> f64 {
-        self.server_cpu.as_secs_f64() * 1e6 / count(self.count)
+        self.cpu.servers.as_secs_f64() * 1e6 / count(self.count)
     }
 
     pub fn database_micros(&self) -> f64 {
-        self.database_cpu.as_secs_f64() * 1e6 / count(self.count)
+        self.cpu.database.as_secs_f64() * 1e6 / count(self.count)
     }
 
     /// In milliseconds.
@@ -92,14 +88,24 @@ pub struct Watched {
     pub database: u32,
 }
 
-/// CPU times so far.
-#[derive(Clone, Copy)]
+/// CPU time of the servers and of the database.
+#[derive(Clone, Copy, Default)]
 pub struct CpuTimes {
     servers: Duration,
     database: Duration,
 }
 
 impl Watched {
+    /// CPU time since an earlier call.
+    pub fn cpu_since(&self, before: CpuTimes) -> CpuTimes {
+        let now = self.cpu();
+        CpuTimes {
+            servers: now.servers.saturating_sub(before.servers),
+            database: now.database.saturating_sub(before.database),
+        }
+    }
+
+    /// CPU time so far.
     pub fn cpu(&self) -> CpuTimes {
         let database = processes::family(self.database);
         CpuTimes {
@@ -137,15 +143,14 @@ pub async fn repeat(
         latency.add(latencies).unwrap();
         workers.push(worker);
     }
-    let (elapsed, after) = (started.elapsed(), watched.cpu());
+    let (elapsed, cpu) = (started.elapsed(), watched.cpu_since(before));
     ticking.abort();
     clear_line();
     let figures = Figures {
         count: latency.len(),
         elapsed,
         latency,
-        server_cpu: after.servers.saturating_sub(before.servers),
-        database_cpu: after.database.saturating_sub(before.database),
+        cpu,
     };
     (figures, workers)
 }

@@ -14,8 +14,6 @@ use crate::worker::{Step, Worker};
 
 /// Expired sessions for one sweep.
 const SWEPT: i64 = 1_000;
-/// Longest time for the people to sign in before a measurement.
-const SIGN_IN_TIMEOUT: Duration = Duration::from_mins(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Operation {
@@ -111,17 +109,11 @@ fn workers(site: &Site, options: &Options) -> Vec<Worker> {
 
 /// Signs everybody in once.
 async fn sign_in_people(site: &mut Site, options: &Options) {
-    let mut workers = workers(site, options);
-    workers.truncate(1);
-    let step = Step::SignIn;
-    while site.cookies.len() < options.people.max(1) {
-        let mut worker = workers.remove(0);
-        tokio::time::timeout(SIGN_IN_TIMEOUT, worker.step(step))
-            .await
-            .unwrap();
-        site.cookies.extend(worker.cookies.pop());
-        workers.push(worker);
+    let mut worker = workers(site, options).swap_remove(0);
+    while worker.cookies.len() < options.people.max(1) {
+        worker.step(Step::SignIn).await;
     }
+    site.cookies = worker.cookies;
 }
 
 /// Lets all access tokens of the people expire, and has everybody open a page. Again and again.
@@ -139,8 +131,9 @@ async fn refresh(site: &Site, options: &Options, name: &str) -> Figures {
         let mut workers = workers(site, options);
         // With fewer people than clients some share a session. Each one needs one refresh.
         workers.truncate(site.cookies.len());
-        let duration = options.duration() * 100;
-        let (round, _) = repeat(name, duration, &site.watched, workers, Step::GetNew).await;
+        // A round ends when everybody had their turn.
+        let (watched, forever) = (&site.watched, Duration::MAX);
+        let (round, _) = repeat(name, forever, watched, workers, Step::GetNew).await;
         figures.add(round);
     }
     let refreshes = site.provider.calls("refresh").await - calls;
@@ -161,11 +154,8 @@ async fn sweep(site: &Site, options: &Options) -> Figures {
         let sweeping = Instant::now();
         let swept = sweep::sessions(db, lifetime, SWEPT).await.unwrap();
         assert_eq!(swept.removed, i64::try_from(expired).unwrap());
-        figures.add(Figures::of_one(
-            sweeping.elapsed(),
-            before,
-            site.watched.cpu(),
-        ));
+        let (latency, cpu) = (sweeping.elapsed(), site.watched.cpu_since(before));
+        figures.add(Figures::of_one(latency, cpu));
     }
     figures
 }

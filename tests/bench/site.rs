@@ -36,7 +36,7 @@ pub struct Site {
     /// The session cookies of people who have signed in.
     pub cookies: Vec<String>,
     /// Host and port that people see.
-    pub public: String,
+    public: String,
     servers: Vec<Server>,
     /// Dropped last.
     _postgres: PrivatePostgres,
