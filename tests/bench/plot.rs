@@ -8,6 +8,8 @@ use crate::operations::Operation;
 use crate::report::{Report, Row};
 
 const SIZE: (u32, u32) = (900, 540);
+/// Labels below the horizontal axis. More of them overlap on its logarithmic scale.
+const LABELS: usize = 4;
 /// Sweeps take far longer than anything else.
 const LEFT_OUT: Operation = Operation::Sweep;
 
@@ -27,6 +29,7 @@ pub fn draw(report: &Report, path: &Path) {
     let mut chart = ChartBuilder::on(&area)
         .caption("CPU time per operation", ("sans-serif", 22))
         .margin(16)
+        .margin_right(48)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(
@@ -36,6 +39,10 @@ pub fn draw(report: &Report, path: &Path) {
         .unwrap();
     chart
         .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_labels(LABELS)
+        .x_label_formatter(&|users| format!("{users:.0}"))
+        .y_label_formatter(&|micros| format!("{micros:.0}"))
         .x_desc("users in the tables")
         .y_desc("µs, server and database")
         .draw()
