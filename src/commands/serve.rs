@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::{block_on, log_warnings};
 use crate::app::routes::router;
-use crate::engine::config::{self, Config, Source};
+use crate::engine::config::{Config, Source};
+use crate::engine::db;
 use crate::engine::db::schema::{self, Schema};
-use crate::engine::db::{self, Db};
 use crate::engine::http::{log, server};
 use crate::engine::state::Engine;
 use crate::engine::workers;
@@ -18,6 +18,8 @@ use crate::engine::workers;
 /// How long the start waits for a database that does not answer yet.
 const DATABASE_WAIT: Duration = Duration::from_secs(10);
 const DATABASE_POLL: Duration = Duration::from_millis(500);
+/// Longest wait for the last notifications at the end.
+const LAST_BATCH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `serve --check`
 pub fn check() -> anyhow::Result<()> {
@@ -50,7 +52,7 @@ pub fn serve() -> anyhow::Result<()> {
         let engine = Engine::new(config)
             .context("no certificate authorities are installed (package ca-certificates)")?;
         tokio::select! {
-            current = require_current_schema(&engine.config.database) => current?,
+            current = require_current_schema(&engine) => current?,
             () = &mut stop => return Ok(()),
         }
         let listener = TcpListener::bind(listen_addr)
@@ -64,22 +66,32 @@ pub fn serve() -> anyhow::Result<()> {
 
 /// Serves until `stop` completes, then drains and closes the database connections.
 pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listener: TcpListener) {
-    let tasks = engine.tasks.clone();
-    let databases = [engine.db.clone(), engine.health_db.clone()];
-    // Before the first request, which a server with the wrong keys must not serve.
+    // Before the first request, because nobody is signed in before the keys are known to be right.
     engine.vault.check_keys().await;
     workers::start(&engine);
-    let keep_alive = engine.config.keep_alive_timeout;
-    server::serve(listener, router(engine), tasks, keep_alive, stop).await;
+    let (router, tasks) = (router(engine.clone()), engine.tasks.clone());
+    server::serve(
+        listener,
+        router,
+        tasks,
+        engine.config.keep_alive_timeout,
+        stop,
+    )
+    .await;
+    // What logins have left that finished during the drain.
+    let last_batch = engine.notifier.send_pending(&engine.db);
+    let _ = tokio::time::timeout(LAST_BATCH_TIMEOUT, last_batch).await;
     // Work that outlived the deadline closes its connection itself.
-    databases.iter().for_each(Db::close);
+    for db in [&engine.db, &engine.health_db] {
+        db.close();
+    }
 }
 
 /// Refuses to start on another schema, where requests would fail one by one.
-async fn require_current_schema(settings: &config::Database) -> anyhow::Result<()> {
+async fn require_current_schema(engine: &Engine) -> anyhow::Result<()> {
     let deadline = Instant::now() + DATABASE_WAIT;
     let schema = loop {
-        match check_schema(settings).await {
+        match check_schema(engine).await {
             Err(error) if !error.is_final() && Instant::now() < deadline => {
                 tokio::time::sleep(DATABASE_POLL).await;
             }
@@ -99,11 +111,16 @@ async fn require_current_schema(settings: &config::Database) -> anyhow::Result<(
 }
 
 /// On a connection of its own, which says why it cannot be made.
-async fn check_schema(settings: &config::Database) -> Result<Schema, db::Error> {
-    let mut connection = db::connect_as_pool(settings).await?;
+async fn check_schema(engine: &Engine) -> Result<Schema, db::Error> {
+    let mut connection = db::connect_as_pool(&engine.config.database).await?;
     schema::require_utf8(&mut connection).await?;
     let schema = schema::check(&mut connection).await?;
     match schema {
+        Schema::Current => {
+            let provider = engine.oauth.provider();
+            schema::enter_first_provider(&mut connection, provider).await?;
+            Ok(schema)
+        }
         // A failover may be under way.
         Schema::ReadOnly => Err(db::Error::READ_ONLY),
         schema => Ok(schema),

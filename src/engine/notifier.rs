@@ -1,7 +1,7 @@
 //! Tells other servers what a login has changed, after its commit and in batches.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -17,6 +17,8 @@ use crate::engine::db::{self, Db};
 const PENDING_MAX: usize = 10_000;
 /// Pause between two batches. All notifying commits of a database share one lock.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
+/// Further pause after a batch that could not be sent.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The notifications that wait. Clones share them.
 #[derive(Clone, Default)]
@@ -37,31 +39,44 @@ impl Notifier {
     }
 
     fn push(&self, notification: Notification) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending();
         if pending.len() < PENDING_MAX {
             pending.push(notification);
             self.wake.notify_one();
         }
     }
 
-    /// Sends until shutdown. A login that is finished later is noticed by the age of the entries.
+    /// Sends until shutdown. [`Notifier::send_pending`] then sends what later logins leave.
     pub async fn send_batches(self, db: Db, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = shutdown.cancelled() => {}
+                () = shutdown.cancelled() => return,
             }
-            let _ = self.send_pending(&db).await;
+            if self.send_pending(&db).await.is_err() {
+                tokio::time::sleep(FAILURE_PAUSE).await;
+            }
             tokio::time::sleep(BATCH_PAUSE).await;
         }
     }
 
-    /// A failure is in the log, and loses the batch.
-    async fn send_pending(&self, db: &Db) -> Result<(), db::Error> {
-        let pending = mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
-        if pending.is_empty() {
+    /// Sends what waits. A failed batch is put back, and goes with the next one.
+    pub async fn send_pending(&self, db: &Db) -> Result<(), db::Error> {
+        let batch = mem::take(&mut *self.pending());
+        if batch.is_empty() {
             return Ok(());
         }
-        notifications::send(db, &pending).await
+        let sent = notifications::send(db, &batch).await;
+        if sent.is_err() {
+            let mut pending = self.pending();
+            pending.extend(batch);
+            pending.truncate(PENDING_MAX);
+            self.wake.notify_one();
+        }
+        sent
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Vec<Notification>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -110,10 +110,14 @@ impl Grants {
         if !is_verifier(code_verifier) || challenge_of(code_verifier) != request.code_challenge {
             return refuse("The code_verifier does not match");
         }
-        self.families_opened += 1;
-        let family = self.families_opened;
+        let consent = code.consent.clone();
+        let shared = self.families.iter().find(|(_, known)| {
+            settings.one_family_per_person && known.person.key == consent.person.key
+        });
+        let family = shared.map_or(self.families_opened + 1, |(family, _)| *family);
+        self.families_opened = self.families_opened.max(family);
         code.redeemed_as = Some(family);
-        self.families.insert(family, code.consent.clone());
+        self.families.insert(family, consent);
         let refresh_token = self.new_refresh_token(family);
         self.token_response(settings, family, &refresh_token)
     }

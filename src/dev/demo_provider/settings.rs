@@ -31,6 +31,8 @@ pub struct Settings {
     pub rotation: bool,
     /// A second use of a rotated refresh token revokes its whole family.
     pub reuse_detection: bool,
+    /// All tokens of a person are one family, so revoking one refresh token ends every login.
+    pub one_family_per_person: bool,
     /// A rotated refresh token still returns its successor for this long.
     pub reuse_grace_ms: u64,
     /// Sent as it is. `null` leaves the field out.
@@ -58,6 +60,7 @@ impl Default for Settings {
         Self {
             rotation: true,
             reuse_detection: true,
+            one_family_per_person: false,
             reuse_grace_ms: 0,
             expires_in: json!(DEFAULT_EXPIRES_IN_SECONDS),
             code_lifetime_ms: DEFAULT_CODE_LIFETIME_MS,

@@ -43,9 +43,8 @@ pub async fn end_sessions(
     lifetime: SessionLifetime,
     keep_grant: bool,
 ) -> Result<Removed, Error> {
-    let mut connection = db.acquire().await?;
-    let result = end_sessions_on(&mut connection, which, lifetime, keep_grant).await;
-    db.settle(connection, result)
+    db.run(async |connection| end_sessions_on(connection, which, lifetime, keep_grant).await)
+        .await
 }
 
 async fn end_sessions_on(
@@ -105,9 +104,8 @@ async fn end_sessions_on(
 
 /// Deletes a user and everything about them. Queues the grant for revocation.
 pub async fn delete_user(db: Db, user_id: Uuid) -> Result<Removed, Error> {
-    let mut connection = db.acquire().await?;
-    let result = delete_user_on(&mut connection, user_id).await;
-    db.settle(connection, result)
+    db.run(async |connection| delete_user_on(connection, user_id).await)
+        .await
 }
 
 async fn delete_user_on(connection: &mut PgConnection, user_id: Uuid) -> Result<Removed, Error> {
@@ -135,9 +133,8 @@ async fn delete_user_on(connection: &mut PgConnection, user_id: Uuid) -> Result<
 
 /// Queues the grant of a user for revocation. The sessions stay.
 pub async fn disconnect(db: Db, user_id: Uuid) -> Result<Removed, Error> {
-    let mut connection = db.acquire().await?;
-    let result = disconnect_on(&mut connection, user_id).await;
-    db.settle(connection, result)
+    db.run(async |connection| disconnect_on(connection, user_id).await)
+        .await
 }
 
 async fn disconnect_on(connection: &mut PgConnection, user_id: Uuid) -> Result<Removed, Error> {

@@ -71,6 +71,8 @@ impl Error {
     pub const READ_ONLY: Self = Self(Kind::ReadOnly);
     /// The encoding of the database is not UTF8.
     pub const ENCODING: Self = Self(Kind::Encoding);
+    /// The server has closed the connection, or the network has cut it.
+    pub const BROKE: Self = Self(Kind::Broke);
     /// The client gave up waiting.
     pub(super) const NO_ANSWER: Self = Self(Kind::NoAnswer);
 

@@ -1,14 +1,16 @@
 //! Stores a login atomically.
 
-use sqlx::PgConnection;
 use strum::EnumString;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Error;
 use super::attempts::{SIGNED_IN, Timings};
 use super::grants::{FIRST_GENERATION, SealedGrant};
 use super::sessions::{SESSIONS_MAX, SessionHash};
+use super::{Db, Error};
+
+/// The error code of `store_login` for [`LoginOutcome::Foreign`].
+const FOREIGN_GRANT: &str = "ML001";
 
 /// Everything that a completed login stores.
 pub struct NewLogin<'a> {
@@ -68,12 +70,25 @@ pub struct StoredLogin {
     pub owner: Option<Uuid>,
     /// The user is new.
     pub created: bool,
-    /// The user had a grant of this provider before.
+    /// The user has a grant of this provider. Known for `Switched`, `Disabled` and `Foreign`.
     pub connected: bool,
     /// The sessions that the login has ended.
     pub ended: Vec<SessionHash>,
     /// The new session, unless it has ended meanwhile.
     pub session: Option<NewSession>,
+}
+
+impl StoredLogin {
+    fn foreign() -> Self {
+        Self {
+            outcome: LoginOutcome::Foreign,
+            owner: None,
+            created: false,
+            connected: true,
+            ended: Vec::new(),
+            session: None,
+        }
+    }
 }
 
 /// The session of a login, by the database's clock.
@@ -86,7 +101,7 @@ pub struct NewSession {
 
 /// Stores a login. One call of a function, so that a crash leaves either all of a login or nothing.
 /// Idempotent, because a repeated try writes the same ids.
-pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<StoredLogin, Error> {
+pub async fn store(db: &Db, login: &NewLogin<'_>) -> Result<StoredLogin, Error> {
     let NewLogin { grant, timings, .. } = login;
     let stored = sqlx::query!(
         r#"select outcome as "outcome!", owner, created as "created!", connected as "connected!",
@@ -126,7 +141,13 @@ pub async fn store(db: &mut PgConnection, login: &NewLogin<'_>) -> Result<Stored
         timings.profile_ms,
     )
     .fetch_one(db)
-    .await?;
+    .await;
+    let stored = match stored {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(FOREIGN_GRANT) => {
+            return Ok(StoredLogin::foreign());
+        }
+        stored => stored?,
+    };
     let session = stored.session_name.zip(stored.session_begin);
     let session = session.zip(stored.session_end);
     Ok(StoredLogin {

@@ -4,6 +4,7 @@ pub mod attempts;
 mod connect;
 pub mod endings;
 mod error;
+mod executor;
 pub mod export;
 pub mod grants;
 pub mod keys;

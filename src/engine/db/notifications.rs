@@ -41,6 +41,8 @@ async fn listen_on(settings: &config::Database) -> Result<PgListener, Error> {
         .max_connections(1)
         .connect_lazy_with(super::connect::options(settings));
     let mut listener = PgListener::connect_with(&pool).await?;
+    // A lost connection must be noticed, because notifications are lost with it.
+    listener.eager_reconnect(false);
     listener
         .listen_all([SESSION_ENDED, SESSION_CHANGED, GRANT_CHANGED])
         .await?;

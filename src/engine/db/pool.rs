@@ -8,10 +8,9 @@ use std::{fmt, io};
 use deadpool::managed::{
     Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult,
 };
-use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use sqlx::postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Connection as _, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
+use tokio::runtime::Handle;
 use tokio::time::error::Elapsed;
 
 use super::{Error, connect};
@@ -29,7 +28,10 @@ const MAX_LIFETIME: Duration = Duration::from_mins(30);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Longest wait for the answer to a statement. Longer than the server's own limits, because it is
 /// for a network that loses packets.
-const CALL_TIMEOUT: Duration = Duration::from_secs(6);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(6);
+/// Longest use of a connection for several statements.
+const RUN_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The connection pool. Clones share it.
 ///
 /// A failover leaves connections to a server that is dead or read-only. The first call that finds
@@ -65,9 +67,8 @@ impl Manager for Connector {
         if metrics.age() > MAX_LIFETIME || self.lost.outdates(metrics.age()) {
             return Err(RecycleError::message("too old"));
         }
-        if metrics.last_used() > PING_AFTER {
-            let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping()).await;
-            ping.map_err(|_| RecycleError::message("no answer"))??;
+        if metrics.last_used() > PING_AFTER && !self.lost.ping(connection, PING_TIMEOUT).await {
+            return Err(RecycleError::message("no answer"));
         }
         Ok(())
     }
@@ -85,6 +86,20 @@ impl LostAt {
     /// Whether a connection of this age may lead to the server that was lost.
     fn outdates(&self, age: Duration) -> bool {
         self.get().is_some_and(|lost| lost.elapsed() <= age)
+    }
+
+    fn set(&self) {
+        *self.get() = Some(Instant::now());
+    }
+
+    /// Whether the connection answers. If not, those that are as old are not even pinged.
+    async fn ping(&self, connection: &mut PgConnection, limit: Duration) -> bool {
+        let answer = tokio::time::timeout(limit, connection.ping()).await;
+        let alive = matches!(answer, Ok(Ok(())));
+        if !alive {
+            self.set();
+        }
+        alive
     }
 }
 
@@ -109,14 +124,28 @@ impl Db {
         Self { pool, lost }
     }
 
-    /// A connection for several statements. End its use with [`Db::settle`].
-    pub async fn acquire(&self) -> Result<PooledConnection, Error> {
-        Ok(self.connection().await?)
+    /// Runs several statements on one connection, which is closed unless all of them succeed. A
+    /// transaction may be open otherwise.
+    pub async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut connection = self.connection().await?;
+        connection.reusable = false;
+        let result = tokio::time::timeout(RUN_TIMEOUT, work(&mut connection)).await;
+        self.settle(
+            connection,
+            result.unwrap_or_else(|_| Err(timed_out().into())),
+        )
     }
 
-    async fn connection(&self) -> Result<PooledConnection, sqlx::Error> {
+    pub(super) async fn connection(&self) -> Result<PooledConnection, sqlx::Error> {
         match tokio::time::timeout(ACQUIRE_TIMEOUT, self.pool.get()).await {
-            Ok(Ok(connection)) => Ok(PooledConnection(Some(connection))),
+            Ok(Ok(connection)) => Ok(PooledConnection {
+                connection: Some(connection),
+                reusable: true,
+                lost: self.lost.clone(),
+            }),
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
             Ok(Err(_)) | Err(_) => Err(sqlx::Error::PoolTimedOut),
@@ -125,7 +154,7 @@ impl Db {
 
     /// Closes every connection that is open now, before its next use.
     pub fn renew(&self) {
-        *self.lost.get() = Some(Instant::now());
+        self.lost.set();
     }
 
     /// Closes connections that were idle for [`IDLE_TIMEOUT`].
@@ -139,23 +168,27 @@ impl Db {
         self.pool.close();
     }
 
-    /// Ends the use of an acquired connection. After a failure it is closed, because a transaction
-    /// may still be open.
-    pub fn settle<T>(
+    /// Ends the use of a connection. After a failure it is closed.
+    fn settle<T>(
         &self,
         mut connection: PooledConnection,
         result: Result<T, Error>,
     ) -> Result<T, Error> {
+        let connection = connection.connection.take();
         match &result {
-            Ok(_) => drop(connection.0.take()),
-            Err(error) if error.is_lost() => self.renew(),
-            Err(_) => {}
+            Ok(_) => drop(connection),
+            Err(error) => {
+                drop(connection.map(Object::take));
+                if error.is_lost() {
+                    self.renew();
+                }
+            }
         }
         result
     }
 
     /// Ends a call that had [`CALL_TIMEOUT`].
-    fn finish<T>(
+    pub(super) fn finish<T>(
         &self,
         connection: PooledConnection,
         answer: Result<Result<T, sqlx::Error>, Elapsed>,
@@ -178,9 +211,13 @@ impl fmt::Debug for Db {
     }
 }
 
-/// A connection in use. Without [`Db::settle`] it is closed, because a call that was cut short leaves
-/// it in an unknown state.
-pub struct PooledConnection(Option<Object<Connector>>);
+/// A connection in use. Dropped without [`Db::settle`], its call was cut short.
+pub(super) struct PooledConnection {
+    connection: Option<Object<Connector>>,
+    /// It holds no transaction, so it can be used again once the cut call has ended.
+    reusable: bool,
+    lost: LostAt,
+}
 
 const IN_USE: &str = "a connection in use is there";
 
@@ -192,7 +229,7 @@ impl Deref for PooledConnection {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.0.as_ref().expect(IN_USE)
+        self.connection.as_ref().expect(IN_USE)
     }
 }
 
@@ -202,68 +239,28 @@ impl Deref for PooledConnection {
 )]
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect(IN_USE)
+        self.connection.as_mut().expect(IN_USE)
     }
 }
 
+/// A visitor who goes away in the middle of a query must not cost the database a new connection.
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        drop(self.0.take().map(Object::take));
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        match Handle::try_current() {
+            Ok(runtime) if self.reusable => {
+                runtime.spawn(give_back(connection, self.lost.clone()));
+            }
+            _ => drop(Object::take(connection)),
+        }
     }
 }
 
-/// Each call gets its own connection. Rows are collected before they are returned.
-impl<'p> Executor<'p> for &'_ Db {
-    type Database = Postgres;
-
-    fn fetch_many<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
-    where
-        E: 'q + Execute<'q, Postgres>,
-    {
-        let db = self.clone();
-        let rows = async move {
-            let mut connection = db.connection().await?;
-            let rows = connection.fetch_many(query).try_collect::<Vec<_>>();
-            let answer = tokio::time::timeout(CALL_TIMEOUT, rows).await;
-            let rows = db.finish(connection, answer)?;
-            Ok::<_, sqlx::Error>(stream::iter(rows).map(Ok))
-        };
-        stream::once(rows).try_flatten().boxed()
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
-    where
-        E: 'q + Execute<'q, Postgres>,
-    {
-        let db = self.clone();
-        Box::pin(async move {
-            let mut connection = db.connection().await?;
-            let row = connection.fetch_optional(query);
-            let answer = tokio::time::timeout(CALL_TIMEOUT, row).await;
-            db.finish(connection, answer)
-        })
-    }
-
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
-    where
-        'p: 'e,
-    {
-        let db = self.clone();
-        Box::pin(async move { db.connection().await?.prepare_with(sql, parameters).await })
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>> {
-        let db = self.clone();
-        Box::pin(async move { db.connection().await?.describe(sql).await })
+/// Returns a connection to the pool after its cut call has ended.
+async fn give_back(mut connection: Object<Connector>, lost: LostAt) {
+    if !lost.ping(&mut connection, CALL_TIMEOUT).await {
+        drop(Object::take(connection));
     }
 }

@@ -79,6 +79,21 @@ fn reason(error: MigrateError) -> anyhow::Error {
     }
 }
 
+/// Enters the provider of whatever an older release stored without naming one. The first caller
+/// decides.
+pub async fn enter_first_provider(
+    connection: &mut PgConnection,
+    provider: &str,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into first_provider (provider) values ($1) on conflict do nothing",
+        provider
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Compares without changing anything.
 pub async fn check<'c>(db: impl Executor<'c, Database = Postgres>) -> Result<Schema, Error> {
     let applied = sqlx::query_as::<_, Applied>(

@@ -19,8 +19,8 @@ pub async fn healthz() -> &'static str {
 pub async fn readyz(State(engine): State<Engine>) -> Response {
     let problem = if engine.tasks.shutdown.is_cancelled() {
         "stopping"
-    } else if engine.vault.has_wrong_keys() {
-        "TOKEN_KEYS do not open the stored tokens"
+    } else if let Some(problem) = engine.vault.key_problem() {
+        problem
     } else {
         match schema::check(&engine.health_db).await {
             Ok(Schema::Current) => return "ready".into_response(),

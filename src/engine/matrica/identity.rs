@@ -115,21 +115,23 @@ pub(super) fn parse_identity(v2: &Value, v1: &Value) -> Option<Identity> {
 }
 
 /// The ids of an answer of version 2. `profile` is the user's object in some answers, and the
-/// profile itself in others.
+/// profile itself in others. Beside another id of the user it can only be the profile.
 fn v2_subjects(v2: &Value) -> impl Iterator<Item = (SubjectSource, Subject)> {
-    let profile = v2.get("profile");
-    let has = |name| profile.is_some_and(|profile| profile.get(name).is_some());
-    let kind = if has("profile") || has("username") {
-        SubjectKind::User
-    } else {
-        SubjectKind::Profile
-    };
     let source = SubjectSource::V2ProfileId;
     let top = subject(v2, SubjectSource::V2Id, SubjectKind::User);
+    let profile = v2.get("profile");
+    let has = |name| profile.is_some_and(|profile| profile.get(name).is_some());
+    let kind = match &top {
+        Some((_, top)) if profile.and_then(id) != Some(top.id.clone()) => SubjectKind::Profile,
+        None if !has("profile") && !has("username") => SubjectKind::Profile,
+        _ => SubjectKind::User,
+    };
     let outer = profile.and_then(|profile| subject(profile, source, kind));
     let inner = profile
         .filter(|_| outer.is_some())
         .and_then(|profile| subject(profile.get("profile")?, source, SubjectKind::Profile));
+    // The same id of the user in two places is one id.
+    let outer = outer.filter(|_| top.is_none() || kind == SubjectKind::Profile);
     [top, outer, inner].into_iter().flatten()
 }
 
@@ -148,6 +150,15 @@ fn subject(
     source: SubjectSource,
     kind: SubjectKind,
 ) -> Option<(SubjectSource, Subject)> {
-    let id = text::id(object, "id").filter(|id| id.len() <= SUBJECT_MAX)?;
-    Some((source, Subject { kind, id }))
+    Some((
+        source,
+        Subject {
+            kind,
+            id: id(object)?,
+        },
+    ))
+}
+
+fn id(object: &Value) -> Option<String> {
+    text::id(object, "id").filter(|id| id.len() <= SUBJECT_MAX)
 }

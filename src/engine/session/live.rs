@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
-use moka::ops::compute::Op;
+use moka::ops::compute::{CompResult, Op};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::Value;
 use uuid::Uuid;
@@ -22,7 +23,7 @@ const AGE_MAX: Duration = Duration::from_secs(5);
 /// late. Longer, and a visitor would be signed out between two clicks.
 const AGES_PER_IDLE_TIMEOUT: u32 = 10;
 /// Tombstone lifetime. Must exceed the slowest query, or a lookup in flight revives the session.
-const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(15);
+const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(20);
 /// Most entries. One has about 300 bytes.
 const ENTRIES_MAX: u64 = 20_000;
 
@@ -37,6 +38,13 @@ enum Entry {
 impl Entry {
     fn is_before(&self, epoch: u64) -> bool {
         matches!(self, Self::Alive(_, of) if *of != epoch)
+    }
+
+    fn alive(self) -> Option<Arc<StoredSession>> {
+        match self {
+            Self::Alive(session, _) => Some(session),
+            Self::Ended => None,
+        }
     }
 }
 
@@ -60,6 +68,8 @@ impl LiveSessions {
     pub fn new(db: Db, lifetime: SessionLifetime) -> Self {
         let entries = Cache::builder()
             .max_capacity(ENTRIES_MAX)
+            // TinyLFU, the default, may not admit a tombstone while the cache is full.
+            .eviction_policy(EvictionPolicy::lru())
             .expire_after(EntryLifetime {
                 alive: AGE_MAX.min(lifetime.idle / AGES_PER_IDLE_TIMEOUT),
             })
@@ -80,27 +90,45 @@ impl LiveSessions {
     /// The session, if it is alive. An error means that the database cannot say.
     pub async fn find(&self, hash: SessionHash) -> Result<Option<Arc<StoredSession>>, db::Error> {
         let epoch = self.epoch.load(Ordering::Acquire);
-        let entry = if let Some(entry) = self.entries.get(&hash)
+        if let Some(entry) = self.entries.get(&hash)
             && !entry.is_before(epoch)
         {
-            entry
-        } else {
-            let Some(session) = sessions::find(&self.db, hash, self.lifetime).await? else {
-                return Ok(None);
-            };
-            if session.unseen {
-                // The session is alive either way. If this fails, the next request tries again.
-                let _ = sessions::touch(&self.db, hash, self.lifetime).await;
-            }
-            let alive = || Entry::Alive(Arc::new(session), epoch);
-            let entry = self.entries.entry(hash);
-            let entry = entry.or_insert_with_if(alive, |old| old.is_before(epoch));
-            entry.into_value()
+            return Ok(entry.alive());
+        }
+        let Some(session) = sessions::find(&self.db, hash, self.lifetime).await? else {
+            return Ok(None);
         };
-        Ok(match entry {
-            Entry::Alive(session, _) => Some(session),
-            Entry::Ended => None,
-        })
+        if session.unseen {
+            // The session is alive either way. If this fails, the next request tries again.
+            let _ = sessions::touch(&self.db, hash, self.lifetime).await;
+        }
+        Ok(self.keep(hash, session, epoch))
+    }
+
+    /// Caches a session as of an epoch, and returns what is cached now. A tombstone stays.
+    ///
+    /// Every write goes through `and_compute_with`, because the cache runs no two of those for one
+    /// key at once. Its other writes could replace a tombstone that has just been set.
+    fn keep(
+        &self,
+        hash: SessionHash,
+        session: StoredSession,
+        epoch: u64,
+    ) -> Option<Arc<StoredSession>> {
+        let alive = Entry::Alive(Arc::new(session), epoch);
+        let kept = self
+            .entries
+            .entry(hash)
+            .and_compute_with(|cached| match cached {
+                Some(cached) if !cached.value().is_before(epoch) => Op::Nop,
+                _ => Op::Put(alive),
+            });
+        match kept {
+            CompResult::Inserted(entry)
+            | CompResult::ReplacedWith(entry)
+            | CompResult::Unchanged(entry) => entry.into_value().alive(),
+            CompResult::Removed(_) | CompResult::StillNone(_) => None,
+        }
     }
 
     /// Caches a session that a login has just stored. A tombstone stays.
@@ -122,9 +150,7 @@ impl LiveSessions {
             remaining: self.lifetime.idle.as_secs_f64(),
             unseen: false,
         };
-        let epoch = self.epoch.load(Ordering::Acquire);
-        let alive = || Entry::Alive(Arc::new(stored), epoch);
-        self.entries.entry(hash).or_insert_with(alive);
+        self.keep(hash, stored, self.epoch.load(Ordering::Acquire));
     }
 
     /// Replaces the values that the app keeps in the session. A session that has ended stays ended.
@@ -142,7 +168,8 @@ impl LiveSessions {
 
     /// Leaves a tombstone. From now on this server accepts the session no more.
     pub fn end(&self, hash: SessionHash) {
-        self.entries.insert(hash, Entry::Ended);
+        let entry = self.entries.entry(hash);
+        entry.and_compute_with(|_| Op::Put(Entry::Ended));
     }
 
     /// Drops a cached session, so that the next request asks the database. A tombstone stays.

@@ -15,7 +15,7 @@ pub async fn reserve_exchange<'a>(
 ) -> Result<ExchangeSlot<'a>, Refusal> {
     let known = attempt.user_id.map(Caller::new);
     let caller = known.unwrap_or_else(|| Caller::new(attempt.state.hash()));
-    if engine.vault.has_wrong_keys() {
+    if engine.vault.key_problem().is_some() {
         return Err(Refusal::Unavailable);
     }
     if engine.user_api.is_down() {

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::attempt::Attempt;
 use super::burn::{burn, is_burnt, reserve_exchange};
-use super::store::{Arrival, store};
+use super::store::{Arrival, announce, newcomer_id, store};
 use super::{Refusal, Visitor, repeat};
 use crate::engine::db::attempts::{self, Burn, Timings};
-use crate::engine::db::logins::LoginOutcome;
+use crate::engine::db::logins::{LoginOutcome, StoredLogin};
 use crate::engine::oauth::{AuthorizationCode, ExchangeSlot, Outcome, TokenSet};
 use crate::engine::session::SessionId;
 use crate::engine::state::Engine;
@@ -152,30 +152,23 @@ async fn exchange_and_admit(
     visitor: &Visitor,
 ) -> Result<SessionId, Refusal> {
     let deadline = visitor.arrived + PROVIDER_BUDGET;
-    let mut timings = Timings::default();
-    let verifier = &attempt.code_verifier;
-    let exchanged = slot.exchange(code, verifier, deadline).await;
-    timings.exchange_ms = Some(millis_used(deadline));
+    let mut progress = Progress::new(attempt, visitor);
+    let exchanged = slot.exchange(code, &attempt.code_verifier, deadline).await;
+    progress.timings.exchange_ms = Some(millis_used(deadline));
     let result = match exchanged {
         Ok(tokens) => {
-            let admitted = admit(engine, attempt, &tokens, visitor, &mut timings).await;
-            // Revoking one token can revoke the whole family, and so a stored grant.
-            if matches!(
-                admitted,
-                Err(Rejected {
-                    connected: false,
-                    ..
-                })
-            ) {
-                engine.vault.give_back(Uuid::new_v4(), &tokens).await;
+            let admitted = admit(engine, attempt, &tokens, visitor, &mut progress).await;
+            if let (Err(_), Some(user_id)) = (&admitted, progress.revoke_for) {
+                engine.vault.give_back(user_id, &tokens).await;
             }
-            admitted.map_err(|rejected| rejected.refusal)
+            admitted
         }
         Err(error) => Err(Refusal::from(error)),
     };
     if let Err(refusal) = &result {
+        let (hash, timings) = (attempt.state.hash(), progress.timings);
         // Best effort. If it fails, a repeated callback is refused as already used.
-        let _ = attempts::finish(&engine.db, &attempt.state.hash(), refusal.name(), timings).await;
+        let _ = attempts::finish(&engine.db, &hash, refusal.name(), timings).await;
     }
     result
 }
@@ -186,19 +179,35 @@ fn millis_used(deadline: Instant) -> i32 {
     i32::try_from(PROVIDER_BUDGET.saturating_sub(left).as_millis()).unwrap_or(i32::MAX)
 }
 
-/// Why a person whose code was exchanged is not admitted.
-struct Rejected {
-    refusal: Refusal,
-    /// A grant of this person is stored.
-    connected: bool,
+/// How far a login has come.
+struct Progress {
+    timings: Timings,
+    /// The user in whose name the tokens are revoked if the login fails now. The next login of this
+    /// user cancels it.
+    ///
+    /// `None` while tokens of the same family may be stored, because revoking one token may revoke
+    /// the whole family.
+    revoke_for: Option<Uuid>,
 }
 
-impl<R: Into<Refusal>> From<R> for Rejected {
-    fn from(refusal: R) -> Self {
+impl Progress {
+    /// Whoever is signed in has probably come back, and their grant may be stored.
+    fn new(attempt: &Attempt, visitor: &Visitor) -> Self {
+        let anonymous = attempt.user_id.is_none() && visitor.current.is_none();
         Self {
-            refusal: refusal.into(),
-            connected: false,
+            timings: Timings::default(),
+            revoke_for: anonymous.then(Uuid::new_v4),
         }
+    }
+
+    /// Notes what a try to store the login has said.
+    fn tried(&mut self, newcomer: Uuid, stored: Result<&StoredLogin, &Refusal>) {
+        self.revoke_for = match stored {
+            // The answer may have been lost, or another id of the person may be known.
+            Err(_) => None,
+            Ok(stored) if stored.connected || stored.outcome == LoginOutcome::Unknown => None,
+            Ok(stored) => Some(stored.owner.unwrap_or(newcomer)),
+        };
     }
 }
 
@@ -208,15 +217,16 @@ async fn admit(
     attempt: &Attempt,
     tokens: &TokenSet,
     visitor: &Visitor,
-    timings: &mut Timings,
-) -> Result<SessionId, Rejected> {
+    progress: &mut Progress,
+) -> Result<SessionId, Refusal> {
     if !tokens.scope.iter().any(|scope| scope == PROFILE) {
-        return Err(Refusal::ProfileNotGranted.into());
+        return Err(Refusal::ProfileNotGranted);
     }
     let deadline = visitor.arrived + PROVIDER_BUDGET;
     let token = &tokens.access_token;
     let mut identity = engine.user_api.identity(token, deadline).await?;
-    timings.profile_ms = Some(millis_used(deadline) - timings.exchange_ms.unwrap_or_default());
+    let exchange_ms = progress.timings.exchange_ms.unwrap_or_default();
+    progress.timings.profile_ms = Some(millis_used(deadline) - exchange_ms);
     let mut complete = !identity.lacks_user_id();
     let give_up = Instant::now() + STORE_BUDGET;
     loop {
@@ -226,16 +236,15 @@ async fn admit(
             identity: &identity,
             visitor,
             may_create: complete,
-            timings: *timings,
+            timings: progress.timings,
         };
         let stored = store(engine, &arrival).await;
-        let connected = stored.as_ref().is_ok_and(|stored| stored.connected);
-        let rejected = |refusal| Err(Rejected { refusal, connected });
+        progress.tried(newcomer_id(engine, &identity), stored.as_ref());
         match stored.map(|stored| stored.outcome) {
             Ok(LoginOutcome::Done) => return Ok(attempt.session),
-            Ok(LoginOutcome::Disabled) => return rejected(Refusal::Disabled),
-            Ok(LoginOutcome::Switched) => return rejected(Refusal::SwitchedAccount),
-            Ok(LoginOutcome::Foreign) => return rejected(Refusal::Unavailable),
+            Ok(LoginOutcome::Disabled) => return Err(Refusal::Disabled),
+            Ok(LoginOutcome::Switched) => return Err(Refusal::SwitchedAccount),
+            Ok(LoginOutcome::Foreign) => return Err(Refusal::Unavailable),
             // Somebody with this profile may be known by the id of the user.
             Ok(LoginOutcome::Unknown) => {
                 let (api, identity) = (&engine.user_api, &mut identity);
@@ -247,13 +256,16 @@ async fn admit(
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             Ok(_) | Err(Refusal::Unavailable) => break,
-            Err(refusal) => return rejected(refusal),
+            Err(refusal) => return Err(refusal),
         }
     }
     // The last try may have been committed although its answer was lost.
-    let burnt = attempts::find(&engine.db, &attempt.state.hash()).await?;
-    match burnt.and_then(|burnt| burnt.outcome).as_deref() {
-        Some(attempts::SIGNED_IN) => Ok(attempt.session),
-        _ => Err(Refusal::Unavailable.into()),
+    match engine.sessions.find(attempt.session.hash()).await? {
+        Some(session) => {
+            let replaced = visitor.current.as_ref().map(|user| user.session_hash);
+            announce(engine, session.user_id, replaced.as_slice());
+            Ok(attempt.session)
+        }
+        None => Err(Refusal::Unavailable),
     }
 }

@@ -55,7 +55,7 @@ pub fn begin(
         let url = format!("{}{path}", engine.config.public_url.origin);
         return Ok(Redirect::to(&url).into_response());
     }
-    if engine.vault.has_wrong_keys() {
+    if engine.vault.key_problem().is_some() {
         return Err(Failure::Unavailable);
     }
     if engine.oauth.is_down() || engine.user_api.is_down() {

@@ -8,6 +8,7 @@ use super::attempt::Attempt;
 use super::{Refusal, Visitor};
 use crate::engine::db::attempts::Timings;
 use crate::engine::db::logins::{self, LoginOutcome, NewLogin, StoredLogin};
+use crate::engine::db::sessions::SessionHash;
 use crate::engine::matrica::Identity;
 use crate::engine::oauth::TokenSet;
 use crate::engine::state::Engine;
@@ -33,7 +34,7 @@ pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin
         attempt, visitor, ..
     } = arrival;
     let current = visitor.current.as_ref().map(|user| user.user_id);
-    let new = || user_id_of(engine.oauth.provider(), arrival.identity);
+    let new = || newcomer_id(engine, arrival.identity);
     let mut user_id = current.or(attempt.user_id).unwrap_or_else(new);
     for _ in 0..TRIES_MAX {
         let stored = store_for(engine, arrival, user_id).await?;
@@ -41,14 +42,8 @@ pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin
             LoginOutcome::Reseal => user_id = stored.owner.unwrap_or_else(new),
             LoginOutcome::Again => user_id = new(),
             LoginOutcome::Done => {
-                // Cache invalidation, because the user may share less than before.
-                engine.user_data.cache.forget(user_id);
                 if !stored.created {
-                    engine.notifier.grant_changed(user_id);
-                }
-                for session in &stored.ended {
-                    engine.sessions.end(*session);
-                    engine.notifier.session_ended(*session);
+                    announce(engine, user_id, &stored.ended);
                 }
                 // The first page then costs no query.
                 if let Some(session) = stored.session {
@@ -65,6 +60,17 @@ pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin
         }
     }
     Err(Refusal::Unavailable)
+}
+
+/// Invalidates the caches of all servers after the login of somebody who may be known. They may share
+/// less than before, and their login has ended these sessions.
+pub fn announce(engine: &Engine, user_id: Uuid, ended: &[SessionHash]) {
+    engine.user_data.cache.forget(user_id);
+    engine.notifier.grant_changed(user_id);
+    for session in ended {
+        engine.sessions.end(*session);
+        engine.notifier.session_ended(*session);
+    }
 }
 
 async fn store_for(
@@ -106,18 +112,16 @@ async fn store_for(
         state_hash: &attempt.state.hash(),
         timings: arrival.timings,
     };
-    let mut connection = engine.db.acquire().await?;
-    let stored = logins::store(&mut connection, &login).await;
-    Ok(engine.db.settle(connection, stored)?)
+    Ok(logins::store(&engine.db, &login).await?)
 }
 
 /// The id that a newcomer gets. It follows from their main id, so that two first logins at once
 /// seal for the same user.
-fn user_id_of(provider: &str, identity: &Identity) -> Uuid {
+pub fn newcomer_id(engine: &Engine, identity: &Identity) -> Uuid {
     let mut digest = Sha256::new();
     let main = identity.main();
     let parts = [
-        provider,
+        engine.oauth.provider(),
         main.map_or("", |main| main.kind.as_str()),
         main.map_or("", |main| &main.id),
     ];

@@ -92,7 +92,7 @@ impl UserDataCache {
     /// Has the entry of a user checked before its next use, because their grant may be another one.
     pub fn doubt(&self, user_id: Uuid) {
         if let Some(entry) = self.entries.get(&user_id) {
-            entry.set_checked(NEVER);
+            entry.checked.store(NEVER, Ordering::Release);
         }
     }
 
@@ -149,12 +149,18 @@ impl UserEntry {
         *lock(&self.grant_id).get_or_insert(grant_id) == grant_id
     }
 
-    pub(super) fn is_checked(&self, doubts: u64) -> bool {
-        self.checked.load(Ordering::Acquire) == doubts
+    /// The number of doubts at the last check.
+    pub(super) fn checked(&self) -> u64 {
+        self.checked.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_checked(&self, doubts: u64) {
-        self.checked.store(doubts, Ordering::Release);
+    /// Notes a check that began while [`UserEntry::checked`] was `before`. A doubt that has come
+    /// since stays.
+    pub(super) fn set_checked(&self, before: u64, doubts: u64) {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self
+            .checked
+            .compare_exchange(before, doubts, success, failure);
     }
 
     /// The answers of one resource. `Q` is the type of the query, `V` that of the data.
@@ -233,5 +239,18 @@ mod tests {
     #[test]
     fn an_entry_that_is_forgotten_while_it_is_weighed_stays_forgotten() {
         assert_eq!(came_back(UserDataCache::forget), 0, "of {ROUNDS} rounds");
+    }
+
+    #[test]
+    fn a_doubt_that_comes_during_a_check_stays() {
+        let (cache, user_id) = (UserDataCache::default(), Uuid::new_v4());
+        let entry = cache.entry(user_id);
+        cache.doubt_all();
+        let (before, doubts) = (entry.checked(), cache.doubts());
+        cache.doubt(user_id);
+        entry.set_checked(before, doubts);
+        assert_ne!(entry.checked(), doubts);
+        entry.set_checked(entry.checked(), doubts);
+        assert_eq!(entry.checked(), doubts);
     }
 }

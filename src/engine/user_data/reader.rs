@@ -90,8 +90,8 @@ impl<'a> Reader<'a> {
     async fn entry(&self) -> &CheckedEntry {
         let check = async {
             let (cache, entry) = (&self.data.cache, self.data.cache.entry(self.user_id));
-            let doubts = cache.doubts();
-            if entry.is_checked(doubts) {
+            let (doubts, checked) = (cache.doubts(), entry.checked());
+            if checked == doubts {
                 return CheckedEntry {
                     entry,
                     is_current: true,
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
             }
             match self.data.vault.grant_id(self.user_id).await {
                 Ok(grant_id) if grant_id == entry.grant_id() => {
-                    entry.set_checked(doubts);
+                    entry.set_checked(checked, doubts);
                     CheckedEntry {
                         entry,
                         is_current: true,

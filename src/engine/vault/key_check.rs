@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -13,8 +13,8 @@ use crate::engine::seal::{self, Sealer};
 
 /// Pause between two checks.
 const PAUSE: Duration = Duration::from_mins(1);
-/// The same while the keys are wrong.
-const PAUSE_WHILE_WRONG: Duration = Duration::from_secs(5);
+/// The same while the keys are wrong or unchecked.
+const PROBLEM_PAUSE: Duration = Duration::from_secs(5);
 /// Grants and queued revocations that one check opens, each.
 const SAMPLE: i64 = 20;
 /// Rows of one key that must not open. A single one may have been tampered with, which is no reason
@@ -23,7 +23,11 @@ const FAILURES_MIN: usize = 2;
 
 /// The last finding. Clones share it.
 #[derive(Clone, Default)]
-pub struct WrongKeys(Arc<AtomicBool>);
+pub struct KeyState(Arc<AtomicU8>);
+
+const UNCHECKED: u8 = 0;
+const RIGHT: u8 = 1;
+const WRONG: u8 = 2;
 
 /// What a sample says about one key.
 #[derive(Default, Clone, Copy)]
@@ -40,9 +44,14 @@ impl KeyFinding {
 }
 
 impl Vault {
-    /// Whether this server must not sign anybody in, because its keys do not open what is stored.
-    pub fn has_wrong_keys(&self) -> bool {
-        self.wrong_keys.0.load(Ordering::Acquire)
+    /// Why this server must sign nobody in and change no token. `None` once a check has found that
+    /// its keys open what is stored.
+    pub fn key_problem(&self) -> Option<&'static str> {
+        match self.key_state.0.load(Ordering::Acquire) {
+            RIGHT => None,
+            UNCHECKED => Some("TOKEN_KEYS are not checked yet"),
+            _ => Some("TOKEN_KEYS do not open the stored tokens"),
+        }
     }
 
     /// Opens a sample of stored tokens. A database that does not answer changes nothing.
@@ -52,7 +61,8 @@ impl Vault {
         };
         let findings = judge(&self.sealer, &sample);
         let wrong = findings.iter().find(|(_, finding)| finding.is_wrong());
-        let before = self.wrong_keys.0.swap(wrong.is_some(), Ordering::AcqRel);
+        let state = if wrong.is_some() { WRONG } else { RIGHT };
+        let before = self.key_state.0.swap(state, Ordering::AcqRel) == WRONG;
         match wrong {
             Some((key_id, KeyFinding { known, failed, .. })) if !before => {
                 tracing::error!(
@@ -78,8 +88,8 @@ impl Vault {
         let watching = async {
             loop {
                 self.check_keys().await;
-                let wrong = self.has_wrong_keys();
-                tokio::time::sleep(if wrong { PAUSE_WHILE_WRONG } else { PAUSE }).await;
+                let right = self.key_problem().is_none();
+                tokio::time::sleep(if right { PAUSE } else { PROBLEM_PAUSE }).await;
             }
         };
         self.tasks.shutdown.run_until_cancelled(watching).await;

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::context::{SealContext, TokenKind};
-use self::key_check::WrongKeys;
+use self::key_check::KeyState;
 use self::unclear::UnclearRefusals;
 use crate::engine::db::grants::{self, FIRST_GENERATION, SealedGrant, StoredGrant, Version};
 use crate::engine::db::{self, Db};
@@ -79,7 +79,7 @@ pub struct Vault {
     tasks: Tasks,
     in_flight: SingleFlight<Version, Result<AccessToken, VaultError>>,
     unclear: UnclearRefusals,
-    wrong_keys: WrongKeys,
+    key_state: KeyState,
     queued: Arc<Notify>,
 }
 
@@ -92,7 +92,7 @@ impl Vault {
             tasks,
             in_flight: SingleFlight::default(),
             unclear: UnclearRefusals::default(),
-            wrong_keys: WrongKeys::default(),
+            key_state: KeyState::default(),
             queued: Arc::default(),
         }
     }
@@ -190,7 +190,7 @@ impl Vault {
 
     /// While the keys are wrong, signing in again would not help.
     fn unopenable(&self, error: OpenError) -> VaultError {
-        if self.has_wrong_keys() {
+        if self.key_problem().is_some() {
             VaultError::Unavailable
         } else {
             VaultError::Unopenable(error)

@@ -68,7 +68,7 @@ impl Vault {
     /// Works on up to [`BATCH`] rows and returns how many. Only a row that opens is claimed, so that a
     /// server without the right key uses up no tries.
     async fn revoke_batch(&self) -> Result<usize, db::Error> {
-        if self.has_wrong_keys() {
+        if self.key_problem().is_some() {
             return Ok(0);
         }
         let provider = self.oauth.provider();

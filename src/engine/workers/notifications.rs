@@ -32,18 +32,15 @@ pub async fn run_listener(engine: Engine) {
 async fn listen(engine: &Engine, reported: &mut bool) -> Result<Infallible, db::Error> {
     let mut listener = notifications::listen(&engine.config.database).await?;
     *reported = false;
+    // Earlier notifications were missed.
+    engine.sessions.forget_all();
+    engine.user_data.cache.doubt_all();
     loop {
-        // Earlier notifications were missed.
-        engine.sessions.forget_all();
-        engine.user_data.cache.doubt_all();
-        loop {
-            match tokio::time::timeout(engine.probe_after, listener.try_recv()).await {
-                Ok(Ok(Some(notification))) => apply(engine, &notification),
-                // The connection was lost and made anew.
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(error.into()),
-                Err(_) => notifications::probe(&mut listener).await?,
-            }
+        match tokio::time::timeout(engine.probe_after, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) => apply(engine, &notification),
+            Ok(Ok(None)) => return Err(db::Error::BROKE),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => notifications::probe(&mut listener).await?,
         }
     }
 }

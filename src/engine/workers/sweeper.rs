@@ -54,7 +54,7 @@ async fn batch(engine: &Engine, walked: &mut Uuid) -> Result<bool, db::Error> {
     let mut full = [sessions, attempts]
         .iter()
         .any(|swept| swept.removed == BATCH);
-    if engine.vault.has_wrong_keys() {
+    if engine.vault.key_problem().is_some() {
         return Ok(full);
     }
     let revocations = sweep::revocations(db, REVOCATION_DAYS, BATCH).await?;

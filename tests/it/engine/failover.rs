@@ -89,16 +89,14 @@ async fn connections_to_a_primary_that_was_demoted_are_left_for_the_new_one() {
     let app = TestApp::with(&[("DATABASE_MAX_CONNECTIONS", "2")]).await;
     assert!(signs_in(&app, "ada").await);
     // These two stay read-only for ever, and a new one is not.
-    let mut connections = Vec::new();
-    for _ in 0..2 {
-        let mut connection = app.engine.db.acquire().await.unwrap();
-        sqlx::query("set default_transaction_read_only = on")
-            .execute(&mut *connection)
-            .await
-            .unwrap();
-        connections.push(connection);
-    }
-    drop(connections);
+    let read_only = async || {
+        let both = "set default_transaction_read_only = on; select pg_sleep(0.3)";
+        let work = async |connection: &mut sqlx::PgConnection| {
+            Ok(sqlx::raw_sql(both).execute(connection).await.map(drop)?)
+        };
+        app.engine.db.run(work).await.unwrap();
+    };
+    tokio::join!(read_only(), read_only());
     eventually_within(RECOVERY, "sign-ins work again", async || {
         signs_in(&app, "ada").await
     })

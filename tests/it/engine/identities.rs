@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Browser, Provider, TestApp};
+use crate::support::{Browser, Process, Provider, TestApp};
 
 const USERS: &str = "select count(*) from users";
 const IDENTITIES: &str =
@@ -89,6 +89,35 @@ async fn a_flat_and_a_nested_profile_id_are_of_two_kinds() {
         assert_eq!(app.count(USERS).await, users);
     }
     assert_eq!(app.text(IDENTITIES).await, "user X, profile X");
+}
+
+#[tokio::test]
+async fn an_id_below_another_one_of_the_user_is_the_profiles() {
+    let ids = "user U, profile P";
+    for (v2, identities) in [
+        (
+            json!({ "id": "U", "profile": { "id": "P", "username": "ada" } }),
+            ids,
+        ),
+        (
+            json!({ "id": "U", "profile": user("P", &Value::Null) }),
+            ids,
+        ),
+        (
+            json!({ "id": "U", "profile": user("U", &json!({ "id": "P" })) }),
+            ids,
+        ),
+        (
+            json!({ "id": "U", "profile": user("U", &Value::Null) }),
+            "user U",
+        ),
+        (json!({ "profile": user("U", &json!({ "id": "P" })) }), ids),
+    ] {
+        let app = TestApp::with(&[("MATRICA_USER_API_V1", "off")]).await;
+        answers(&app, v2.clone(), Value::Null).await;
+        app.signed_in("ada").await;
+        assert_eq!(app.text(IDENTITIES).await, identities, "{v2}");
+    }
 }
 
 #[tokio::test]
@@ -246,4 +275,37 @@ async fn the_same_id_at_another_provider_is_another_person() {
             .await,
         2
     );
+}
+
+#[tokio::test]
+async fn what_an_older_release_stored_belongs_to_the_provider_of_the_first_server() {
+    let app = TestApp::spawn().await;
+    let _first = Process::start(&app.settings).await;
+    let (other, provider) = at_another_provider(&app).await;
+    let second = Process::start(&other.settings).await;
+    let mut ada = app.signed_in("ada").await;
+    for statement in [
+        "update grants set provider = null",
+        "delete from identities",
+        "insert into revocations (grant_id, user_id, generation, access_token, refresh_token)
+         select gen_random_uuid(), user_id, generation, access_token, refresh_token from grants",
+    ] {
+        app.sql(statement).await;
+    }
+    // The other provider gets no token, and finds nobody by the same id.
+    let page = at(&ada, &other).get("/api/wallets").await;
+    assert!(page.status == 403 || page.status == 409, "{}", page.status);
+    other.engine.vault.revoke_soon();
+    let mut browser = app.browser();
+    let start = browser.request(Method::POST, &format!("{}/auth/login", second.url));
+    let start = browser.send(start.form(&[("return_to", "/account")])).await;
+    let callback = provider.consent(start.location(), "ada").await;
+    let callback = callback.replace(&app.url, &second.url);
+    browser.get(&callback).await.assert_redirect("/account");
+    assert_eq!(app.count(USERS).await, 2);
+    assert_eq!(provider.calls("revoke").await, 0);
+    // The first one does.
+    ada.get("/api/wallets").await.assert_status(200);
+    app.signed_in("ada").await;
+    assert_eq!(app.count(USERS).await, 2);
 }

@@ -19,6 +19,7 @@ mod locked_people;
 mod logs;
 mod odd_lists;
 mod people;
+mod pool;
 mod provider_faults;
 mod races;
 mod refresh;

@@ -1,7 +1,11 @@
 //! Tokens of a sign-in that is refused after the exchange are revoked, unless the person has a grant
 //! here that belongs to the same family.
 
-use crate::support::TestApp;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{TestApp, Wire, eventually_within};
 
 async fn families(app: &TestApp) -> u64 {
     app.provider.get("tokens").await["families"]
@@ -44,4 +48,148 @@ async fn tokens_of_a_locked_person_are_revoked_unless_they_are_connected_here() 
     answer.assert_refused("disabled");
     crate::support::eventually("revoked", async || families(&app).await <= kept).await;
     app.becomes("select count(*) from revocations", 0).await;
+}
+
+/// An app at a provider for which all tokens of a person are one family.
+async fn with_one_family() -> TestApp {
+    let app = TestApp::spawn().await;
+    let setting = json!({ "one_family_per_person": true });
+    app.provider.set(setting).await;
+    app
+}
+
+#[tokio::test]
+async fn whoever_is_signed_in_keeps_their_connection_when_their_profile_cannot_be_read() {
+    let app = with_one_family().await;
+    let mut ada = app.signed_in("ada").await;
+    for (fault, reason) in [
+        (json!({ "status": 500 }), "provider"),
+        (json!({ "status": 200, "body": "{}" }), "no-user-id"),
+    ] {
+        for endpoint in ["profile", "profile_v1"] {
+            app.provider.fault(endpoint, fault.clone()).await;
+        }
+        let answer = ada.sign_in(&app.provider, "ada").await;
+        answer.assert_refused(reason);
+        app.provider.mend().await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(app.provider.calls("revoke").await, 0);
+    app.expire_access_tokens(1).await;
+    ada.get("/api/wallets").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn the_next_login_cancels_the_revocation_of_a_refused_one() {
+    let app = with_one_family().await;
+    app.provider.fault("revoke", json!({ "status": 503 })).await;
+    let mut collector = app.signed_in("collector").await;
+    let answer = collector.sign_in(&app.provider, "ada").await;
+    answer.assert_refused("other-account");
+    app.becomes("select count(*) from revocations where attempts > 0", 1)
+        .await;
+    let mut ada = app.signed_in("ada").await;
+    assert_eq!(app.count("select count(*) from revocations").await, 0);
+    app.provider.mend().await;
+    app.expire_access_tokens(2).await;
+    ada.get("/api/wallets").await.assert_status(200);
+}
+
+/// Signs `person` in at a server whose wire is cut once the login is stored, before it hears so.
+/// `meanwhile` runs then. Returns where the callback has led.
+async fn lose_the_answer(
+    app: &TestApp,
+    meanwhile: impl AsyncFnOnce(&Wire),
+) -> (TestApp, crate::support::Browser, crate::support::Answer) {
+    let wire = Wire::to(&app.database.url).await;
+    let settings = [
+        ("DATABASE_URL", wire.url.as_str()),
+        ("DATABASE_MAX_CONNECTIONS", "1"),
+    ];
+    let replica = app.replica_with(&settings).await;
+    // A first login prepares the statements, so that storing the next one is one question.
+    let mut other = app.browser();
+    let callback = other.start_and_consent(&app.provider, "collector").await;
+    let callback = callback.replace(&app.url, &replica.url);
+    other.get(&callback).await.assert_redirect("/account");
+    let mut browser = app.signed_in("ada").await;
+    let sessions = app.count("select count(*) from sessions").await;
+    app.provider
+        .fault("profile", json!({ "delay_ms": 1500 }))
+        .await;
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    let callback = callback.replace(&app.url, &replica.url);
+    let reads = app.provider.calls("profile").await + 1;
+    let mut arriving = browser.clone();
+    let (answer, ()) = tokio::join!(arriving.get(&callback), async {
+        app.provider.called("profile", reads).await;
+        wire.quiet().await;
+        wire.cut_after_next_question();
+        app.becomes(
+            "select count(*) from login_attempts where outcome = 'signed_in'",
+            3,
+        )
+        .await;
+        meanwhile(&wire).await;
+    });
+    assert_eq!(app.count("select count(*) from sessions").await, sessions);
+    (replica, browser, answer)
+}
+
+#[tokio::test]
+async fn tokens_of_a_login_that_may_be_stored_are_not_revoked() {
+    let app = with_one_family().await;
+    let (_replica, _, answer) = lose_the_answer(&app, async |_: &Wire| {}).await;
+    answer.assert_refused("busy");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(app.provider.calls("revoke").await, 0);
+    assert_eq!(families(&app).await, 2);
+}
+
+#[tokio::test]
+async fn a_login_whose_answer_was_lost_still_ends_the_session_that_it_replaces() {
+    let app = TestApp::spawn().await;
+    app.listening(1).await;
+    let (_replica, mut old, answer) = lose_the_answer(&app, async |wire: &Wire| {
+        // A repeated try fails, so only the stored session tells how the first one went.
+        app.sql("alter function store_login rename to away").await;
+        wire.mend();
+    })
+    .await;
+    answer.assert_redirect("/account");
+    let told = Instant::now();
+    eventually_within(Duration::from_secs(1), "signed out here", async || {
+        old.get("/settings").await.status == 303
+    })
+    .await;
+    println!("told after {:?}", told.elapsed());
+}
+
+#[tokio::test]
+async fn tokens_of_somebody_who_signs_in_elsewhere_at_that_moment_are_kept() {
+    let app = with_one_family().await;
+    app.signed_in("ada").await;
+    let mut collector = app.signed_in("collector").await;
+    // Another server has locked Ada's row and stores her grant.
+    let mut elsewhere = app.transaction().await;
+    app.sql("create table kept as select * from grants where user_id = (select id from users where display_name like 'Ada%')")
+        .await;
+    app.sql("delete from grants using kept where grants.id = kept.id")
+        .await;
+    for statement in [
+        "select from users where display_name like 'Ada%' for update",
+        "insert into grants select * from kept",
+    ] {
+        sqlx::query(statement)
+            .execute(&mut *elsewhere)
+            .await
+            .unwrap();
+    }
+    let (answer, ()) = tokio::join!(collector.sign_in(&app.provider, "ada"), async {
+        app.waiting_for_locks(1).await;
+        elsewhere.commit().await.unwrap();
+    });
+    answer.assert_refused("other-account");
+    assert_eq!(app.count("select count(*) from revocations").await, 0);
+    assert_eq!(app.provider.calls("revoke").await, 0);
 }

@@ -82,16 +82,17 @@ async fn the_key_opens_what_was_stored_and_no_other_key_does() {
             app.engine.oauth.clone(),
             app.engine.tasks.clone(),
         );
+        let unchecked = vault.access_token(user_id).await.unwrap_err();
+        assert!(matches!(unchecked, VaultError::Unavailable), "{unchecked}");
+        vault.check_keys().await;
         let error = vault.access_token(user_id).await.unwrap_err();
-        let expected = if id == "test" {
-            OpenError::Refused
-        } else {
-            OpenError::UnknownKey
+        // Of a key with the right id a single row may have been altered. Another id is a wrong key.
+        let expected = match error {
+            VaultError::Unopenable(OpenError::Refused) => "test",
+            VaultError::Unavailable => "other",
+            _ => "nothing else",
         };
-        assert!(
-            matches!(error, VaultError::Unopenable(error) if error == expected),
-            "{id}: {error}"
-        );
+        assert_eq!(id, expected, "{error}");
     }
     assert_eq!(
         app.count("select count(*) from grants").await,
@@ -263,6 +264,7 @@ const RELEASED: &[(&str, u64)] = &[
     ("0011_notify_later.sql", 0x58ae_a260_f652_f5cd),
     ("0012_store_login.sql", 0x5075_6f98_df0d_aaeb),
     ("0013_session_public_id.sql", 0x70fd_7269_e74d_0e09),
+    ("0014_store_login_locks_first.sql", 0xbc32_34d9_a3c8_fe58),
 ];
 
 #[test]

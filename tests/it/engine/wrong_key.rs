@@ -6,7 +6,7 @@ use serde_json::json;
 use matrica_starter::engine::seal::Keyring;
 use secrecy::ExposeSecret as _;
 
-use crate::support::{Answer, Browser, TestApp, eventually};
+use crate::support::{Answer, Browser, TestApp, Wire, eventually, eventually_within};
 
 const ROWS: &str = "select coalesce((select string_agg(grants::text, '' order by id) from grants), '')
                         || coalesce((select string_agg(revocations::text, '' order by grant_id) from revocations), '')";
@@ -144,4 +144,54 @@ async fn rows_of_a_missing_key_do_not_hold_up_the_others() {
     app.becomes("select count(*) from revocations", 150).await;
     app.becomes("select count(*) from revocations where attempts = 0", 150)
         .await;
+}
+
+#[tokio::test]
+async fn a_grant_of_a_missing_key_that_is_stored_at_that_moment_is_not_overwritten() {
+    let app = TestApp::with(&[("TOKEN_KEYS", &new_key("k1"))]).await;
+    let replica = app.replica_with(&[("TOKEN_KEYS", &new_key("k2"))]).await;
+    app.signed_in("ada").await;
+    app.sql("create table kept as select * from grants").await;
+    app.sql("delete from grants").await;
+    let mut browser = app.browser();
+    let to_provider = start(&app, &replica, &mut browser).await;
+    let callback = app.provider.consent(to_provider.location(), "ada").await;
+    let callback = callback.replace(&app.url, &replica.url);
+    let mut elsewhere = app.transaction().await;
+    for statement in [
+        "select from users for update",
+        "insert into grants select * from kept",
+    ] {
+        let done = sqlx::query(statement).execute(&mut *elsewhere).await;
+        done.unwrap();
+    }
+    let (answer, before) = tokio::join!(browser.get(&callback), async {
+        app.waiting_for_locks(1).await;
+        elsewhere.commit().await.unwrap();
+        app.text(ROWS).await
+    });
+    answer.assert_refused("busy");
+    assert_eq!(app.text(ROWS).await, before);
+}
+
+#[tokio::test]
+async fn nobody_is_signed_in_before_the_keys_are_checked() {
+    let app = with_people().await;
+    let wire = Wire::to(&app.database.url).await;
+    wire.cut();
+    let key = new_key("k2");
+    let settings = [("DATABASE_URL", wire.url.as_str()), ("TOKEN_KEYS", &key)];
+    let replica = app.replica_with(&settings).await;
+    let unchecked = (503, "TOKEN_KEYS are not checked yet".to_owned());
+    assert_eq!(readyz(&replica).await, unchecked);
+    start(&app, &replica, &mut app.browser())
+        .await
+        .assert_status(503);
+    wire.mend();
+    // The next check comes after seconds, not after a minute.
+    let soon = std::time::Duration::from_secs(10);
+    eventually_within(soon, "checked", async || {
+        readyz(&replica).await == (503, "TOKEN_KEYS do not open the stored tokens".to_owned())
+    })
+    .await;
 }

@@ -109,6 +109,7 @@ impl TestApp {
             caches_user_data,
             change,
         )
+        .await
     }
 
     /// Another replica with the same database, provider and public URL. It has its own port, caches
@@ -126,9 +127,10 @@ impl TestApp {
             self.caches_user_data,
             |_| {},
         )
+        .await
     }
 
-    fn start(
+    async fn start(
         listener: TcpListener,
         provider: Provider,
         database: Arc<TestDatabase>,
@@ -143,6 +145,7 @@ impl TestApp {
         }
         change(&mut parts);
         let engine = Engine::from(parts);
+        engine.vault.check_keys().await;
         workers::start(&engine);
         let stop = CancellationToken::new();
         let serving = server::serve(
