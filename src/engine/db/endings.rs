@@ -185,7 +185,7 @@ async fn owner(connection: &mut PgConnection, session: SessionHash) -> Result<Op
 
 /// Returns `false` if the user is gone. Going on without the lock could deadlock with a login that
 /// brings them back.
-async fn lock(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
+pub(super) async fn lock(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
     let locked = sqlx::query!("select id from users where id = $1 for update", user_id)
         .fetch_optional(connection)
         .await?;

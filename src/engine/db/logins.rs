@@ -9,7 +9,7 @@ use super::grants::{FIRST_GENERATION, SealedGrant};
 use super::sessions::{SESSIONS_MAX, SessionHash};
 use super::{Db, Error};
 
-/// The error code of `store_login` for [`LoginOutcome::Foreign`].
+/// The error code of `store_login_2` for [`LoginOutcome::Foreign`].
 const FOREIGN_GRANT: &str = "ML001";
 
 /// Everything that a completed login stores.
@@ -106,7 +106,7 @@ pub async fn store(db: &Db, login: &NewLogin<'_>) -> Result<StoredLogin, Error> 
     let stored = sqlx::query!(
         r#"select outcome as "outcome!", owner, created as "created!", connected as "connected!",
                   ended as "ended!: Vec<SessionHash>", session_name, session_begin, session_end
-           from store_login(
+           from store_login_2(
                sealed_for => $1, issuer => $2, kinds => $3, subjects => $4, first_source => $5,
                may_create => $6, must_be => $7, key_ids => $8, person_name => $9, person_picture => $10,
                new_grant => $11, first_generation => $12, sealed_access => $13, sealed_refresh => $14,

@@ -94,7 +94,14 @@ impl LostAt {
 
     /// Whether the connection answers. If not, those that are as old are not even pinged.
     async fn ping(&self, connection: &mut PgConnection, limit: Duration) -> bool {
-        let answer = tokio::time::timeout(limit, connection.ping()).await;
+        let answer = async {
+            match connection.ping().await {
+                // The statement that was cut short before has failed.
+                Err(sqlx::Error::Database(_)) => connection.ping().await,
+                answer => answer,
+            }
+        };
+        let answer = tokio::time::timeout(limit, answer).await;
         let alive = matches!(answer, Ok(Ok(())));
         if !alive {
             self.set();

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::grants::{FIRST_GENERATION, SealedGrant};
-use super::{Db, Error};
+use super::{Db, Error, endings};
 
 /// A queued row. The tokens are sealed as they were in `grants`.
 pub struct Revocation {
@@ -20,11 +21,29 @@ pub struct Revocation {
     pub age: f64,
 }
 
-/// Queues tokens that were never stored as a grant.
-pub async fn insert(db: &Db, provider: &str, grant: &SealedGrant) -> Result<(), Error> {
-    sqlx::query!(
+/// Queues tokens that were never stored as a grant. Returns `false` if the user has a grant, because
+/// revoking these could revoke it.
+pub async fn insert(db: &Db, provider: String, grant: SealedGrant) -> Result<bool, Error> {
+    db.run(async |connection| insert_on(connection, &provider, &grant).await)
+        .await
+}
+
+async fn insert_on(
+    connection: &mut PgConnection,
+    provider: &str,
+    grant: &SealedGrant,
+) -> Result<bool, Error> {
+    let mut transaction = connection.begin().await?;
+    // A login that is under way stores its grant first.
+    endings::lock(&mut transaction, grant.user_id).await?;
+    let queued = sqlx::query!(
         "insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider)
-         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+         select $1, $2, $3, $4, $5, $6
+         where not exists (
+             select from grants
+             where user_id = $2 and coalesce(provider, (select provider from first_provider), $6) = $6
+         )
+         on conflict do nothing",
         grant.id,
         grant.user_id,
         FIRST_GENERATION,
@@ -32,9 +51,10 @@ pub async fn insert(db: &Db, provider: &str, grant: &SealedGrant) -> Result<(), 
         grant.refresh_token,
         provider,
     )
-    .execute(db)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    transaction.commit().await?;
+    Ok(queued.rows_affected() > 0)
 }
 
 /// Up to `limit` rows of this provider that are due and were sealed by one of these keys. `attempts`

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
-use moka::ops::compute::{CompResult, Op};
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::Value;
@@ -56,6 +56,8 @@ pub struct LiveSessions {
     entries: Cache<SessionHash, Entry>,
     /// Incremented by `forget_all`. Live entries of an earlier epoch count as absent.
     epoch: Arc<AtomicU64>,
+    /// Incremented by `forget`. A lookup that was under way then caches nothing.
+    changes: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for LiveSessions {
@@ -79,6 +81,7 @@ impl LiveSessions {
             lifetime,
             entries,
             epoch: Arc::default(),
+            changes: Arc::default(),
         }
     }
 
@@ -95,6 +98,7 @@ impl LiveSessions {
         {
             return Ok(entry.alive());
         }
+        let changes = self.changes.load(Ordering::Acquire);
         let Some(session) = sessions::find(&self.db, hash, self.lifetime).await? else {
             return Ok(None);
         };
@@ -102,33 +106,30 @@ impl LiveSessions {
             // The session is alive either way. If this fails, the next request tries again.
             let _ = sessions::touch(&self.db, hash, self.lifetime).await;
         }
-        Ok(self.keep(hash, session, epoch))
+        let session = Arc::new(session);
+        let ended = self.keep(hash, Entry::Alive(session.clone(), epoch), changes);
+        Ok((!ended).then_some(session))
     }
 
-    /// Caches a session as of an epoch, and returns what is cached now. A tombstone stays.
+    /// Caches a live session that was read at this number of changes. Returns whether it has ended
+    /// since.
     ///
     /// Every write goes through `and_compute_with`, because the cache runs no two of those for one
     /// key at once. Its other writes could replace a tombstone that has just been set.
-    fn keep(
-        &self,
-        hash: SessionHash,
-        session: StoredSession,
-        epoch: u64,
-    ) -> Option<Arc<StoredSession>> {
-        let alive = Entry::Alive(Arc::new(session), epoch);
-        let kept = self
-            .entries
-            .entry(hash)
-            .and_compute_with(|cached| match cached {
-                Some(cached) if !cached.value().is_before(epoch) => Op::Nop,
-                _ => Op::Put(alive),
-            });
-        match kept {
-            CompResult::Inserted(entry)
-            | CompResult::ReplacedWith(entry)
-            | CompResult::Unchanged(entry) => entry.into_value().alive(),
-            CompResult::Removed(_) | CompResult::StillNone(_) => None,
-        }
+    fn keep(&self, hash: SessionHash, alive: Entry, changes: u64) -> bool {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let mut ended = false;
+        self.entries.entry(hash).and_compute_with(|cached| {
+            let cached = cached.as_ref().map(moka::Entry::value);
+            ended = matches!(cached, Some(Entry::Ended));
+            let is_newer = cached.is_some_and(|cached| !cached.is_before(epoch));
+            if is_newer || self.changes.load(Ordering::Acquire) != changes {
+                Op::Nop
+            } else {
+                Op::Put(alive)
+            }
+        });
+        ended
     }
 
     /// Caches a session that a login has just stored. A tombstone stays.
@@ -150,7 +151,9 @@ impl LiveSessions {
             remaining: self.lifetime.idle.as_secs_f64(),
             unseen: false,
         };
-        self.keep(hash, stored, self.epoch.load(Ordering::Acquire));
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let changes = self.changes.load(Ordering::Acquire);
+        self.keep(hash, Entry::Alive(Arc::new(stored), epoch), changes);
     }
 
     /// Replaces the values that the app keeps in the session. A session that has ended stays ended.
@@ -174,6 +177,7 @@ impl LiveSessions {
 
     /// Drops a cached session, so that the next request asks the database. A tombstone stays.
     pub fn forget(&self, hash: SessionHash) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
         let cached = self.entries.entry(hash);
         cached.and_compute_with(|cached| match cached.as_ref().map(moka::Entry::value) {
             Some(Entry::Alive(..)) => Op::Remove,

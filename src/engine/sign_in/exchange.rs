@@ -158,8 +158,8 @@ async fn exchange_and_admit(
     let result = match exchanged {
         Ok(tokens) => {
             let admitted = admit(engine, attempt, &tokens, visitor, &mut progress).await;
-            if let (Err(_), Some(user_id)) = (&admitted, progress.revoke_for) {
-                engine.vault.give_back(user_id, &tokens).await;
+            if admitted.is_err() {
+                dispose(engine, progress.if_refused, tokens).await;
             }
             admitted
         }
@@ -182,12 +182,19 @@ fn millis_used(deadline: Instant) -> i32 {
 /// How far a login has come.
 struct Progress {
     timings: Timings,
-    /// The user in whose name the tokens are revoked if the login fails now. The next login of this
-    /// user cancels it.
-    ///
-    /// `None` while tokens of the same family may be stored, because revoking one token may revoke
-    /// the whole family.
-    revoke_for: Option<Uuid>,
+    if_refused: Disposal,
+}
+
+/// What becomes of the tokens if the login is refused now. Revoking one of them may revoke every
+/// token that the provider has given to this person.
+#[derive(Clone, Copy)]
+enum Disposal {
+    /// Tokens of this person may be stored.
+    Keep,
+    /// Nobody knows whose they are, so no later login could cancel a queued revocation.
+    RevokeAtOnce,
+    /// The next login of this user cancels it.
+    Queue(Uuid),
 }
 
 impl Progress {
@@ -196,18 +203,37 @@ impl Progress {
         let anonymous = attempt.user_id.is_none() && visitor.current.is_none();
         Self {
             timings: Timings::default(),
-            revoke_for: anonymous.then(Uuid::new_v4),
+            if_refused: if anonymous {
+                Disposal::RevokeAtOnce
+            } else {
+                Disposal::Keep
+            },
         }
     }
 
     /// Notes what a try to store the login has said.
     fn tried(&mut self, newcomer: Uuid, stored: Result<&StoredLogin, &Refusal>) {
-        self.revoke_for = match stored {
+        self.if_refused = match stored {
             // The answer may have been lost, or another id of the person may be known.
-            Err(_) => None,
-            Ok(stored) if stored.connected || stored.outcome == LoginOutcome::Unknown => None,
-            Ok(stored) => Some(stored.owner.unwrap_or(newcomer)),
+            Err(_) => Disposal::Keep,
+            Ok(stored) if stored.connected || stored.outcome == LoginOutcome::Unknown => {
+                Disposal::Keep
+            }
+            Ok(stored) => Disposal::Queue(stored.owner.unwrap_or(newcomer)),
         };
+    }
+}
+
+async fn dispose(engine: &Engine, disposal: Disposal, tokens: TokenSet) {
+    match disposal {
+        Disposal::Keep => {}
+        Disposal::RevokeAtOnce => {
+            let vault = engine.vault.clone();
+            let revoking = async move { vault.revoke_at_once(&tokens).await };
+            // The visitor does not wait for it.
+            engine.tasks.tracker.spawn(revoking.in_current_span());
+        }
+        Disposal::Queue(user_id) => engine.vault.give_back(user_id, &tokens).await,
     }
 }
 

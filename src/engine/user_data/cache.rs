@@ -22,8 +22,6 @@ pub const KEPT: Duration = Duration::from_hours(1);
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Weight of an entry without answers, in bytes.
 const ENTRY_BYTES: i64 = 2_048;
-/// In place of the number of doubts at the last check.
-const NEVER: u64 = u64::MAX;
 /// Most calls in flight for one user. The account page makes seven.
 const READS_MAX: usize = 8;
 
@@ -92,7 +90,7 @@ impl UserDataCache {
     /// Has the entry of a user checked before its next use, because their grant may be another one.
     pub fn doubt(&self, user_id: Uuid) {
         if let Some(entry) = self.entries.get(&user_id) {
-            entry.checked.store(NEVER, Ordering::Release);
+            entry.doubts.fetch_add(1, Ordering::AcqRel);
         }
     }
 
@@ -123,6 +121,8 @@ pub(super) struct UserEntry {
     bytes: AtomicI64,
     /// The grant with which the answers were read.
     grant_id: Mutex<Option<Uuid>>,
+    /// Incremented by `doubt`.
+    doubts: AtomicU64,
     /// The number of doubts at the last check.
     checked: AtomicU64,
 }
@@ -135,6 +135,7 @@ impl UserEntry {
             stale_before: Mutex::default(),
             bytes: AtomicI64::new(0),
             grant_id: Mutex::default(),
+            doubts: AtomicU64::new(0),
             checked: AtomicU64::new(doubts),
         }
     }
@@ -149,18 +150,18 @@ impl UserEntry {
         *lock(&self.grant_id).get_or_insert(grant_id) == grant_id
     }
 
-    /// The number of doubts at the last check.
-    pub(super) fn checked(&self) -> u64 {
-        self.checked.load(Ordering::Acquire)
+    /// The number of doubts about this entry, of all users' and of its own.
+    pub(super) fn doubts(&self, about_all: u64) -> u64 {
+        about_all + self.doubts.load(Ordering::Acquire)
     }
 
-    /// Notes a check that began while [`UserEntry::checked`] was `before`. A doubt that has come
-    /// since stays.
-    pub(super) fn set_checked(&self, before: u64, doubts: u64) {
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
-        let _ = self
-            .checked
-            .compare_exchange(before, doubts, success, failure);
+    pub(super) fn is_checked(&self, doubts: u64) -> bool {
+        self.checked.load(Ordering::Acquire) == doubts
+    }
+
+    /// Notes a check that began at this number of doubts. A doubt that has come since stays.
+    pub(super) fn set_checked(&self, doubts: u64) {
+        self.checked.fetch_max(doubts, Ordering::AcqRel);
     }
 
     /// The answers of one resource. `Q` is the type of the query, `V` that of the data.
@@ -245,12 +246,15 @@ mod tests {
     fn a_doubt_that_comes_during_a_check_stays() {
         let (cache, user_id) = (UserDataCache::default(), Uuid::new_v4());
         let entry = cache.entry(user_id);
-        cache.doubt_all();
-        let (before, doubts) = (entry.checked(), cache.doubts());
-        cache.doubt(user_id);
-        entry.set_checked(before, doubts);
-        assert_ne!(entry.checked(), doubts);
-        entry.set_checked(entry.checked(), doubts);
-        assert_eq!(entry.checked(), doubts);
+        for doubt_once in [UserDataCache::doubt, |cache: &UserDataCache, _| {
+            cache.doubt_all()
+        }] {
+            let doubts = entry.doubts(cache.doubts());
+            doubt_once(&cache, user_id);
+            entry.set_checked(doubts);
+            assert!(!entry.is_checked(entry.doubts(cache.doubts())));
+        }
+        entry.set_checked(entry.doubts(cache.doubts()));
+        assert!(entry.is_checked(entry.doubts(cache.doubts())));
     }
 }

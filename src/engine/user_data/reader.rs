@@ -90,16 +90,16 @@ impl<'a> Reader<'a> {
     async fn entry(&self) -> &CheckedEntry {
         let check = async {
             let (cache, entry) = (&self.data.cache, self.data.cache.entry(self.user_id));
-            let (doubts, checked) = (cache.doubts(), entry.checked());
-            if checked == doubts {
+            let doubts = entry.doubts(cache.doubts());
+            if entry.is_checked(doubts) {
                 return CheckedEntry {
                     entry,
                     is_current: true,
                 };
             }
             match self.data.vault.grant_id(self.user_id).await {
-                Ok(grant_id) if grant_id == entry.grant_id() => {
-                    entry.set_checked(checked, doubts);
+                Ok(Some(grant_id)) if entry.grant_id() == Some(grant_id) => {
+                    entry.set_checked(doubts);
                     CheckedEntry {
                         entry,
                         is_current: true,

@@ -30,17 +30,27 @@ const PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_MAX: Duration = Duration::from_hours(12);
 
 impl Vault {
-    /// Revokes tokens that are not kept. Without a database it makes one try at once. Never fails.
+    /// Queues tokens that are not kept, unless this user has a grant by now. Without a database it
+    /// makes one try at once. Never fails.
     pub async fn give_back(&self, user_id: Uuid, tokens: &TokenSet) {
-        tracing::warn!(event = "orphan_token", "revoking tokens that are not kept");
         let sealed = self.seal(user_id, tokens);
-        if revocations::insert(&self.db, self.oauth.provider(), &sealed)
-            .await
-            .is_ok()
-        {
-            self.revoke_soon();
-            return;
+        let provider = self.oauth.provider().to_owned();
+        match revocations::insert(&self.db, provider, sealed).await {
+            Ok(queued) => {
+                tracing::warn!(event = "orphan_token", queued, "tokens are not kept");
+                self.revoke_soon();
+            }
+            Err(_) => self.revoke_at_once(tokens).await,
         }
+    }
+
+    /// Makes one try to revoke tokens that are not kept. Never fails.
+    pub async fn revoke_at_once(&self, tokens: &TokenSet) {
+        tracing::warn!(
+            event = "orphan_token",
+            queued = false,
+            "tokens are not kept"
+        );
         // The result is in the log.
         let refresh = tokens.refresh_token.as_ref();
         let _ = self.revoke_both(refresh, &tokens.access_token).await;

@@ -1,6 +1,9 @@
 //! What nobody uses any more goes away, also when nobody has signed out, or when a sign-in and a
 //! sign-out overlap.
 
+use matrica_starter::engine::db::{grants::SealedGrant, revocations};
+use uuid::Uuid;
+
 use crate::support::TestApp;
 
 const GRANTS: &str = "select count(*) from grants";
@@ -77,6 +80,55 @@ async fn a_sign_in_that_waits_for_a_sign_out_cancels_its_revocation() {
     });
     assert_eq!(app.count(QUEUED).await, 0);
     assert_eq!(app.count(GRANTS).await, 1);
+}
+
+#[tokio::test]
+async fn a_sign_in_cancels_the_revocation_of_a_grant_that_is_swept_at_that_moment() {
+    let app = TestApp::spawn().await;
+    app.signed_in("ada").await;
+    let mut sweep = app.transaction().await;
+    let statement = "with gone as (delete from grants returning id, user_id, generation, access_token, refresh_token, provider)
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider) select * from gone";
+    sqlx::query(statement).execute(&mut *sweep).await.unwrap();
+    let (_, ()) = tokio::join!(app.signed_in("ada"), async {
+        app.waiting_for_locks(1).await;
+        sweep.commit().await.unwrap();
+    });
+    assert_eq!(app.count(QUEUED).await, 0);
+    assert_eq!(app.count(GRANTS).await, 1);
+}
+
+#[tokio::test]
+async fn tokens_are_not_queued_for_somebody_who_connects_at_that_moment() {
+    let app = TestApp::spawn().await;
+    app.signed_in("ada").await;
+    app.sql("create table kept as select * from grants").await;
+    app.sql("delete from grants").await;
+    let user_id = app.user_id().await;
+    let mut elsewhere = app.transaction().await;
+    for statement in [
+        "select from users for update",
+        "insert into grants select * from kept",
+    ] {
+        let done = sqlx::query(statement).execute(&mut *elsewhere).await;
+        done.unwrap();
+    }
+    let late = SealedGrant {
+        id: Uuid::new_v4(),
+        user_id,
+        access_token: vec![1],
+        refresh_token: None,
+        scope: String::new(),
+        age: 0.0,
+        lifetime: 0.0,
+    };
+    let provider = app.engine.oauth.provider().to_owned();
+    let (queued, ()) = tokio::join!(revocations::insert(&app.engine.db, provider, late), async {
+        app.waiting_for_locks(1).await;
+        elsewhere.commit().await.unwrap();
+    });
+    assert!(!queued.unwrap());
+    assert_eq!(app.count(QUEUED).await, 0);
 }
 
 #[tokio::test]

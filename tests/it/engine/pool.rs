@@ -25,9 +25,10 @@ async fn a_caller_who_goes_away_costs_no_connection() {
     let app = TestApp::with(&[("DATABASE_MAX_CONNECTIONS", "1")]).await;
     let db = &app.engine.db;
     let before = pid(db).await.unwrap();
-    for _ in 0..3 {
-        cut_short(sqlx::query("select pg_sleep(0.3)").execute(db)).await;
-        assert_eq!(pid(db).await.unwrap(), before);
+    let fails = "do $$ begin perform pg_sleep(0.3); raise exception 'no'; end $$";
+    for statement in ["select pg_sleep(0.3)", fails, fails] {
+        cut_short(sqlx::query(statement).execute(db)).await;
+        assert_eq!(pid(db).await.unwrap(), before, "{statement}");
     }
 }
 

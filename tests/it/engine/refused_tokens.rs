@@ -52,6 +52,20 @@ async fn tokens_of_a_locked_person_are_revoked_unless_they_are_connected_here() 
     app.becomes("select count(*) from revocations", 0).await;
 }
 
+#[tokio::test]
+async fn tokens_of_nobody_in_particular_are_revoked_at_once_or_not_at_all() {
+    let app = TestApp::spawn().await;
+    for endpoint in ["profile", "profile_v1", "revoke"] {
+        let fault = json!({ "status": 503 });
+        app.provider.fault(endpoint, fault).await;
+    }
+    let answer = app.browser().sign_in(&app.provider, "ada").await;
+    answer.assert_refused("provider");
+    app.provider.called("revoke", 1).await;
+    // A queued revocation could end the connection of a login that comes later.
+    assert_eq!(app.count("select count(*) from revocations").await, 0);
+}
+
 /// An app at a provider for which all tokens of a person are one family.
 async fn with_one_family() -> TestApp {
     let app = TestApp::spawn().await;
@@ -159,7 +173,7 @@ async fn a_login_whose_answer_was_lost_still_tells_of_the_session_that_it_replac
     let mut replaced = String::new();
     let (_replica, _, answer) = lose_the_answer(&app, async |wire: &Wire| {
         // A repeated try fails, so only the stored session tells how the first one went.
-        app.sql("alter function store_login rename to away").await;
+        app.sql("alter function store_login_2 rename to away").await;
         wire.mend();
         replaced = app.text("select payload from ended").await;
     })

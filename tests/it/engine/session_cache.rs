@@ -176,6 +176,37 @@ async fn a_query_under_way_during_signing_out_does_not_bring_the_session_into_th
     );
 }
 
+#[tokio::test]
+async fn a_query_under_way_while_the_session_changes_is_not_cached() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    let settings = [
+        ("DATABASE_URL", wire.url.as_str()),
+        ("DATABASE_MAX_CONNECTIONS", "1"),
+    ];
+    let app = first.replica_with(&settings).await;
+    let browser = first.signed_in("ada").await;
+    assert!(is_let_in(&browser, &app.url).await);
+    app.listening(2).await;
+    let hash = session_of(&first).await;
+    app.engine.sessions.forget(hash);
+    wire.quiet().await;
+    wire.hold_next_answer();
+    let (slow, url) = (browser.clone(), format!("{}/", app.url));
+    let slow = tokio::spawn(async move { slow.clone().get(&url).await.status });
+    wire.holds().await;
+    app.engine.sessions.forget(hash);
+    wire.mend();
+    assert_eq!(slow.await.unwrap(), 200);
+    wire.quiet().await;
+    let home = format!("{}/", app.url);
+    for questions in [1, 0] {
+        let before = wire.round_trips();
+        browser.clone().get(&home).await.assert_contains("Hello");
+        assert_eq!(wire.round_trips() - before, questions);
+    }
+}
+
 /// Rounds of a race. A tombstone that is written without care loses about 1 in 100 of them.
 const ROUNDS: u32 = 20_000;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use matrica_starter::engine::user_data::cache::UserDataCache;
+use matrica_starter::engine::user_data::{DataError, cache::UserDataCache};
 use serde_json::{Value, json};
 
 use crate::support::{ALL_SCOPES, Browser, TestApp, Wire, eventually, eventually_within};
@@ -525,4 +525,17 @@ async fn a_renewed_listener_forgets_who_left_or_connected_anew_meanwhile() {
         renew_listener(&app).await;
         assert_ne!(ada.get("/api/wallets").await.status, 200, "{change}");
     }
+}
+
+#[tokio::test]
+async fn scopes_that_were_read_alone_are_checked_when_in_doubt() {
+    let app = TestApp::spawn().await;
+    app.signed_in("ada").await;
+    let user_id = app.user_id().await;
+    app.engine.reader(user_id).scopes().await.unwrap();
+    // Another server has disconnected her, and only says so.
+    app.sql("delete from grants").await;
+    app.engine.user_data.cache.doubt(user_id);
+    let scopes = app.engine.reader(user_id).scopes().await;
+    assert!(matches!(scopes, Err(DataError::Reconnect)));
 }

@@ -6,11 +6,13 @@ create table first_provider (
     only_row boolean primary key default true check (only_row)
 );
 
+insert into first_provider (provider) select provider from identities order by created_at limit 1;
+
 -- Stores a login: the person, their identities, the grant, the session, and the outcome of the attempt. A function, because
 -- each of its statements sees what others have committed while it waited for the person's lock, and rare work is skipped.
 --
--- It replaces an earlier one, which looked at the grant before it had the lock. An older release may call it beside a newer
--- one, so a change of the parameters or of an outcome needs a new name.
+-- `store_login` looked at the grant before it had the lock. It stays for an older release that runs beside this one. A
+-- change of the parameters or of an outcome needs a new name again.
 --
 -- Outcomes. Only `done` writes.
 --   done      stored. `created` says that the person is new, `ended` names the sessions that it has ended.
@@ -23,7 +25,7 @@ create table first_provider (
 -- grant is sealed by a key that is not in `key_ids`. It must not be lost.
 --
 -- Single ids are looked up one by one. For a join with them Postgres would make a new plan each time.
-create or replace function store_login(
+create function store_login_2(
     sealed_for uuid,
     issuer text, kinds text[], subjects text[], first_source text,
     may_create boolean, must_be uuid[], key_ids text[],
@@ -101,7 +103,7 @@ begin
         update users set display_name = person_name, picture_url = person_picture, last_login_at = now()
         where id = owner and disabled_at is null;
         if not found then
-            select 'disabled' into outcome from users where id = owner for no key update;
+            select 'disabled' into outcome from users where id = owner and disabled_at is not null for no key update;
             outcome := coalesce(outcome, 'again');
             connected := exists (
                 select from grants where user_id = owner
@@ -123,9 +125,7 @@ begin
         end if;
     end if;
 
-    -- The tokens. Revoking an older token could revoke the new ones, because they are of one family.
-    delete from revocations
-    where user_id = owner and coalesce(provider, (select provider from first_provider), issuer) = issuer;
+    -- The tokens.
     insert into grants as stored (user_id, id, generation, access_token, refresh_token, scope, provider,
                                   access_issued_at, access_expires_at)
     values (owner, new_grant, first_generation, sealed_access, sealed_refresh, granted_scope, issuer,
@@ -143,6 +143,10 @@ begin
     if not found then
         raise exception 'the stored grant is sealed by another key' using errcode = 'ML001';
     end if;
+    -- Revoking an older token could revoke the new ones, because they are of one family. Last, because the sweeper may have
+    -- queued the old grant while the new one waited for it.
+    delete from revocations
+    where user_id = owner and coalesce(provider, (select provider from first_provider), issuer) = issuer;
 
     -- The session. A repeated try finds it already there.
     insert into sessions (id_hash, user_id, expires_at, device)
