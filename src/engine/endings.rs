@@ -44,7 +44,7 @@ async fn spawn_to_completion(
             engine.vault.revoke_soon();
         }
         for session in &removed.sessions {
-            engine.sessions.end(*session);
+            engine.sessions.forget(*session);
         }
         Ok(removed.sessions.len())
     };

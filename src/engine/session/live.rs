@@ -22,31 +22,23 @@ const AGE_MAX: Duration = Duration::from_secs(5);
 /// With a short idle timeout an entry is used for a tenth of it, as long as `last_seen_at` may be
 /// late. Longer, and a visitor would be signed out between two clicks.
 const AGES_PER_IDLE_TIMEOUT: u32 = 10;
-/// Tombstone lifetime. Must exceed the slowest query, or a lookup in flight revives the session.
-const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(20);
-/// Most entries. One has about 300 bytes.
+/// Most entries. One has about 500 bytes.
 const ENTRIES_MAX: u64 = 20_000;
+/// Counters of changes. More of them, and fewer lookups of other sessions are repeated.
+const COUNTERS: usize = 256;
+/// Queries of one lookup, as long as the session changes meanwhile.
+const TRIES_MAX: usize = 3;
 
+/// A session, and the epoch in which the database was asked.
 #[derive(Clone)]
-enum Entry {
-    /// A session, and the epoch in which the database was asked.
-    Alive(Arc<StoredSession>, u64),
-    /// The tombstone of a session that has ended. A lookup in flight does not replace it.
-    Ended,
+struct Entry {
+    session: Arc<StoredSession>,
+    epoch: u64,
 }
 
-impl Entry {
-    fn is_before(&self, epoch: u64) -> bool {
-        matches!(self, Self::Alive(_, of) if *of != epoch)
-    }
-
-    fn alive(self) -> Option<Arc<StoredSession>> {
-        match self {
-            Self::Alive(session, _) => Some(session),
-            Self::Ended => None,
-        }
-    }
-}
+/// How often a session had changed when the database was asked. Later answers are not cached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Changes(u64);
 
 /// The sessions table behind its cache. Clones share the cache.
 #[derive(Clone)]
@@ -54,10 +46,10 @@ pub struct LiveSessions {
     db: Db,
     lifetime: SessionLifetime,
     entries: Cache<SessionHash, Entry>,
-    /// Incremented by `forget_all`. Live entries of an earlier epoch count as absent.
+    /// Incremented by `forget_all`. Entries of an earlier epoch count as absent.
     epoch: Arc<AtomicU64>,
-    /// Incremented by `forget`. A lookup that was under way then caches nothing.
-    changes: Arc<AtomicU64>,
+    /// Incremented by `forget`. Several sessions share one.
+    changes: Arc<[AtomicU64; COUNTERS]>,
 }
 
 impl std::fmt::Debug for LiveSessions {
@@ -70,10 +62,10 @@ impl LiveSessions {
     pub fn new(db: Db, lifetime: SessionLifetime) -> Self {
         let entries = Cache::builder()
             .max_capacity(ENTRIES_MAX)
-            // TinyLFU, the default, may not admit a tombstone while the cache is full.
+            // TinyLFU, the default, does not admit new sessions while the cache is full.
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(EntryLifetime {
-                alive: AGE_MAX.min(lifetime.idle / AGES_PER_IDLE_TIMEOUT),
+                longest: AGE_MAX.min(lifetime.idle / AGES_PER_IDLE_TIMEOUT),
             })
             .build();
         Self {
@@ -81,7 +73,7 @@ impl LiveSessions {
             lifetime,
             entries,
             epoch: Arc::default(),
-            changes: Arc::default(),
+            changes: Arc::new([const { AtomicU64::new(0) }; COUNTERS]),
         }
     }
 
@@ -92,55 +84,68 @@ impl LiveSessions {
 
     /// The session, if it is alive. An error means that the database cannot say.
     pub async fn find(&self, hash: SessionHash) -> Result<Option<Arc<StoredSession>>, db::Error> {
-        let epoch = self.epoch.load(Ordering::Acquire);
-        if let Some(entry) = self.entries.get(&hash)
-            && !entry.is_before(epoch)
-        {
-            return Ok(entry.alive());
+        let mut tries = 0;
+        loop {
+            let epoch = self.epoch.load(Ordering::Acquire);
+            if let Some(entry) = self.entries.get(&hash)
+                && entry.epoch == epoch
+            {
+                return Ok(Some(entry.session));
+            }
+            let changes = self.changes(hash);
+            let Some(session) = sessions::find(&self.db, hash, self.lifetime).await? else {
+                return Ok(None);
+            };
+            if session.unseen {
+                // The session is alive either way. If this fails, the next request tries again.
+                let _ = sessions::touch(&self.db, hash, self.lifetime).await;
+            }
+            let session = Arc::new(session);
+            let entry = Entry {
+                session: session.clone(),
+                epoch,
+            };
+            tries += 1;
+            // A sign-out during the query may have come after its answer.
+            if self.keep(hash, entry, changes) || tries == TRIES_MAX {
+                return Ok(Some(session));
+            }
         }
-        let changes = self.changes.load(Ordering::Acquire);
-        let Some(session) = sessions::find(&self.db, hash, self.lifetime).await? else {
-            return Ok(None);
-        };
-        if session.unseen {
-            // The session is alive either way. If this fails, the next request tries again.
-            let _ = sessions::touch(&self.db, hash, self.lifetime).await;
-        }
-        let session = Arc::new(session);
-        let ended = self.keep(hash, Entry::Alive(session.clone(), epoch), changes);
-        Ok((!ended).then_some(session))
     }
 
-    /// Caches a live session that was read at this number of changes. Returns whether it has ended
-    /// since.
+    /// Caches an entry. Returns `false` if the session has changed since.
     ///
     /// Every write goes through `and_compute_with`, because the cache runs no two of those for one
-    /// key at once. Its other writes could replace a tombstone that has just been set.
-    fn keep(&self, hash: SessionHash, alive: Entry, changes: u64) -> bool {
-        let epoch = self.epoch.load(Ordering::Acquire);
-        let mut ended = false;
-        self.entries.entry(hash).and_compute_with(|cached| {
-            let cached = cached.as_ref().map(moka::Entry::value);
-            ended = matches!(cached, Some(Entry::Ended));
-            let is_newer = cached.is_some_and(|cached| !cached.is_before(epoch));
-            if is_newer || self.changes.load(Ordering::Acquire) != changes {
-                Op::Nop
-            } else {
-                Op::Put(alive)
-            }
+    /// key at once.
+    fn keep(&self, hash: SessionHash, entry: Entry, changes: Changes) -> bool {
+        let mut is_current = false;
+        self.entries.entry(hash).and_compute_with(|_| {
+            is_current = self.changes(hash) == changes;
+            if is_current { Op::Put(entry) } else { Op::Nop }
         });
-        ended
+        is_current
     }
 
-    /// Caches a session that a login has just stored. A tombstone stays.
+    /// Take this before the database is asked.
+    pub fn changes(&self, hash: SessionHash) -> Changes {
+        Changes(self.counter(hash).load(Ordering::Acquire))
+    }
+
+    fn counter(&self, hash: SessionHash) -> &AtomicU64 {
+        let index = hash.as_bytes().first().copied().unwrap_or_default();
+        &self.changes[usize::from(index) % COUNTERS]
+    }
+
+    /// Caches a session that a login has just stored, unless it has changed `since`.
     pub fn begin(
         &self,
         hash: SessionHash,
         user_id: Uuid,
         identity: &Identity,
         session: NewSession,
+        since: Changes,
     ) {
-        let stored = StoredSession {
+        let session = Arc::new(StoredSession {
             public_id: session.public_id,
             user_id,
             display_name: identity.display_name.clone(),
@@ -150,10 +155,9 @@ impl LiveSessions {
             data: Value::Object(serde_json::Map::new()),
             remaining: self.lifetime.idle.as_secs_f64(),
             unseen: false,
-        };
+        });
         let epoch = self.epoch.load(Ordering::Acquire);
-        let changes = self.changes.load(Ordering::Acquire);
-        self.keep(hash, Entry::Alive(Arc::new(stored), epoch), changes);
+        self.keep(hash, Entry { session, epoch }, since);
     }
 
     /// Replaces the values that the app keeps in the session. A session that has ended stays ended.
@@ -165,27 +169,20 @@ impl LiveSessions {
 
     pub(super) async fn delete(&self, hash: SessionHash) -> Result<(), db::Error> {
         sessions::delete(&self.db, hash).await?;
-        self.end(hash);
+        self.forget(hash);
         Ok(())
     }
 
-    /// Leaves a tombstone. From now on this server accepts the session no more.
-    pub fn end(&self, hash: SessionHash) {
-        let entry = self.entries.entry(hash);
-        entry.and_compute_with(|_| Op::Put(Entry::Ended));
-    }
-
-    /// Drops a cached session, so that the next request asks the database. A tombstone stays.
+    /// Drops a session that has changed or ended, after the commit. The next request asks the
+    /// database, and so does each lookup that is under way.
     pub fn forget(&self, hash: SessionHash) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.counter(hash).fetch_add(1, Ordering::AcqRel);
+        // Not `invalidate`, which a lookup under way could undo.
         let cached = self.entries.entry(hash);
-        cached.and_compute_with(|cached| match cached.as_ref().map(moka::Entry::value) {
-            Some(Entry::Alive(..)) => Op::Remove,
-            _ => Op::Nop,
-        });
+        cached.and_compute_with(|cached| cached.map_or(Op::Nop, |_| Op::Remove));
     }
 
-    /// Drops every cached session, because notifications may have been missed. Tombstones stay.
+    /// Drops every cached session, because notifications may have been missed.
     pub fn forget_all(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
@@ -193,18 +190,14 @@ impl LiveSessions {
 
 /// An entry never outlives its session.
 struct EntryLifetime {
-    /// Longest use of a live session without asking the database.
-    alive: Duration,
+    /// Longest use of a session without asking the database.
+    longest: Duration,
 }
 
 impl Expiry<SessionHash, Entry> for EntryLifetime {
     fn expire_after_create(&self, _: &SessionHash, entry: &Entry, _: Instant) -> Option<Duration> {
-        Some(match entry {
-            Entry::Alive(session, _) => Duration::try_from_secs_f64(session.remaining)
-                .unwrap_or_default()
-                .min(self.alive),
-            Entry::Ended => TOMBSTONE_LIFETIME,
-        })
+        let remaining = Duration::try_from_secs_f64(entry.session.remaining);
+        Some(remaining.unwrap_or_default().min(self.longest))
     }
 
     fn expire_after_update(

@@ -36,7 +36,9 @@ pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin
     let current = visitor.current.as_ref().map(|user| user.user_id);
     let new = || newcomer_id(engine, arrival.identity);
     let mut user_id = current.or(attempt.user_id).unwrap_or_else(new);
+    let hash = attempt.session.hash();
     for _ in 0..TRIES_MAX {
+        let since = engine.sessions.changes(hash);
         let stored = store_for(engine, arrival, user_id).await?;
         match stored.outcome {
             LoginOutcome::Reseal => user_id = stored.owner.unwrap_or_else(new),
@@ -48,8 +50,8 @@ pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin
                 // The first page then costs no query.
                 if let Some(session) = stored.session {
                     let identity = arrival.identity;
-                    let hash = attempt.session.hash();
-                    engine.sessions.begin(hash, user_id, identity, session);
+                    let sessions = &engine.sessions;
+                    sessions.begin(hash, user_id, identity, session, since);
                 }
                 return Ok(stored);
             }
@@ -68,7 +70,7 @@ pub fn announce(engine: &Engine, user_id: Uuid, ended: &[SessionHash]) {
     engine.user_data.cache.forget(user_id);
     engine.notifier.grant_changed(user_id);
     for session in ended {
-        engine.sessions.end(*session);
+        engine.sessions.forget(*session);
         engine.notifier.session_ended(*session);
     }
 }

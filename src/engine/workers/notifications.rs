@@ -54,7 +54,6 @@ fn apply(engine: &Engine, notification: &PgNotification) {
                 engine.user_data.cache.doubt(user_id);
             }
         }
-        (notifications::SESSION_ENDED, Some(session)) => engine.sessions.end(session),
         (_, Some(session)) => engine.sessions.forget(session),
         (_, None) => {}
     }

@@ -177,7 +177,7 @@ async fn a_query_under_way_during_signing_out_does_not_bring_the_session_into_th
 }
 
 #[tokio::test]
-async fn a_query_under_way_while_the_session_changes_is_not_cached() {
+async fn a_query_under_way_while_the_session_changes_is_asked_again() {
     let first = TestApp::spawn().await;
     let wire = Wire::to(&first.database.url).await;
     let settings = [
@@ -191,6 +191,7 @@ async fn a_query_under_way_while_the_session_changes_is_not_cached() {
     let hash = session_of(&first).await;
     app.engine.sessions.forget(hash);
     wire.quiet().await;
+    let before = wire.round_trips();
     wire.hold_next_answer();
     let (slow, url) = (browser.clone(), format!("{}/", app.url));
     let slow = tokio::spawn(async move { slow.clone().get(&url).await.status });
@@ -199,16 +200,12 @@ async fn a_query_under_way_while_the_session_changes_is_not_cached() {
     wire.mend();
     assert_eq!(slow.await.unwrap(), 200);
     wire.quiet().await;
-    let home = format!("{}/", app.url);
-    for questions in [1, 0] {
-        let before = wire.round_trips();
-        browser.clone().get(&home).await.assert_contains("Hello");
-        assert_eq!(wire.round_trips() - before, questions);
-    }
+    assert_eq!(wire.round_trips() - before, 2);
+    assert!(is_let_in(&browser, &app.url).await);
 }
 
-/// Rounds of a race. A tombstone that is written without care loses about 1 in 100 of them.
-const ROUNDS: u32 = 20_000;
+/// Rounds of a race. A cache that is written without care loses some of them.
+const ROUNDS: u32 = 5_000;
 
 #[tokio::test]
 async fn a_session_that_ends_while_a_lookup_caches_it_stays_ended() {
@@ -227,25 +224,24 @@ async fn a_session_that_ends_while_a_lookup_caches_it_stays_ended() {
         expires_at: OffsetDateTime::UNIX_EPOCH,
     };
     let hash = |round: u32| SessionHash::new(Sha256::digest(round.to_be_bytes()).into());
-    let begin = |round| sessions.begin(hash(round), Uuid::nil(), &identity, session);
+    let begin = |round, since| sessions.begin(hash(round), Uuid::nil(), &identity, session, since);
     let (start, end) = (Barrier::new(2), Barrier::new(2));
     let revived = std::thread::scope(|scope| {
         scope.spawn(|| {
             for round in 0..ROUNDS {
                 start.wait();
-                sessions.end(hash(round));
+                sessions.forget(hash(round));
                 end.wait();
             }
         });
         let is_revived = |round: &u32| {
-            // An outdated entry, which the lookup replaces.
-            begin(*round);
-            sessions.forget_all();
+            let since = sessions.changes(hash(*round));
             start.wait();
-            begin(*round);
+            begin(*round, since);
             end.wait();
-            let found = sessions.find(hash(*round)).now_or_never();
-            !matches!(found, Some(Ok(None)))
+            // Asking the database takes longer than this.
+            let cached = sessions.find(hash(*round)).now_or_never();
+            cached.is_some()
         };
         (0..ROUNDS).filter(is_revived).count()
     });
@@ -491,6 +487,9 @@ async fn a_notification_that_cannot_be_sent_goes_with_the_next_batch() {
     wire.cut();
     let notifier = Notifier::default();
     notifier.session_ended(session_of(&app).await);
+    // The session ends without another notification.
+    app.sql("alter table sessions disable trigger all").await;
+    app.sql("delete from sessions").await;
     notifier.send_pending(&cut_off.engine.db).await.unwrap_err();
     notifier.send_pending(&app.engine.db).await.unwrap();
     eventually_within(Duration::from_secs(1), "signed out", async || {
