@@ -24,7 +24,7 @@ insert into first_provider (provider) select provider from identities order by c
 -- With `switched` and `disabled`, `connected` says whether the person has a grant. An error ML001 means that their stored
 -- grant is sealed by a key that is not in `key_ids`. It must not be lost.
 --
--- Single ids are looked up one by one. For a join with them Postgres would make a new plan each time.
+-- Lists are walked in a loop. For a statement with a list Postgres would make a new plan each time.
 create function store_login_2(
     sealed_for uuid,
     issuer text, kinds text[], subjects text[], first_source text,
@@ -43,6 +43,9 @@ declare
     surplus bytea[];
     -- The caller notifies other servers after the commit.
     notify text := set_config('matrica.notify', 'later', true);
+    -- An index scan forgets the entries of rows that are gone. A bitmap scan visits them until the next vacuum, so people who
+    -- sign in often would cost more and more.
+    bitmaps text := set_config('enable_bitmapscan', 'off', true);
 begin
     created := false;
     connected := false;
@@ -167,7 +170,9 @@ begin
             order by created_at desc offset sessions_max - 1
         ) as oldest;
         if surplus is not null then
-            delete from sessions where id_hash = any (surplus);
+            for place in 1 .. cardinality(surplus) loop
+                delete from sessions where id_hash = surplus[place];
+            end loop;
             ended := ended || surplus;
         end if;
     end if;
