@@ -67,7 +67,7 @@ begin
         join users on users.subject = given.subject and users.subject_source in ('v2.id', 'v2.profile.id', 'v1.id')
         where (kind = 'user' or subject_source = 'v2.profile.id')
           and not exists (select from identities where user_id = users.id)
-          and coalesce((select provider from first_provider), issuer) = issuer
+          and coalesce((select provider from first_provider where only_row), issuer) = issuer
         order by place, users.created_at limit 1;
     end if;
 
@@ -80,7 +80,7 @@ begin
         perform from users where id = owner for no key update;
         connected := exists (
             select from grants where user_id = owner
-            and coalesce(provider, (select provider from first_provider), issuer) = issuer
+            and coalesce(provider, (select provider from first_provider where only_row), issuer) = issuer
         );
         return;
     elsif owner <> sealed_for then
@@ -110,7 +110,7 @@ begin
             outcome := coalesce(outcome, 'again');
             connected := exists (
                 select from grants where user_id = owner
-                and coalesce(provider, (select provider from first_provider), issuer) = issuer
+                and coalesce(provider, (select provider from first_provider where only_row), issuer) = issuer
             );
             return;
         end if;
@@ -149,7 +149,7 @@ begin
     -- Revoking an older token could revoke the new ones, because they are of one family. Last, because the sweeper may have
     -- queued the old grant while the new one waited for it.
     delete from revocations
-    where user_id = owner and coalesce(provider, (select provider from first_provider), issuer) = issuer;
+    where user_id = owner and coalesce(provider, (select provider from first_provider where only_row), issuer) = issuer;
 
     -- The session. A repeated try finds it already there.
     insert into sessions (id_hash, user_id, expires_at, device)

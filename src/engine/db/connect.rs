@@ -10,12 +10,18 @@ use crate::engine::config;
 
 /// Longest wait for a connection outside the pool.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Limits that the server enforces on each connection. The last one frees a connection whose
-/// transaction was abandoned.
-const SERVER_TIMEOUTS: [(&str, &str); 3] = [
+/// Settings of each connection of the pool.
+const SERVER_SETTINGS: [(&str, &str); 5] = [
+    // Limits that the server enforces. The last one frees a connection whose transaction was
+    // abandoned.
     ("statement_timeout", "3s"),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "5s"),
+    // Every statement has an index. A plan that was made while a table was empty would scan it as
+    // long as the connection lives.
+    ("enable_seqscan", "off"),
+    // Compiling a statement takes longer than each of ours runs.
+    ("jit", "off"),
 ];
 
 /// Connection options with statement logging off.
@@ -28,10 +34,10 @@ pub(super) fn options(settings: &config::Database) -> PgConnectOptions {
 
 /// The options of the pool.
 pub(super) fn as_pool(settings: &config::Database) -> PgConnectOptions {
-    options(settings).options(SERVER_TIMEOUTS)
+    options(settings).options(SERVER_SETTINGS)
 }
 
-/// A connection outside the pool and without its timeouts, for work on whole tables.
+/// A connection outside the pool and without its settings, for work on whole tables.
 pub async fn connect(settings: &config::Database) -> Result<PgConnection, Error> {
     connect_with(&options(settings)).await
 }

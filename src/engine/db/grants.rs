@@ -76,7 +76,7 @@ pub async fn find(db: &Db, provider: &str, user_id: Uuid) -> Result<Option<Store
                          - least((access_expires_at - access_issued_at) / 5, interval '5 minutes') as "ageing!",
                   coalesce(lease_until >= now(), false) as "leased!",
                   coalesce(retry_at > now(), false) as "backing_off!"
-           from grants where user_id = $1 and coalesce(provider, (select provider from first_provider), $2) = $2"#,
+           from grants where user_id = $1 and coalesce(provider, (select provider from first_provider where only_row), $2) = $2"#,
         user_id,
         provider,
     )

@@ -41,7 +41,7 @@ async fn insert_on(
          select $1, $2, $3, $4, $5, $6
          where not exists (
              select from grants
-             where user_id = $2 and coalesce(provider, (select provider from first_provider), $6) = $6
+             where user_id = $2 and coalesce(provider, (select provider from first_provider where only_row), $6) = $6
          )
          on conflict do nothing",
         grant.id,
@@ -70,7 +70,7 @@ pub async fn due(
         r#"select grant_id, user_id, generation, access_token, refresh_token, attempts,
                   extract(epoch from now() - created_at)::float8 as "age!"
            from revocations
-           where due_at <= now() and coalesce(provider, (select provider from first_provider), $1) = $1 and octet_length(access_token) >= 2
+           where due_at <= now() and coalesce(provider, (select provider from first_provider where only_row), $1) = $1 and octet_length(access_token) >= 2
              and encode(substring(access_token from 3 for get_byte(access_token, 1)), 'escape') = any($2)
            order by due_at limit $3"#,
         provider,

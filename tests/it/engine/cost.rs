@@ -1,5 +1,9 @@
 //! Round trips to the database, and waits for its disk.
 
+use std::time::Duration;
+
+use serde_json::json;
+
 use crate::support::{TestApp, Wire};
 
 /// Round trips of one login: the burn, the storing, and a notification after it, which many logins
@@ -101,4 +105,48 @@ async fn a_fresh_access_token_costs_one_database_round_trip() {
         // The first one opens the connection and prepares the statement.
         assert!(number == 0 || cost == 1, "{cost} round trips");
     }
+}
+
+/// Whole-table scans and index scans so far.
+async fn scans(app: &TestApp) -> (String, i64) {
+    // Connections report with a delay, and at their end.
+    app.engine.db.close();
+    app.engine.health_db.close();
+    app.becomes("select count(*) from pg_stat_activity where datname = current_database() and application_name = 'matrica-starter' and query not like 'LISTEN%'", 0)
+        .await;
+    let scanned = "select string_agg(relname || ' ' || seq_scan, ', ') from pg_stat_user_tables
+                   where seq_scan > 0 and relname not in ('_sqlx_migrations', 'first_provider')";
+    let by_index = "select sum(idx_scan)::bigint from pg_stat_user_tables";
+    (app.text(scanned).await, app.count(by_index).await)
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_whole_table_even_while_it_is_small() {
+    let app = TestApp::spawn().await;
+    app.provider.set(json!({ "expires_in": 1 })).await;
+    let mut browser = app.signed_in("ada").await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    for page in ["/account", "/settings", "/settings/export"] {
+        browser.get(page).await.assert_status(200);
+    }
+    for (path, form) in [
+        ("/settings/sessions/end-all", &[][..]),
+        ("/settings/disconnect", &[]),
+        ("/auth/logout", &[]),
+    ] {
+        let mut browser = app.signed_in("ada").await;
+        browser.post(path, form).await.assert_status(303);
+    }
+    let mut browser = app.signed_in("ada").await;
+    let sure = [("confirm", "yes")];
+    browser
+        .post("/settings/delete", &sure)
+        .await
+        .assert_status(303);
+    assert_eq!(app.provider.calls("refresh").await, 1);
+    app.provider.called("revoke", 6).await;
+    // This test itself must not count rows before it has looked at the counters.
+    let (whole, by_index) = scans(&app).await;
+    assert!(by_index > 20, "{by_index}");
+    assert_eq!(whole, "");
 }
