@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{block_on, log_warnings};
 use crate::app::routes::router;
-use crate::engine::config::{Config, Source};
+use crate::engine::config::{Config, Database, Source};
 use crate::engine::db;
 use crate::engine::db::schema::{self, Schema};
 use crate::engine::http::{log, server};
@@ -49,12 +49,16 @@ pub fn serve() -> anyhow::Result<()> {
     block_on(async {
         let mut stop = std::pin::pin!(server::stop_signal()?);
         let listen_addr = config.listen_addr;
-        let engine = Engine::new(config)
-            .context("no certificate authorities are installed (package ca-certificates)")?;
+        // Reading the certificate authorities takes as long as asking the database.
+        let (database, provider) = (config.database.clone(), config.matrica.provider());
+        let building = tokio::task::spawn_blocking(|| Engine::new(config));
         tokio::select! {
-            current = require_current_schema(&engine) => current?,
+            current = require_current_schema(&database, &provider) => current?,
             () = &mut stop => return Ok(()),
         }
+        let engine = building
+            .await?
+            .context("no certificate authorities are installed (package ca-certificates)")?;
         let listener = TcpListener::bind(listen_addr)
             .await
             .with_context(|| format!("cannot listen on {listen_addr} (LISTEN_ADDR)"))?;
@@ -88,10 +92,10 @@ pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listene
 }
 
 /// Refuses to start on another schema, where requests would fail one by one.
-async fn require_current_schema(engine: &Engine) -> anyhow::Result<()> {
+async fn require_current_schema(database: &Database, provider: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + DATABASE_WAIT;
     let schema = loop {
-        match check_schema(engine).await {
+        match check_schema(database, provider).await {
             Err(error) if !error.is_final() && Instant::now() < deadline => {
                 tokio::time::sleep(DATABASE_POLL).await;
             }
@@ -111,13 +115,12 @@ async fn require_current_schema(engine: &Engine) -> anyhow::Result<()> {
 }
 
 /// On a connection of its own, which says why it cannot be made.
-async fn check_schema(engine: &Engine) -> Result<Schema, db::Error> {
-    let mut connection = db::connect_as_pool(&engine.config.database).await?;
+async fn check_schema(database: &Database, provider: &str) -> Result<Schema, db::Error> {
+    let mut connection = db::connect_as_pool(database).await?;
     schema::require_utf8(&mut connection).await?;
     let schema = schema::check(&mut connection).await?;
     match schema {
         Schema::Current => {
-            let provider = engine.oauth.provider();
             schema::enter_first_provider(&mut connection, provider).await?;
             Ok(schema)
         }
