@@ -246,9 +246,8 @@ mod tests {
     fn a_doubt_that_comes_during_a_check_stays() {
         let (cache, user_id) = (UserDataCache::default(), Uuid::new_v4());
         let entry = cache.entry(user_id);
-        for doubt_once in [UserDataCache::doubt, |cache: &UserDataCache, _| {
-            cache.doubt_all()
-        }] {
+        let doubt_all = |cache: &UserDataCache, _| cache.doubt_all();
+        for doubt_once in [UserDataCache::doubt, doubt_all] {
             let doubts = entry.doubts(cache.doubts());
             doubt_once(&cache, user_id);
             entry.set_checked(doubts);
