@@ -80,13 +80,15 @@ fn reason(error: MigrateError) -> anyhow::Error {
 }
 
 /// Enters the provider of whatever an older release stored without naming one. The first caller
-/// decides.
+/// decides. Does not wait for the disk, because the next start enters it again.
 pub async fn enter_first_provider(
     connection: &mut PgConnection,
     provider: &str,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "insert into first_provider (provider) values ($1) on conflict do nothing",
+        "insert into first_provider (provider)
+         select $1 from (select set_config('synchronous_commit', 'off', true)) as no_disk_wait
+         on conflict do nothing",
         provider
     )
     .execute(connection)
