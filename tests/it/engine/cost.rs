@@ -15,12 +15,7 @@ async fn a_login_costs_at_most_three_database_round_trips_and_starting_one_none(
     let first = TestApp::spawn().await;
     let wire = Wire::to(&first.database.url).await;
     // One connection, so that its statements are prepared after the first login.
-    let app = first
-        .replica_with(&[
-            ("DATABASE_URL", &wire.url),
-            ("DATABASE_MAX_CONNECTIONS", "1"),
-        ])
-        .await;
+    let app = first.replica_on(&wire).await;
     // The worker that revokes tokens looks once at its queue, and not again within this test.
     first.listening(2).await;
     wire.quiet().await;
@@ -88,12 +83,7 @@ async fn burning_an_attempt_does_not_wait_for_the_disk_and_storing_the_login_doe
 async fn a_fresh_access_token_costs_one_database_round_trip() {
     let first = TestApp::spawn().await;
     let wire = Wire::to(&first.database.url).await;
-    let app = first
-        .replica_with(&[
-            ("DATABASE_URL", &wire.url),
-            ("DATABASE_MAX_CONNECTIONS", "1"),
-        ])
-        .await;
+    let app = first.replica_on(&wire).await;
     first.signed_in("ada").await;
     let user_id = first.user_id().await;
     first.listening(2).await;

@@ -102,17 +102,8 @@ async fn a_sign_in_cancels_the_revocation_of_a_grant_that_is_swept_at_that_momen
 async fn tokens_are_not_queued_for_somebody_who_connects_at_that_moment() {
     let app = TestApp::spawn().await;
     app.signed_in("ada").await;
-    app.sql("create table kept as select * from grants").await;
-    app.sql("delete from grants").await;
     let user_id = app.user_id().await;
-    let mut elsewhere = app.transaction().await;
-    for statement in [
-        "select from users for update",
-        "insert into grants select * from kept",
-    ] {
-        let done = sqlx::query(statement).execute(&mut *elsewhere).await;
-        done.unwrap();
-    }
+    let elsewhere = app.ada_signs_in_elsewhere().await;
     let late = SealedGrant {
         id: Uuid::new_v4(),
         user_id,

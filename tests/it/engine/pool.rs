@@ -68,11 +68,7 @@ async fn a_connection_whose_transaction_was_cut_short_is_not_used_again() {
 async fn an_ending_whose_answer_is_lost_holds_up_nobody_for_long() {
     let first = TestApp::spawn().await;
     let wire = Wire::to(&first.database.url).await;
-    let settings = [
-        ("DATABASE_URL", wire.url.as_str()),
-        ("DATABASE_MAX_CONNECTIONS", "1"),
-    ];
-    let app = first.replica_with(&settings).await;
+    let app = first.replica_on(&wire).await;
     let mut browser = first.signed_in("ada").await;
     browser.origin.clone_from(&app.url);
     browser.get("/settings").await.assert_status(200);

@@ -738,11 +738,7 @@ async fn a_browser_that_goes_away_does_not_stop_a_refresh() {
 async fn on_a_wire() -> (TestApp, TestApp, Wire, Browser) {
     let app = TestApp::without_cache(&[]).await;
     let wire = Wire::to(&app.database.url).await;
-    let one = [
-        ("DATABASE_URL", wire.url.as_str()),
-        ("DATABASE_MAX_CONNECTIONS", "1"),
-    ];
-    let replica = app.replica_with(&one).await;
+    let replica = app.replica_on(&wire).await;
     let mut browser = app.signed_in("ada").await;
     // Once without a fault, so that every statement is prepared.
     app.expire_access_tokens(1).await;

@@ -118,11 +118,7 @@ async fn lose_the_answer(
     meanwhile: impl AsyncFnOnce(&Wire),
 ) -> (TestApp, crate::support::Browser, crate::support::Answer) {
     let wire = Wire::to(&app.database.url).await;
-    let settings = [
-        ("DATABASE_URL", wire.url.as_str()),
-        ("DATABASE_MAX_CONNECTIONS", "1"),
-    ];
-    let replica = app.replica_with(&settings).await;
+    let replica = app.replica_on(&wire).await;
     // A first login prepares the statements, so that storing the next one is one question.
     let mut other = app.browser();
     let callback = other.start_and_consent(&app.provider, "collector").await;
@@ -191,21 +187,7 @@ async fn tokens_of_somebody_who_signs_in_elsewhere_at_that_moment_are_kept() {
     let app = with_one_family().await;
     app.signed_in("ada").await;
     let mut collector = app.signed_in("collector").await;
-    // Another server has locked Ada's row and stores her grant.
-    let mut elsewhere = app.transaction().await;
-    app.sql("create table kept as select * from grants where user_id = (select id from users where display_name like 'Ada%')")
-        .await;
-    app.sql("delete from grants using kept where grants.id = kept.id")
-        .await;
-    for statement in [
-        "select from users where display_name like 'Ada%' for update",
-        "insert into grants select * from kept",
-    ] {
-        sqlx::query(statement)
-            .execute(&mut *elsewhere)
-            .await
-            .unwrap();
-    }
+    let elsewhere = app.ada_signs_in_elsewhere().await;
     let (answer, ()) = tokio::join!(collector.sign_in(&app.provider, "ada"), async {
         app.waiting_for_locks(1).await;
         elsewhere.commit().await.unwrap();

@@ -180,11 +180,7 @@ async fn a_query_under_way_during_signing_out_does_not_bring_the_session_into_th
 async fn a_query_under_way_while_the_session_changes_is_asked_again() {
     let first = TestApp::spawn().await;
     let wire = Wire::to(&first.database.url).await;
-    let settings = [
-        ("DATABASE_URL", wire.url.as_str()),
-        ("DATABASE_MAX_CONNECTIONS", "1"),
-    ];
-    let app = first.replica_with(&settings).await;
+    let app = first.replica_on(&wire).await;
     let browser = first.signed_in("ada").await;
     assert!(is_let_in(&browser, &app.url).await);
     app.listening(2).await;

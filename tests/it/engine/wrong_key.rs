@@ -151,20 +151,11 @@ async fn a_grant_of_a_missing_key_that_is_stored_at_that_moment_is_not_overwritt
     let app = TestApp::with(&[("TOKEN_KEYS", &new_key("k1"))]).await;
     let replica = app.replica_with(&[("TOKEN_KEYS", &new_key("k2"))]).await;
     app.signed_in("ada").await;
-    app.sql("create table kept as select * from grants").await;
-    app.sql("delete from grants").await;
+    let elsewhere = app.ada_signs_in_elsewhere().await;
     let mut browser = app.browser();
     let to_provider = start(&app, &replica, &mut browser).await;
     let callback = app.provider.consent(to_provider.location(), "ada").await;
     let callback = callback.replace(&app.url, &replica.url);
-    let mut elsewhere = app.transaction().await;
-    for statement in [
-        "select from users for update",
-        "insert into grants select * from kept",
-    ] {
-        let done = sqlx::query(statement).execute(&mut *elsewhere).await;
-        done.unwrap();
-    }
     let (answer, before) = tokio::join!(browser.get(&callback), async {
         app.waiting_for_locks(1).await;
         elsewhere.commit().await.unwrap();

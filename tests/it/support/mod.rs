@@ -118,6 +118,13 @@ impl TestApp {
         self.replica_with(&[]).await
     }
 
+    /// A replica whose only connection to the database goes through this wire.
+    pub async fn replica_on(&self, wire: &Wire) -> Self {
+        let url = ("DATABASE_URL", wire.url.as_str());
+        self.replica_with(&[url, ("DATABASE_MAX_CONNECTIONS", "1")])
+            .await
+    }
+
     pub async fn replica_with(&self, overrides: &[(&str, &str)]) -> Self {
         Self::start(
             TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -257,6 +264,24 @@ impl TestApp {
     )]
     pub async fn transaction(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
         self.database.pool.begin().await.unwrap()
+    }
+
+    /// Ada's login at another server, before its commit. It has locked her and stored her grant,
+    /// which nobody else sees yet.
+    pub async fn ada_signs_in_elsewhere(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        self.sql("create table kept as select grants.* from grants join users on users.id = user_id where display_name like 'Ada%'")
+            .await;
+        self.sql("delete from grants using kept where grants.id = kept.id")
+            .await;
+        let mut elsewhere = self.transaction().await;
+        for statement in [
+            "select from users where display_name like 'Ada%' for update",
+            "insert into grants select * from kept",
+        ] {
+            let done = sqlx::query(statement).execute(&mut *elsewhere).await;
+            done.unwrap();
+        }
+        elsewhere
     }
 
     /// Waits until this many statements wait for a lock.
