@@ -1,5 +1,5 @@
 -- The provider of whatever an older release stored without naming one. The first server of this release that starts
--- enters the one it is set up with, and nobody changes it after that. Tokens are sent to no other provider, and another
+-- enters the one it is set up with, and no server changes it after that. Tokens are sent to no other provider, and another
 -- provider's ids find nobody.
 create table first_provider (
     provider text not null,

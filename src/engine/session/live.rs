@@ -22,9 +22,9 @@ const AGE_MAX: Duration = Duration::from_secs(5);
 /// With a short idle timeout an entry is used for a tenth of it, as long as `last_seen_at` may be
 /// late. Longer, and a visitor would be signed out between two clicks.
 const AGES_PER_IDLE_TIMEOUT: u32 = 10;
-/// Most entries. One has about 500 bytes.
+/// Most entries.
 const ENTRIES_MAX: u64 = 20_000;
-/// Counters of changes. More of them, and fewer lookups of other sessions are repeated.
+/// Counters of changes. A change of one session repeats the lookups of those that share its counter.
 const COUNTERS: usize = 256;
 /// Queries of one lookup, as long as the session changes meanwhile.
 const TRIES_MAX: usize = 3;
@@ -36,7 +36,8 @@ struct Entry {
     epoch: u64,
 }
 
-/// How often a session had changed when the database was asked. Later answers are not cached.
+/// How often a session had changed before the database was asked. If it has changed since, the answer
+/// is not cached.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Changes(u64);
 
@@ -115,8 +116,8 @@ impl LiveSessions {
 
     /// Caches an entry. Returns `false` if the session has changed since.
     ///
-    /// Every write goes through `and_compute_with`, because the cache runs no two of those for one
-    /// key at once.
+    /// Every write goes through `and_compute_with`, because the cache never runs two of those for one
+    /// key at the same time.
     fn keep(&self, hash: SessionHash, entry: Entry, changes: Changes) -> bool {
         let mut is_current = false;
         self.entries.entry(hash).and_compute_with(|_| {

