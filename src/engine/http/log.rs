@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
@@ -28,6 +28,8 @@ const DEFAULT_LEVEL: &str = "info";
 /// Lines that wait for the writer. Above that they are dropped, because a reader that blocks must not
 /// stop the server.
 const LINES_MAX: usize = 16_384;
+/// How long lines gather before they are written.
+const GATHERED: Duration = Duration::from_millis(5);
 
 /// Sets up logging, filtered by `RUST_LOG`. An invalid filter falls back to the default.
 ///
@@ -73,8 +75,23 @@ pub fn init(format: LogFormat) -> WorkerGuard {
 /// Standard output. The library's own handle would write each line by itself.
 fn output() -> Box<dyn Write + Send> {
     match io::stdout().as_fd().try_clone_to_owned() {
-        Ok(stdout) => Box::new(BufWriter::new(File::from(stdout))),
+        Ok(stdout) => Box::new(Gathering(BufWriter::new(File::from(stdout)))),
         Err(_) => Box::new(io::stdout()),
+    }
+}
+
+/// Waits after each flush, so that lines gather. To wake the thread costs more than to write a line.
+struct Gathering<W>(W);
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        std::thread::sleep(GATHERED);
+        Ok(())
     }
 }
 
