@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::account::view::{Tab, tabs};
+use super::account::frame::{AccountPage, pages};
 use super::page::{Layout, page_with_login};
 use super::sign_in::AFTER_SIGN_IN;
 use super::{assets, brand};
@@ -24,7 +24,7 @@ struct Home<'a> {
     origin: String,
     preview: &'static str,
     summary: &'static str,
-    tabs: Vec<Tab>,
+    pages: Vec<&'static AccountPage>,
     /// The app asks for NFTs, so the example for holders works.
     holders: bool,
     return_to: &'static str,
@@ -45,11 +45,7 @@ pub async fn home(
         origin: engine.config.public_url.origin.clone(),
         preview: assets::preview_path(),
         summary: brand::SUMMARY,
-        tabs: if user.is_some() {
-            tabs(&engine, "/")
-        } else {
-            Vec::new()
-        },
+        pages: pages(&engine).collect(),
         holders: engine.config.matrica.asks_for("nfts"),
         return_to: AFTER_SIGN_IN,
         deleted: user.is_none() && engine.cookie_names.has_flash(&headers, DELETED),

@@ -1,11 +1,13 @@
 //! The frame of every page, and rendering.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use askama::Template;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-
+use futures_util::{StreamExt, stream};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -13,7 +15,13 @@ use super::{assets, brand};
 use crate::engine::http::headers::SignInForm;
 use crate::engine::{CurrentUser, Engine};
 
+/// How long a page may take before its top is sent alone.
+const TOP_ALONE_AFTER: Duration = Duration::from_millis(150);
+/// Begins the part of a page that depends on data.
+const MAIN: &[u8] = b"<main";
+
 /// The frame of a page.
+#[derive(Clone)]
 pub struct Layout {
     pub app_name: &'static str,
     pub css: &'static str,
@@ -65,6 +73,52 @@ pub fn page_with_login(template: &impl Template, leads_to_login: bool) -> Respon
     } else {
         page(template)
     }
+}
+
+/// A page without its content.
+#[derive(Template)]
+#[template(path = "app/account/opening.html")]
+struct Opening<'a> {
+    layout: Layout,
+    title: &'a str,
+}
+
+/// Answers with a page that needs data from elsewhere. If that takes long, the top of the page is
+/// sent at once and the rest when it is there, so that nobody looks at a blank window.
+///
+/// The status is 200 then, and the page may hold the form that starts a login.
+pub async fn page_in_parts(
+    layout: Layout,
+    title: &str,
+    rest: impl Future<Output = Response> + Send + 'static,
+) -> Response {
+    let mut rest = Box::pin(rest);
+    if let Ok(whole) = tokio::time::timeout(TOP_ALONE_AFTER, &mut rest).await {
+        return whole;
+    }
+    let mut response = sign_in_page(&Opening { layout, title });
+    let opening = std::mem::take(response.body_mut());
+    let top = async move { before_main(opening).await };
+    let main = async move { from_main(rest.await.into_body()).await };
+    let parts = stream::once(top).chain(stream::once(main));
+    *response.body_mut() = Body::from_stream(parts.map(Ok::<_, Infallible>));
+    response
+}
+
+async fn before_main(page: Body) -> Bytes {
+    let html = to_bytes(page, usize::MAX).await.unwrap_or_default();
+    html.slice(..main_start(&html))
+}
+
+async fn from_main(page: Body) -> Bytes {
+    let html = to_bytes(page, usize::MAX).await.unwrap_or_default();
+    html.slice(main_start(&html)..)
+}
+
+/// The header holds a name from elsewhere, which is escaped, so the first match is the element.
+fn main_start(html: &[u8]) -> usize {
+    let mut windows = html.windows(MAIN.len());
+    windows.position(|window| window == MAIN).unwrap_or(html.len())
 }
 
 /// An instant in words, to the minute.

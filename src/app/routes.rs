@@ -30,6 +30,7 @@ pub fn table() -> Vec<Route> {
         route("/account", SignedIn, get(account::overview::account)),
         route("/account/wallets", SignedIn, get(account::wallets::wallets)),
         route("/account/nfts", SignedIn, get(account::nfts::nfts)),
+        route("/account/nfts/{id}", SignedIn, get(account::nft::nft)),
         route(
             "/account/tokens",
             SignedIn,

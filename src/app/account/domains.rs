@@ -4,8 +4,11 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
-use super::list::{Asked, List, ListQuery};
-use super::view::{Address, Network, Section};
+use super::frame;
+use super::list::{Asked, List, ListQuery, PageNumber};
+use super::places::{Address, Network};
+use super::view::Section;
+use crate::app::page::{Layout, page_in_parts};
 use crate::app::parameters;
 use crate::engine::matrica::{Domain, DomainQuery};
 use crate::engine::{CurrentUser, Engine, Failure};
@@ -13,11 +16,13 @@ use crate::engine::{CurrentUser, Engine, Failure};
 const LIST: List = List {
     path: "/account/domains",
     title: "Domains",
+    window: "Your domains",
     noun: "domains",
     empty: (
         "No domains yet",
-        "Domain names in the wallets that you link to your Matrica account show up here.",
+        "Domain names show up here once one of your linked wallets holds them.",
     ),
+    page_size: 20,
 };
 
 #[derive(Template)]
@@ -26,28 +31,35 @@ struct Rows<'a> {
     domains: &'a [Domain],
 }
 
+/// The first page, as the list asks for it.
+pub fn first_page() -> DomainQuery {
+    query(PageNumber::default())
+}
+
+fn query(number: PageNumber) -> DomainQuery {
+    DomainQuery {
+        extension: None,
+        network: None,
+        paging: LIST.paging(number),
+    }
+}
+
 /// `GET /account/domains`. One request to Matrica for one page.
 pub async fn domains(
     State(engine): State<Engine>,
     user: CurrentUser,
-    RawQuery(query): RawQuery,
+    RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
-    let ListQuery { page: number } = parameters::parse(&query.unwrap_or_default())?;
-    let query = DomainQuery {
-        extension: None,
-        network: None,
-        paging: number.paging(),
-    };
-    let cached = engine.reader(user.user_id).get(query).await;
-    let asked = Asked::unfiltered(number);
-    let section = Section::new(cached, LIST.noun, |page| {
-        LIST.section(
-            &asked,
-            page,
-            &Rows {
-                domains: &page.items,
-            },
-        )
+    let ListQuery { page: number } = parameters::parse(&raw.unwrap_or_default())?;
+    let layout = Layout::new(&engine, Some(&user));
+    let page = page_in_parts(layout.clone(), LIST.window, async move {
+        let (cached, frame) = frame::read(&engine, &user, query(number), LIST.path).await;
+        let asked = Asked::unfiltered(number);
+        let section = Section::new(cached, LIST.noun, |page| {
+            let domains = &page.items;
+            LIST.section(&asked, page, &Rows { domains })
+        });
+        LIST.page(layout, frame, &asked, section)
     });
-    Ok(LIST.answer(&engine, &user, &asked, section))
+    Ok(page.await)
 }

@@ -6,14 +6,12 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::amount::grouped;
-use super::answer;
-use super::view::{Section, Tab, tabs};
-use crate::app::page::Layout;
+use super::frame::Frame;
+use super::places::MATRICA_SETTINGS;
+use super::view::Section;
+use crate::app::page::{Layout, page_with_login};
 use crate::engine::matrica::{Page, Paging};
-use crate::engine::{CurrentUser, Engine};
 
-/// Items per page.
-const PAGE_SIZE: u32 = 20;
 /// Highest accepted page number.
 const PAGE_MAX: u64 = 1_000_000;
 
@@ -21,10 +19,14 @@ const PAGE_MAX: u64 = 1_000_000;
 pub struct List {
     pub path: &'static str,
     pub title: &'static str,
+    /// The title of the window.
+    pub window: &'static str,
     /// The items in the plural, to follow "your".
     pub noun: &'static str,
     /// Title and text for an empty list.
     pub empty: (&'static str, &'static str),
+    /// Items per page.
+    pub page_size: u32,
 }
 
 /// One page of a list.
@@ -32,7 +34,7 @@ pub struct List {
 #[template(path = "app/account/list.html")]
 struct ListPage<'a> {
     layout: Layout,
-    tabs: Vec<Tab>,
+    frame: Frame,
     list: &'a List,
     /// The path and query of this page, for the forms that lead back to it.
     here: String,
@@ -47,6 +49,8 @@ pub struct ListSection {
     /// The rows as HTML.
     rows: String,
     is_empty: bool,
+    /// How many fit the filters, if that is known.
+    total: Option<u64>,
     pager: Pager,
 }
 
@@ -80,28 +84,39 @@ impl List {
         ListSection {
             rows: rows.to_string(),
             is_empty: page.items.is_empty(),
-            pager: Pager::new(self.path, asked.filters, asked.number, page),
+            total: page.total,
+            pager: Pager::new(self, asked.filters, asked.number, page),
         }
     }
 
     /// Renders one page of this list.
-    pub fn answer(
+    pub fn page(
         &self,
-        engine: &Engine,
-        user: &CurrentUser,
+        layout: Layout,
+        frame: Frame,
         asked: &Asked<'_>,
         section: Section<ListSection>,
     ) -> Response {
+        let asks_to_sign_in = section.asks_to_sign_in();
         let page = ListPage {
-            layout: Layout::new(engine, Some(user)),
-            tabs: tabs(engine, self.path),
+            layout,
+            frame,
             list: self,
             here: address(self.path, asked.filters, asked.number.0),
             filter_form: asked.filter_form,
             filtered: asked.filters.iter().any(|(_, value)| value.is_some()),
             section,
         };
-        answer(&page, &page.section)
+        page_with_login(&page, asks_to_sign_in)
+    }
+
+    /// The part of the list that is the page with this number.
+    pub fn paging(&self, PageNumber(number): PageNumber) -> Paging {
+        Paging {
+            skip: (number - 1) * u64::from(self.page_size),
+            take: self.page_size,
+            sort: None,
+        }
     }
 }
 
@@ -128,16 +143,6 @@ impl TryFrom<String> for PageNumber {
     }
 }
 
-impl PageNumber {
-    pub fn paging(self) -> Paging {
-        Paging {
-            skip: (self.0 - 1) * u64::from(PAGE_SIZE),
-            take: PAGE_SIZE,
-            sort: None,
-        }
-    }
-}
-
 /// `?page=` of a list without filters.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -158,17 +163,16 @@ struct Pager {
 }
 
 impl Pager {
-    /// The links below `page` of the list at `path`. They keep the filters that are set.
+    /// The links below `page`. They keep the filters that are set.
     fn new<T>(
-        path: &str,
+        list: &List,
         filters: &[(&str, Option<&str>)],
         PageNumber(number): PageNumber,
         page: &Page<T>,
     ) -> Self {
-        let link = |number: u64| address(path, filters, number);
-        let last = page
-            .total
-            .map(|total| total.div_ceil(u64::from(PAGE_SIZE)).clamp(1, PAGE_MAX));
+        let link = |number: u64| address(list.path, filters, number);
+        let size = u64::from(list.page_size);
+        let last = page.total.map(|total| total.div_ceil(size).clamp(1, PAGE_MAX));
         let next = page.next().is_some() && number < PAGE_MAX;
         let end = page.skip + page.received;
         let start = thousands(page.skip + 1);
@@ -184,11 +188,13 @@ impl Pager {
         // Beyond the end, link back to the last page, or to the first if the total is unknown.
         let behind_the_end = page.received == 0 && last.is_none();
         let before = last.map_or(number - 1, |last| last.min(number - 1));
+        let has_previous = number > 1 && !behind_the_end;
+        let has_first = number > 1 && (behind_the_end || before > 1);
         Self {
             summary,
             later: number > 1,
-            first: (number > 2 || behind_the_end && number > 1).then(|| link(1)),
-            previous: (number > 1 && !behind_the_end).then(|| link(before)),
+            first: has_first.then(|| link(1)),
+            previous: has_previous.then(|| link(before)),
             next: next.then(|| link(number + 1)),
             last: last.filter(|last| next && *last > number + 1).map(link),
         }

@@ -1,26 +1,32 @@
 //! The account pages, one per kind of data.
 //!
-//! Each page reads with `engine.reader(user_id)`, and shows or excuses each section alone.
+//! Each page reads with `reader`, and shows or excuses each section alone.
 
 mod amount;
 pub mod balances;
 pub mod domains;
+mod filters;
+pub mod frame;
 mod list;
+pub mod nft;
 pub mod nfts;
 pub mod overview;
+mod places;
 pub mod view;
 pub mod wallets;
 
-use askama::Template;
+use std::time::Duration;
+
 use axum::Form;
 use axum::extract::State;
 use axum::extract::rejection::FormRejection;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use self::view::Section;
-use super::page::page_with_login;
 use super::sign_in::ReturnForm;
-use crate::engine::{CurrentUser, Engine, Failure};
+use crate::engine::{CurrentUser, Engine, Failure, Reader};
+
+/// How long a part of a page waits for Matrica. Nobody looks at half a page for longer.
+const PART_WAIT: Duration = Duration::from_millis(2_500);
 
 /// `POST /account/refresh`. Marks the cached data of the person as stale, and goes back to the
 /// page.
@@ -34,7 +40,7 @@ pub async fn refresh(
     Ok(Redirect::to(return_to.as_str()).into_response())
 }
 
-/// The page. With a section that asks to sign in, its policy lets the form leave for the provider.
-fn answer<T>(template: &impl Template, section: &Section<T>) -> Response {
-    page_with_login(template, section.asks_to_sign_in())
+/// Reads the data of the person for a page.
+fn reader<'a>(engine: &'a Engine, user: &CurrentUser) -> Reader<'a> {
+    engine.reader(user.user_id).within(PART_WAIT)
 }

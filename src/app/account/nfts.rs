@@ -1,36 +1,34 @@
-//! The gallery of NFTs, with filters by collection and network.
-
-use std::collections::BTreeMap;
+//! The gallery of NFTs.
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-
 use serde::Deserialize;
 
-use super::list::{Asked, List, PageNumber, address};
-use super::view::{Address, Network, Section, initial};
+use super::{filters, frame};
+use super::list::{Asked, List, PageNumber};
+use super::places::{Address, Network};
+use super::view::{Section, initial};
+use crate::app::page::{Layout, page_in_parts};
 use crate::app::parameters::{self, Filter};
-use crate::engine::matrica::{Nft, NftQuery};
+use crate::engine::matrica::{Collection, Nft, NftQuery};
 use crate::engine::{CurrentUser, Engine, Failure};
 
-const LIST: List = List {
+pub(super) const LIST: List = List {
     path: "/account/nfts",
     title: "NFTs",
+    window: "Your NFTs",
     noun: "NFTs",
     empty: (
         "No NFTs yet",
-        "NFTs in the wallets that you link to your Matrica account show up here.",
+        "NFTs show up here once one of your linked wallets holds them.",
     ),
+    page_size: 20,
 };
-/// Networks that can be chosen although no NFT on the page is on them.
-const NETWORKS: [&str; 4] = ["SOL", "ETH", "BTC", "MATIC"];
 /// Colours of placeholders in the style sheet.
 const TONES: usize = 5;
 /// The name of an NFT without a name.
-const NAMELESS: &str = "Without a name";
-/// The status of an NFT that simply is in a wallet.
-const HELD: &str = "HODLED";
+const NAMELESS: &str = "Unnamed NFT";
 
 #[derive(Template)]
 #[template(path = "app/account/nfts.html")]
@@ -38,40 +36,17 @@ struct Rows {
     cards: Vec<Card>,
 }
 
-#[derive(Template)]
-#[template(path = "app/account/nft_filters.html")]
-struct FilterForm {
-    collections: Vec<Choice>,
-    networks: Vec<Choice>,
-    filtered: bool,
-}
-
-/// An NFT as a card.
-struct Card {
-    name: String,
-    initial: String,
+/// An NFT as a card that leads to its page.
+pub struct Card {
+    pub name: String,
+    pub initial: String,
     /// The colour of the placeholder, the same for a whole collection.
-    tone: usize,
-    image: Option<String>,
-    collection: Option<CollectionLink>,
-    network: Option<Network>,
-    id: Address,
-    owner: Option<Address>,
-    status: Option<String>,
-    compressed: bool,
-    inscription: Option<i64>,
-}
-
-struct CollectionLink {
-    name: String,
-    href: String,
-}
-
-/// A value to filter by.
-struct Choice {
-    value: String,
-    label: String,
-    chosen: bool,
+    pub tone: usize,
+    pub image: Option<String>,
+    /// The path of its page.
+    pub href: String,
+    pub collection: Option<String>,
+    pub network: Option<Network>,
 }
 
 #[derive(Default, Deserialize)]
@@ -82,124 +57,71 @@ struct GalleryQuery {
     network: Filter,
 }
 
+/// The first page of everything, as the gallery asks for it.
+pub fn first_page() -> NftQuery {
+    query(PageNumber::default(), None, None)
+}
+
+fn query(number: PageNumber, collection: Option<String>, network: Option<String>) -> NftQuery {
+    NftQuery {
+        nft_id: None,
+        collection_id: collection,
+        network,
+        paging: LIST.paging(number),
+    }
+}
+
 /// `GET /account/nfts`. One request to Matrica for one page.
 pub async fn nfts(
     State(engine): State<Engine>,
     user: CurrentUser,
-    RawQuery(query): RawQuery,
+    RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
     let GalleryQuery {
         page: number,
         collection: Filter(collection),
         network: Filter(network),
-    } = parameters::parse(&query.unwrap_or_default())?;
-    let query = NftQuery {
-        nft_id: None,
-        collection_id: collection.clone(),
-        network: network.clone(),
-        paging: number.paging(),
-    };
-    let cached = engine.reader(user.user_id).get(query).await;
-    let (collection, network) = (collection.as_deref(), network.as_deref());
-    let items = cached.as_ref().map_or(&[][..], |page| &page.data.items);
-    let form = FilterForm {
-        collections: collections(items, collection),
-        networks: networks(items, network),
-        filtered: collection.or(network).is_some(),
-    };
-    // People without any NFT need no filters.
-    let shows_form = form.filtered || !items.is_empty();
-    let asked = Asked {
-        number,
-        filters: &[("collection", collection), ("network", network)],
-        filter_form: &if shows_form {
-            form.to_string()
-        } else {
-            String::new()
-        },
-    };
-    let section = Section::new(cached, LIST.noun, |page| {
-        LIST.section(
-            &asked,
-            page,
-            &Rows {
-                cards: page.items.iter().map(card).collect(),
-            },
-        )
+    } = parameters::parse(&raw.unwrap_or_default())?;
+    let layout = Layout::new(&engine, Some(&user));
+    let page = page_in_parts(layout.clone(), LIST.window, async move {
+        let asked_for = query(number, collection.clone(), network.clone());
+        let (cached, frame) = frame::read(&engine, &user, asked_for, LIST.path).await;
+        let seen = super::reader(&engine, &user).seen::<NftQuery>().await;
+        let seen: Vec<&Nft> = seen.iter().flat_map(|(_, page)| &page.items).collect();
+        let (collection, network) = (collection.as_deref(), network.as_deref());
+        let asked = Asked {
+            number,
+            filters: &[("collection", collection), ("network", network)],
+            filter_form: &filters::form(&seen, collection, network),
+        };
+        let section = Section::new(cached, LIST.noun, |page| {
+            let cards = page.items.iter().map(Card::new).collect();
+            LIST.section(&asked, page, &Rows { cards })
+        });
+        LIST.page(layout, frame, &asked, section)
     });
-    Ok(LIST.answer(&engine, &user, &asked, section))
+    Ok(page.await)
 }
 
-fn card(nft: &Nft) -> Card {
-    let name = nft.name.clone().unwrap_or_else(|| NAMELESS.to_owned());
-    let collection = nft.collection.as_ref().map(|collection| CollectionLink {
-        name: collection
-            .name
-            .clone()
-            .unwrap_or_else(|| Address::new(&collection.id).short),
-        href: address(LIST.path, &[("collection", Some(&collection.id))], 1),
-    });
-    let of = nft
-        .collection
-        .as_ref()
-        .map_or(&nft.id, |collection| &collection.id);
-    Card {
-        initial: initial(&name),
-        tone: of.bytes().map(usize::from).sum::<usize>() % TONES,
-        name,
-        image: nft.shown_image().map(str::to_owned),
-        collection,
-        network: nft.network.as_deref().map(Network::new),
-        id: Address::new(&nft.id),
-        owner: nft.owner.as_deref().map(Address::new),
-        status: nft.status.clone().filter(|status| status != HELD),
-        compressed: nft.is_compressed,
-        inscription: nft.inscription_number,
-    }
-}
-
-/// The collections on this page, and the chosen one. Matrica offers no list of all collections.
-fn collections(items: &[Nft], chosen: Option<&str>) -> Vec<Choice> {
-    let mut known: BTreeMap<&str, &str> = chosen.map(|id| (id, id)).into_iter().collect();
-    for collection in items.iter().filter_map(|nft| nft.collection.as_ref()) {
-        known.insert(
-            &collection.id,
-            collection.name.as_deref().unwrap_or(&collection.id),
-        );
-    }
-    let choices = known
-        .into_iter()
-        .map(|(id, name)| Choice::new(id, name, chosen));
-    let mut choices: Vec<_> = choices.collect();
-    choices.sort_by(|left, right| left.label.cmp(&right.label));
-    choices
-}
-
-/// The well-known networks, those on this page, and the chosen one.
-fn networks(items: &[Nft], chosen: Option<&str>) -> Vec<Choice> {
-    let mut known = NETWORKS.to_vec();
-    for network in items
-        .iter()
-        .filter_map(|nft| nft.network.as_deref())
-        .chain(chosen)
-    {
-        if !known.contains(&network) {
-            known.push(network);
-        }
-    }
-    known
-        .into_iter()
-        .map(|network| Choice::new(network, network, chosen))
-        .collect()
-}
-
-impl Choice {
-    fn new(value: &str, label: &str, chosen: Option<&str>) -> Self {
-        let chosen = chosen == Some(value);
+impl Card {
+    pub fn new(nft: &Nft) -> Self {
+        let name = nft.name.clone().unwrap_or_else(|| NAMELESS.to_owned());
+        let collection = nft.collection.as_ref();
+        let of = collection.map_or(&nft.id, |collection| &collection.id);
         Self {
-            value: value.to_owned(),
-            label: label.to_owned(),
-            chosen,
+            initial: initial(&name),
+            tone: of.bytes().map(usize::from).sum::<usize>() % TONES,
+            name,
+            image: nft.shown_image().map(str::to_owned),
+            href: super::nft::path(&nft.id),
+            collection: collection.map(collection_name),
+            network: nft.network.as_deref().map(Network::new),
         }
     }
+}
+
+/// The name of a collection, or else its shortened id.
+pub fn collection_name(collection: &Collection) -> String {
+    let name = collection.name.clone();
+    name.unwrap_or_else(|| Address::new(&collection.id).short)
 }

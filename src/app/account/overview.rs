@@ -1,20 +1,27 @@
-//! The overview with name, wallets, linked accounts, roles, scopes and session.
+//! The overview. It leads with what somebody owns.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::view::{Freshness, Section, Tab, initial, tabs};
+use super::frame::Frame;
+use super::nfts::Card;
+use super::places::{Address, MATRICA_SETTINGS, community_page};
+use super::view::{Freshness, Section};
 use super::wallets::{self, WalletLine};
-use crate::app::page::{Layout, date, duration, page_with_login};
-use crate::app::words::scopes::{self, ScopeLine};
+use super::{balances, domains, nfts};
+use crate::app::page::{Layout, page_in_parts, page_with_login};
+use crate::app::words::scopes;
 use crate::engine::matrica::{
-    DiscordQuery, EmailQuery, Profile, ProfileQuery, Role, RolesQuery, SocialAccount,
-    TelegramQuery, TwitterQuery, Wallets, WalletsQuery,
+    DiscordQuery, EmailQuery, ProfileQuery, Role, RolesQuery, SocialAccount, TelegramQuery,
+    TwitterQuery, Wallets, WalletsQuery,
 };
-use crate::engine::{Cached, CurrentUser, DataError, Engine, Failure};
+use crate::engine::{Cached, CurrentUser, DataError, Engine};
 
-/// Wallets on the overview. The others are on a page of their own.
+/// The title of the window.
+const TITLE: &str = "Your account";
+/// NFTs on the overview. The others are on a page of their own, as are the other wallets.
+const NFTS_SHOWN: usize = 12;
 const WALLETS_SHOWN: usize = 5;
 /// Roles on the overview.
 const ROLES_SHOWN: usize = 20;
@@ -23,33 +30,34 @@ const ROLES_SHOWN: usize = 20;
 #[template(path = "app/account/overview.html")]
 struct Overview {
     layout: Layout,
-    tabs: Vec<Tab>,
-    name: String,
-    initial: String,
-    picture: Option<String>,
-    profile: Section<Profile>,
+    frame: Frame,
     freshness: Option<Freshness>,
+    /// There is no grant any more, so nothing can be shown.
+    disconnected: bool,
+    nfts: Option<Section<Vec<Card>>>,
     wallets: Option<Section<WalletSummary>>,
     accounts: Vec<LinkedAccount>,
     roles: Option<Section<RoleSummary>>,
-    scopes: Vec<ScopeLine>,
-    missing: Vec<ScopeLine>,
-    signed_in_at: String,
-    session_ends: String,
-    reconnect: bool,
 }
 
 struct WalletSummary {
     lines: Vec<WalletLine>,
-    count: String,
     /// There are more than are shown.
     more: bool,
 }
 
 struct RoleSummary {
-    names: Vec<String>,
-    /// How many more there are.
+    communities: Vec<Community>,
+    /// How many more roles there are.
     more: usize,
+}
+
+/// A Discord community with the roles that somebody has in it.
+struct Community {
+    guild_id: Option<String>,
+    short: String,
+    href: Option<String>,
+    roles: Vec<String>,
 }
 
 /// A kind of account with the one that is linked.
@@ -62,89 +70,66 @@ struct AccountLine {
 }
 
 /// `GET /account`. Every section is asked for at the same time.
-pub async fn account(State(engine): State<Engine>, user: CurrentUser) -> Result<Response, Failure> {
-    let reader = engine.reader(user.user_id);
-    let (scopes, profile, wallets, email, twitter, discord, telegram, roles) = tokio::join!(
-        reader.scopes(),
-        reader.get(ProfileQuery),
-        reader.get(WalletsQuery),
-        reader.get(EmailQuery),
-        reader.get(TwitterQuery),
-        reader.get(DiscordQuery),
-        reader.get(TelegramQuery),
-        reader.get(RolesQuery),
-    );
-    let granted = match &scopes {
-        Ok(scopes) => &scopes.data.scope[..],
-        Err(DataError::Database) => return Err(Failure::Unavailable),
-        Err(_) => &[],
-    };
-    let profile = Section::new(profile, "profile", Profile::clone);
-    let wallets = Section::new(wallets, "wallets", summarize_wallets);
-    let roles = Section::new(roles, "roles", |roles| summarize_roles(roles));
-    let accounts = linked_accounts(&engine, email, [twitter, discord, telegram]);
-    let ages = accounts.iter().map(|(_, account)| account.freshness());
-    let ages = ages.chain([profile.freshness(), wallets.freshness(), roles.freshness()]);
-    let freshness = Freshness::oldest(ages);
-    let reconnect = scopes.is_err() || profile.is_disconnected() || wallets.is_disconnected();
-    let asked = &engine.config.matrica;
-    let (granted, missing): (Vec<_>, Vec<_>) = asked
-        .scopes
-        .iter()
-        .partition(|scope| granted.contains(scope));
-    let (name, picture) = identity(&engine, &user, &profile);
-    let overview = Overview {
-        layout: Layout::new(&engine, Some(&user)),
-        tabs: tabs(&engine, "/account"),
-        initial: initial(&name),
-        name,
-        picture,
-        profile,
-        freshness,
-        wallets: asked.asks_for("wallets").then_some(wallets),
-        accounts,
-        roles: asked.asks_for("roles").then_some(roles),
-        scopes: scopes::lines(granted),
-        missing: scopes::lines(missing),
-        signed_in_at: date(user.signed_in_at),
-        session_ends: session_ends(&engine, &user),
-        reconnect,
-    };
-    // Reconnecting is a login.
-    Ok(page_with_login(&overview, reconnect))
+pub async fn account(State(engine): State<Engine>, user: CurrentUser) -> Response {
+    let layout = Layout::new(&engine, Some(&user));
+    let page = page_in_parts(layout.clone(), TITLE, async move {
+        let overview = Overview::read(&engine, &user, layout).await;
+        page_with_login(&overview, overview.disconnected)
+    });
+    page.await
 }
 
-/// Name and picture from Matrica, or those of the last sign-in.
-fn identity(
-    engine: &Engine,
-    user: &CurrentUser,
-    profile: &Section<Profile>,
-) -> (String, Option<String>) {
-    let last_known = || {
-        user.picture_url
-            .clone()
-            .filter(|_| engine.config.remote_images)
-    };
-    match profile {
-        Section::Ready(
-            Profile {
-                name, picture_url, ..
-            },
-            _,
-        ) => (
-            name.clone().unwrap_or_else(|| user.display_name.clone()),
-            picture_url.clone(),
-        ),
-        Section::Unavailable(_) => (user.display_name.clone(), last_known()),
+impl Overview {
+    async fn read(engine: &Engine, user: &CurrentUser, layout: Layout) -> Self {
+        let reader = super::reader(engine, user);
+        let owned = async {
+            tokio::join!(
+                reader.get(nfts::first_page()),
+                reader.get(WalletsQuery),
+                // Only their counts are shown here.
+                reader.get(balances::first_page()),
+                reader.get(domains::first_page()),
+            )
+        };
+        let linked = async {
+            tokio::join!(
+                reader.get(EmailQuery),
+                reader.get(TwitterQuery),
+                reader.get(DiscordQuery),
+                reader.get(TelegramQuery),
+                reader.get(RolesQuery),
+            )
+        };
+        let (profile, owned, linked) =
+            tokio::join!(reader.get(ProfileQuery), Box::pin(owned), Box::pin(linked));
+        let ((nfts, wallets, ..), (email, twitter, discord, telegram, roles)) = (owned, linked);
+        let frame = Frame::new(engine, user, &reader, &profile, "/account").await;
+        let profile = Section::new(profile, "profile", |_| ());
+        let nfts = Section::new(nfts, "NFTs", |page| {
+            page.items.iter().take(NFTS_SHOWN).map(Card::new).collect()
+        });
+        let wallets = Section::new(wallets, "wallets", summarize_wallets);
+        let roles = Section::new(roles, "roles", |roles| summarize_roles(roles));
+        let accounts = linked_accounts(engine, email, [twitter, discord, telegram]);
+        let ages = accounts.iter().map(|(_, account)| account.freshness());
+        let parts = [
+            profile.freshness(),
+            nfts.freshness(),
+            wallets.freshness(),
+            roles.freshness(),
+        ];
+        let asked = &engine.config.matrica;
+        Self {
+            layout,
+            frame,
+            freshness: Freshness::oldest(ages.chain(parts)),
+            disconnected: profile.is_disconnected() || wallets.is_disconnected(),
+            nfts: asked.asks_for("nfts").then_some(nfts),
+            wallets: asked.asks_for("wallets").then_some(wallets),
+            accounts,
+            roles: asked.asks_for("roles").then_some(roles),
+        }
     }
-}
-
-fn session_ends(engine: &Engine, user: &CurrentUser) -> String {
-    let (end, idle) = (
-        date(user.session_ends_at),
-        duration(engine.config.session.idle),
-    );
-    format!("{end}, or after {idle} without a visit")
 }
 
 fn summarize_wallets(wallets: &Wallets) -> WalletSummary {
@@ -153,17 +138,37 @@ fn summarize_wallets(wallets: &Wallets) -> WalletSummary {
         .take(WALLETS_SHOWN);
     WalletSummary {
         lines: wallets::lines(shown),
-        count: wallets::count(wallets),
         more: wallets.wallets.len() > WALLETS_SHOWN,
     }
 }
 
 fn summarize_roles(roles: &[Role]) -> RoleSummary {
-    let name = |role: &Role| role.name.clone().unwrap_or_else(|| role.id.clone());
-    let names = roles.iter().take(ROLES_SHOWN).map(name).collect();
+    let mut communities: Vec<Community> = Vec::new();
+    for role in roles.iter().take(ROLES_SHOWN) {
+        let name = role.name.clone().unwrap_or_else(|| role.id.clone());
+        let known = communities
+            .iter_mut()
+            .find(|community| community.guild_id == role.guild_id);
+        match known {
+            Some(community) => community.roles.push(name),
+            None => communities.push(Community::new(role.guild_id.clone(), name)),
+        }
+    }
     RoleSummary {
-        names,
+        communities,
         more: roles.len().saturating_sub(ROLES_SHOWN),
+    }
+}
+
+impl Community {
+    fn new(guild_id: Option<String>, role: String) -> Self {
+        let id = guild_id.as_deref();
+        Self {
+            short: id.map(|id| Address::new(id).short).unwrap_or_default(),
+            href: id.and_then(community_page),
+            guild_id,
+            roles: vec![role],
+        }
     }
 }
 

@@ -1,12 +1,9 @@
-//! View models of the account pages: independent sections, data age, networks, shortened addresses.
+//! View models of the account pages: independent sections and the age of their data.
 
 use std::time::Duration;
 
-use crate::engine::matrica::BALANCES_SCOPE;
-use crate::engine::{Cached, DataError, Engine};
+use crate::engine::{Cached, DataError};
 
-/// Characters of an address that stay visible at each end when it is shortened.
-const SHORT_ENDS: usize = 5;
 /// Age up to which data is called new.
 const JUST_NOW: Duration = Duration::from_secs(5);
 
@@ -19,7 +16,7 @@ pub enum Section<T> {
 /// The age of data.
 pub struct Freshness {
     pub age: Duration,
-    /// Newer data could not be had.
+    /// We asked for newer data and got none.
     pub stale: bool,
 }
 
@@ -31,6 +28,8 @@ pub struct Unavailable {
     pub sign_in: bool,
     /// There is no grant any more.
     pub reconnect: bool,
+    /// Nothing is wrong. The person or the app chose this.
+    pub chosen: bool,
 }
 
 impl<T> Section<T> {
@@ -77,38 +76,34 @@ impl<T> Section<T> {
 
 impl Unavailable {
     fn new(error: DataError, noun: &str) -> Self {
-        let (title, text, sign_in) = match error {
+        let (title, text) = match error {
             DataError::Reconnect => (
                 format!("Sign in again to see your {noun}"),
-                "This app is not connected to Matrica any more.",
-                true,
+                "We're no longer connected to your Matrica account.",
             ),
             DataError::NotAsked => (
-                format!("This app does not ask for your {noun}"),
-                "So there is nothing that could be shown here.",
-                false,
+                format!("We don't ask for your {noun}"),
+                "So there's nothing to show here.",
             ),
             DataError::NotShared => (
-                format!("You did not share your {noun}"),
-                "That is fine. Sign in again and allow it if you change your mind.",
-                true,
+                format!("You don't share your {noun} with us"),
+                "If you change your mind, sign in again and allow it.",
             ),
             DataError::Rejected => (
-                "Matrica does not know this filter".to_owned(),
-                "Take the filter away to see everything again.",
-                false,
+                "Matrica doesn't know this filter".to_owned(),
+                "Clear it to see everything.",
             ),
             DataError::Unavailable | DataError::Database => (
-                format!("Your {noun} cannot be shown right now"),
-                "The answer did not come. Nothing is lost; load the page again in a moment.",
-                false,
+                format!("We can't show your {noun} right now"),
+                "Load the page again in a moment. Nothing is lost.",
             ),
         };
         Self {
             title,
             text,
-            sign_in,
+            sign_in: matches!(error, DataError::Reconnect | DataError::NotShared),
             reconnect: error == DataError::Reconnect,
+            chosen: matches!(error, DataError::NotAsked | DataError::NotShared),
         }
     }
 }
@@ -137,109 +132,6 @@ impl Freshness {
             seconds => count(seconds / 60, "minute"),
         }
     }
-}
-
-/// A network with its mark in the style sheet.
-pub struct Network {
-    pub symbol: String,
-    pub mark: &'static str,
-}
-
-impl Network {
-    pub fn new(symbol: &str) -> Self {
-        let mark = match symbol {
-            "SOL" => "sol",
-            "ETH" => "eth",
-            "BTC" => "btc",
-            "MATIC" => "matic",
-            _ => "other",
-        };
-        Self {
-            symbol: symbol.to_owned(),
-            mark,
-        }
-    }
-}
-
-/// An address with its short form.
-pub struct Address {
-    pub short: String,
-    pub full: String,
-}
-
-impl Address {
-    pub fn new(full: &str) -> Self {
-        let characters: Vec<char> = full.chars().collect();
-        let short = if characters.len() <= 2 * SHORT_ENDS + 1 {
-            full.to_owned()
-        } else {
-            let (start, end) = (
-                &characters[..SHORT_ENDS],
-                &characters[characters.len() - SHORT_ENDS..],
-            );
-            start.iter().chain(&['…']).chain(end).collect()
-        };
-        Self {
-            short,
-            full: full.to_owned(),
-        }
-    }
-}
-
-/// A link to an account page.
-pub struct Tab {
-    pub href: &'static str,
-    pub label: &'static str,
-    /// The content of the page.
-    pub about: &'static str,
-    pub current: bool,
-}
-
-/// Path, label, content and scope of every page.
-const TABS: [(&str, &str, &str, &str); 5] = [
-    (
-        "/account",
-        "Overview",
-        "Who you are at Matrica, and what you share with this app.",
-        "",
-    ),
-    (
-        "/account/wallets",
-        "Wallets",
-        "Every wallet that you linked, and which are your primary ones.",
-        "wallets",
-    ),
-    (
-        "/account/nfts",
-        "NFTs",
-        "A gallery of what your wallets hold, by collection and network.",
-        "nfts",
-    ),
-    (
-        "/account/tokens",
-        "Tokens",
-        "How much of which token, available and staked.",
-        BALANCES_SCOPE,
-    ),
-    (
-        "/account/domains",
-        "Domains",
-        "The domain names in your wallets.",
-        "domains",
-    ),
-];
-
-/// The pages whose scope the app asks for. `current` is the path of the shown one.
-pub fn tabs(engine: &Engine, current: &str) -> Vec<Tab> {
-    let asked = |scope: &str| scope.is_empty() || engine.config.matrica.asks_for(scope);
-    let tabs = TABS.into_iter().filter(|(.., scope)| asked(scope));
-    tabs.map(|(href, label, about, _)| Tab {
-        href,
-        label,
-        about,
-        current: href == current,
-    })
-    .collect()
 }
 
 /// The first letter in upper case, for a placeholder.

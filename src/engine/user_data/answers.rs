@@ -85,6 +85,14 @@ impl<Q: Clone + Eq + Hash, V> CachedResource<Q, V> {
         self.answers().get(query).cloned()
     }
 
+    /// The answers that are younger than `kept_for`.
+    pub fn all(&self, kept_for: Duration) -> Vec<(Q, Arc<V>)> {
+        let answers = self.answers();
+        let kept = answers.iter().filter(|(_, answer)| answer.age() < kept_for);
+        kept.map(|(query, answer)| (query.clone(), answer.data.clone()))
+            .collect()
+    }
+
     /// Keeps an answer. Drops those older than `kept_for`, and the oldest if there are too many.
     /// Returns the change in bytes.
     pub fn keep(&self, query: Q, answer: Cached<V>, kept_for: Duration) -> i64 {

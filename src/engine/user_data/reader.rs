@@ -14,7 +14,7 @@ use super::{Cached, DataError, UserData};
 use crate::engine::matrica::{ApiError, Resource};
 use crate::engine::vault::{AccessToken, GrantScopes};
 
-/// Longest wait of a caller. The call goes on, within its own time limits.
+/// Longest wait of a caller, unless it chose another. The call goes on, within its own time limits.
 const WAIT: Duration = Duration::from_secs(12);
 /// Longest wait for one of the user's permits.
 const PERMIT_WAIT: Duration = Duration::from_secs(5);
@@ -32,6 +32,7 @@ pub struct Reader<'a> {
     user_id: Uuid,
     entry: OnceCell<CheckedEntry>,
     access: Access,
+    wait: Duration,
 }
 
 /// The cached data of a user.
@@ -49,7 +50,16 @@ impl<'a> Reader<'a> {
             user_id,
             entry: OnceCell::new(),
             access: Access::default(),
+            wait: WAIT,
         }
+    }
+
+    /// Waits no longer than this for each resource. A call that takes longer goes on, and a later
+    /// read finds its answer.
+    #[must_use]
+    pub fn within(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
     }
 
     /// A resource of the user API, at most 1 minute old. While Matrica or the database does not
@@ -67,6 +77,13 @@ impl<'a> Reader<'a> {
         let access = self.access.clone();
         let fetch = fetch(data, self.user_id, entry, access, resource.clone());
         Box::pin(self.load(checked, cached, resource, fetch)).await
+    }
+
+    /// What was read of this resource lately, such as pages of a list. Asks nobody.
+    pub async fn seen<R: Resource>(&self) -> Vec<(R, Arc<R::Data>)> {
+        let checked = self.entry().await;
+        let cached = checked.entry.resource::<R, R::Data>();
+        cached.all(self.data.cache.kept)
     }
 
     /// The granted scopes, from the database. [`DataError::Reconnect`] without a grant.
@@ -188,7 +205,7 @@ impl<'a> Reader<'a> {
         // With `stale_before` in the key, a read after "Refresh now" joins no earlier call.
         let key = (query.clone(), stale_before);
         let mut result = cached.in_flight.join(key, &self.data.tracker, flight);
-        let received = tokio::time::timeout(WAIT, result.wait_for(Option::is_some)).await;
+        let received = tokio::time::timeout(self.wait, result.wait_for(Option::is_some)).await;
         let result = match received {
             Ok(Ok(result)) => result.clone(),
             // A timeout, or the task panicked.
