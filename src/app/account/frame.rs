@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::list::thousands;
 use super::places::matrica_page;
-use super::view::initial;
+use super::view::{Section, initial};
 use crate::engine::matrica::{
     BALANCES_SCOPE, BalanceQuery, DomainQuery, NftQuery, Page, Profile, ProfileQuery, WalletsQuery,
 };
@@ -19,6 +19,8 @@ pub struct Frame {
     /// The name in the address of their page at Matrica.
     pub vanity: Option<String>,
     pub matrica_page: Option<String>,
+    /// Why the profile is not shown.
+    pub excuse: Option<String>,
     pub tabs: Vec<Tab>,
 }
 
@@ -87,10 +89,15 @@ impl Frame {
         engine: &Engine,
         user: &CurrentUser,
         reader: &Reader<'_>,
-        profile: &Result<Cached<Profile>, DataError>,
+        profile: &Section<Profile>,
         current: &str,
     ) -> Self {
-        let known = profile.as_ref().ok().map(|cached| &*cached.data);
+        let (known, excuse) = match profile {
+            Section::Ready(profile, _) => (Some(profile), None),
+            // The page says so already.
+            Section::Unavailable(missing) if missing.reconnect => (None, None),
+            Section::Unavailable(missing) => (None, Some(missing.title.clone())),
+        };
         let name = known.and_then(|profile| profile.name.clone());
         let name = name.unwrap_or_else(|| user.display_name.clone());
         let picture = match known {
@@ -108,6 +115,7 @@ impl Frame {
             banner: known.and_then(|profile| profile.banner_url.clone()),
             matrica_page: vanity.as_deref().and_then(matrica_page),
             vanity,
+            excuse,
             tabs: tabs(engine, reader, current).await,
         }
     }
@@ -122,6 +130,7 @@ pub async fn read<R: Resource>(
 ) -> (Result<Cached<R::Data>, DataError>, Frame) {
     let reader = super::reader(engine, user);
     let (data, profile) = tokio::join!(reader.get(resource), reader.get(ProfileQuery));
+    let profile = Section::new(profile, "profile", Profile::clone);
     let frame = Frame::new(engine, user, &reader, &profile, current).await;
     (data, frame)
 }

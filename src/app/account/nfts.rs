@@ -87,7 +87,9 @@ pub async fn nfts(
         let asked_for = query(number, collection.clone(), network.clone());
         let (cached, frame) = frame::read(&engine, &user, asked_for, LIST.path).await;
         let seen = super::reader(&engine, &user).seen::<NftQuery>().await;
-        let seen: Vec<&Nft> = seen.iter().flat_map(|(_, page)| &page.items).collect();
+        let seen = seen.iter().map(|(_, page)| &page.items);
+        let shown = cached.iter().map(|page| &page.data.items);
+        let seen: Vec<&Nft> = seen.chain(shown).flatten().collect();
         let (collection, network) = (collection.as_deref(), network.as_deref());
         let asked = Asked {
             number,

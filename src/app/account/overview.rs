@@ -13,7 +13,7 @@ use super::{balances, domains, nfts};
 use crate::app::page::{Layout, page_in_parts, page_with_login};
 use crate::app::words::scopes;
 use crate::engine::matrica::{
-    DiscordQuery, EmailQuery, ProfileQuery, Role, RolesQuery, SocialAccount, TelegramQuery,
+    DiscordQuery, EmailQuery, Profile, ProfileQuery, Role, RolesQuery, SocialAccount, TelegramQuery,
     TwitterQuery, Wallets, WalletsQuery,
 };
 use crate::engine::{Cached, CurrentUser, DataError, Engine};
@@ -103,8 +103,8 @@ impl Overview {
         let (profile, owned, linked) =
             tokio::join!(reader.get(ProfileQuery), Box::pin(owned), Box::pin(linked));
         let ((nfts, wallets, ..), (email, twitter, discord, telegram, roles)) = (owned, linked);
+        let profile = Section::new(profile, "profile", Profile::clone);
         let frame = Frame::new(engine, user, &reader, &profile, "/account").await;
-        let profile = Section::new(profile, "profile", |_| ());
         let nfts = Section::new(nfts, "NFTs", |page| {
             page.items.iter().take(NFTS_SHOWN).map(Card::new).collect()
         });

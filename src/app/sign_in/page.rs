@@ -35,6 +35,11 @@ struct SignInPage {
     provider_host: String,
 }
 
+/// Somebody else is signed in, so the notice holds the way on instead of the button.
+fn offers_sign_out(notice: &Option<Notice>) -> bool {
+    notice.as_ref().is_some_and(|notice| notice.offers_sign_out)
+}
+
 /// `GET /login`. What will be asked for, and the button. Works without the database.
 pub async fn sign_in_page(
     State(engine): State<Engine>,

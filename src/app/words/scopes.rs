@@ -3,7 +3,6 @@
 /// A scope as people read it.
 #[derive(Clone)]
 pub struct ScopeLine {
-    pub name: String,
     pub title: String,
     pub why: String,
 }
@@ -24,15 +23,6 @@ fn line(scope: &str) -> ScopeLine {
             "Your e-mail address",
             "To show the address that you gave Matrica.",
         ),
-        "socials.twitter" => ("Your X account", "To show the account that you linked."),
-        "socials.discord" => (
-            "Your Discord account",
-            "To show the account that you linked.",
-        ),
-        "socials.telegram" => (
-            "Your Telegram account",
-            "To show the account that you linked.",
-        ),
         "roles" => ("Your roles", "To show the community roles that you hold."),
         "domains" => (
             "Your domains",
@@ -41,15 +31,47 @@ fn line(scope: &str) -> ScopeLine {
         other => (other, "This app asks for it by name."),
     };
     ScopeLine {
-        name: scope.to_owned(),
         title: title.to_owned(),
         why: why.to_owned(),
     }
 }
 
-/// The scopes in words.
+/// The scopes in words. Social accounts share one line.
 pub fn lines<'a>(scopes: impl IntoIterator<Item = &'a String>) -> Vec<ScopeLine> {
-    scopes.into_iter().map(|scope| line(scope)).collect()
+    let mut lines = Vec::new();
+    let mut services = Vec::new();
+    for scope in scopes {
+        match service(scope) {
+            Some(service) => services.push(service),
+            None => lines.push(line(scope)),
+        }
+    }
+    if !services.is_empty() {
+        let many = if services.len() == 1 { "" } else { "s" };
+        lines.push(ScopeLine {
+            title: format!("Your {} account{many}", listed(&services)),
+            why: "To show which accounts you linked at Matrica.".to_owned(),
+        });
+    }
+    lines
+}
+
+/// The service of the scope of a social account.
+fn service(scope: &str) -> Option<&'static str> {
+    match scope {
+        "socials.twitter" => Some("X"),
+        "socials.discord" => Some("Discord"),
+        "socials.telegram" => Some("Telegram"),
+        _ => None,
+    }
+}
+
+/// "X, Discord and Telegram"
+fn listed(words: &[&str]) -> String {
+    match words {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        words => words.concat(),
+    }
 }
 
 /// The data that a scope stands for, behind "your".

@@ -45,14 +45,14 @@ impl List {
         }
     }
 
-    /// The text at a JSON pointer of an item, for filters. Empty if there is no text.
+    /// The text at a JSON pointer of an item, for filters. Empty if there is none.
     pub fn text(&self, index: usize, pointer: &str) -> Cow<'_, str> {
         match self {
-            Self::Stored(items) => items[index]
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .into(),
+            Self::Stored(items) => match items[index].pointer(pointer) {
+                Some(Value::String(text)) => text.into(),
+                Some(Value::Number(number)) => number.to_string().into(),
+                _ => "".into(),
+            },
             Self::Generated(nfts) => nfts.text(index, pointer),
         }
     }

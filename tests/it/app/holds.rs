@@ -270,7 +270,7 @@ async fn an_app_that_does_not_ask_for_nfts_says_so() {
         .get("/account/nfts")
         .await
         .assert_status(200)
-        .assert_contains("This app does not ask for your NFTs");
+        .assert_contains("We don&#39;t ask for your NFTs");
 }
 
 #[tokio::test]

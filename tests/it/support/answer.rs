@@ -43,10 +43,8 @@ impl Answer {
 
     /// The mint addresses on a page of NFTs.
     pub fn mint_addresses(&self) -> Vec<String> {
-        let marks = self
-            .body
-            .split("<dt>Mint address</dt><dd class=\"address\"><code>");
-        let address = |rest: &str| rest.split_once("</code>").unwrap().0.to_owned();
+        let marks = self.body.split("href=\"/account/nfts/");
+        let address = |rest: &str| rest.split_once('"').unwrap().0.to_owned();
         marks.skip(1).map(address).collect()
     }
 
