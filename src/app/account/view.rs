@@ -30,6 +30,8 @@ pub struct Unavailable {
     pub reconnect: bool,
     /// Nothing is wrong. The person or the app chose this.
     pub chosen: bool,
+    /// The filter is wrong, so the same page would fail again.
+    pub bad_filter: bool,
 }
 
 impl<T> Section<T> {
@@ -103,6 +105,7 @@ impl Unavailable {
             text,
             sign_in: matches!(error, DataError::Reconnect | DataError::NotShared),
             reconnect: error == DataError::Reconnect,
+            bad_filter: error == DataError::Rejected,
             chosen: matches!(error, DataError::NotAsked | DataError::NotShared),
         }
     }

@@ -1,9 +1,14 @@
 //! Writes the body of every failed response: a page for people, a problem (RFC 9457) for programs.
 
+use std::sync::LazyLock;
+
 use askama::Template;
 use axum::extract::Request;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 
 use super::RequestId;
 use crate::engine::error::{Failure, accepts_html, is_api};
@@ -132,6 +137,17 @@ struct BarePage<'a> {
     reference: &'a str,
 }
 
+/// Written into the page itself.
+const STYLE: &str = include_str!("../../../templates/engine/bare_page.css");
+/// Allows the style by its hash, a form for nobody, and no request at all.
+static BARE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+});
+
 /// The page for a URL that may hold an authorization code. It loads no style sheet and no image, so
 /// no `Referer` leaks the code.
 pub fn bare_page(title: &str, text: &str, reference: &str) -> Response {
@@ -140,5 +156,6 @@ pub fn bare_page(title: &str, text: &str, reference: &str) -> Response {
         text,
         reference,
     };
-    Html(page.render().unwrap_or_default()).into_response()
+    let policy = [(header::CONTENT_SECURITY_POLICY, BARE_POLICY.clone())];
+    (policy, Html(page.render().unwrap_or_default())).into_response()
 }

@@ -1,5 +1,6 @@
 //! Pages, API and words of the app. Yours to edit, like `src/app`.
 
+mod account;
 mod api;
 mod browser;
 mod data_in_browser;
