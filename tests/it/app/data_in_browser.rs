@@ -69,7 +69,7 @@ async fn every_state_of_a_page_about_data_is_fit_to_be_seen() {
         .await
         .unwrap();
     chromium
-        .evaluate("document.querySelector('.amount[tabindex]').focus()")
+        .evaluate("document.querySelector('.amount-button').click()")
         .await;
     look_at(&chromium, "tokens-ada-exact").await;
     visit(
@@ -77,6 +77,12 @@ async fn every_state_of_a_page_about_data_is_fit_to_be_seen() {
         "/account/nfts?collection=363603bc-7a57-4e12-8d9e-b5511c5684d8",
     )
     .await;
+    visit(
+        "nft",
+        "/account/nfts/i3tH1NdXBAZG5ws9B2Zu36BhTAw6CCBeksLSCTFj9aSv",
+    )
+    .await;
+    visit("nft-not-found", "/account/nfts/nothing").await;
     visit("nfts-nothing-fits", "/account/nfts?network=XRP").await;
     visit("nfts-behind-the-end", "/account/nfts?page=7").await;
     visit("nfts-bad-page", "/account/nfts?page=x").await;
@@ -98,7 +104,7 @@ async fn every_state_of_a_page_about_data_is_fit_to_be_seen() {
     app.forget_user_data().await;
     visit("nfts-mended", "/account/nfts").await;
     app.provider.fault("nfts", json!({ "status": 503 })).await;
-    chromium.press("Refresh now").await;
+    chromium.press("Refresh").await;
     chromium.see(".notice-alert").await;
     look_at(&chromium, "nfts-stale").await;
     app.provider.mend().await;
@@ -159,6 +165,8 @@ async fn a_keyboard_alone_leafs_filters_and_opens_without_javascript() {
         .goto(format!("{}/account/nfts", app.url))
         .await
         .unwrap();
+    chromium.tab_to(".filters summary").await;
+    chromium.key(Key::Enter).await;
     chromium.tab_to("#network").await;
     chromium
         .action_chain()
@@ -171,11 +179,9 @@ async fn a_keyboard_alone_leafs_filters_and_opens_without_javascript() {
     chromium.see(".filters .clear").await;
     assert_eq!(address().await, "collection=&network=BTC");
     assert!(!chromium.has(".gallery .dot-sol").await && chromium.has(".gallery .dot-btc").await);
-    chromium.tab_to(".nft:first-child summary").await;
+    chromium.tab_to(".nft:first-child .nft-link").await;
     chromium.key(Key::Enter).await;
-    chromium
-        .see(".nft:first-child details[open] .address")
-        .await;
+    chromium.see(".nft-page .address").await;
 
     chromium
         .goto(format!("{}/account/wallets?page=2", app.url))
@@ -198,14 +204,15 @@ async fn a_click_on_an_address_selects_all_of_it() {
     let app = TestApp::with(&[ALL_SCOPES]).await;
     let chromium = Chromium::start().await;
     become_person(&chromium, &app, "ada").await;
-    for (path, line) in [
-        ("/account/wallets", ".wallets summary"),
-        ("/account/nfts", ".nft summary"),
-        ("/account/tokens", ".rows summary"),
+    for (path, opens, address) in [
+        ("/account/wallets", ".wallets summary", "details[open] code"),
+        ("/account/domains", ".lines summary", "details[open] code"),
+        ("/account/tokens", ".amount-button", ".popover code"),
+        ("/account/nfts", ".nft-link", ".nft-page code"),
     ] {
         chromium.goto(format!("{}{path}", app.url)).await.unwrap();
-        chromium.see(line).await.click().await.unwrap();
-        let address = chromium.see("details[open] .address code").await;
+        chromium.see(opens).await.click().await.unwrap();
+        let address = chromium.see(address).await;
         address.click().await.unwrap();
         let selected = chromium.evaluate("getSelection().toString()").await;
         assert_eq!(
@@ -213,5 +220,58 @@ async fn a_click_on_an_address_selects_all_of_it() {
             address.text().await.unwrap(),
             "{path}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_digits_open_and_close_with_the_keyboard_and_without_javascript() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let chromium = Chromium::without_javascript().await;
+    become_person(&chromium, &app, "ada").await;
+    let tokens = format!("{}/account/tokens", app.url);
+    chromium.goto(tokens).await.unwrap();
+    chromium.tab_to(".amount-button").await;
+    chromium.key(Key::Enter).await;
+    chromium.see(".popover:popover-open .amount-exact").await;
+    chromium.key(Key::Escape).await;
+    assert!(!chromium.has(".popover:popover-open").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tabs_stay_where_they_are_and_the_first_nft_is_near_the_top() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let chromium = Chromium::start().await;
+    let top = async |selector: &str| {
+        let top = format!("document.querySelector('{selector}').getBoundingClientRect().top");
+        chromium.evaluate(&top).await.as_f64().unwrap()
+    };
+    for person in ["ada", "empty"] {
+        become_person(&chromium, &app, person).await;
+        for width in [360, 768, 1440] {
+            chromium.look(width, "light").await;
+            let mut tops = Vec::new();
+            for (_, path) in PAGES {
+                chromium.goto(format!("{}{path}", app.url)).await.unwrap();
+                tops.push(top(".tabs").await);
+                let leads = ["/account", "/account/nfts"].contains(&path);
+                if leads && width == 360 && person == "ada" {
+                    assert!(top(".nft").await < 400.0, "{path}");
+                }
+            }
+            assert!(tops.iter().all(|top| *top == tops[0]), "{width}: {tops:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sign_in_button_is_there_without_scrolling_on_a_small_phone() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let chromium = Chromium::start().await;
+    for page in ["/login", "/login?e=denied"] {
+        chromium.look(360, "light").await;
+        chromium.goto(format!("{}{page}", app.url)).await.unwrap();
+        let bottom = "document.querySelector('main .button-primary').getBoundingClientRect().bottom";
+        let bottom = chromium.evaluate(bottom).await.as_f64().unwrap();
+        assert!(bottom < 640.0, "{page}: {bottom}");
     }
 }
