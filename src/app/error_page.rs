@@ -38,7 +38,11 @@ struct Problem<'a> {
 
 /// Writes the body of a failed response.
 pub fn render(failed: &FailedRequest<'_>) -> Response {
-    let text = errors::text(failed.failure);
+    let mut text = errors::text(failed.failure);
+    if failed.is_safe {
+        // Nobody expects that reading a page changes something.
+        text.changed = "";
+    }
     let status = failed.status.as_u16();
     let FailedRequest {
         here, reference, ..
@@ -59,7 +63,8 @@ pub fn render(failed: &FailedRequest<'_>) -> Response {
             // A link repeats a request only if that changes nothing.
             let repeats = text.way_on == WayOn::TryAgain && !failed.is_safe;
             let way_on = if repeats { WayOn::Home } else { text.way_on };
-            let layout = Layout::new(failed.engine, failed.user);
+            let mut layout = Layout::new(failed.engine, failed.user);
+            layout.maybe_signed_in = failed.has_session;
             let error = ErrorPage {
                 layout,
                 text: &text,

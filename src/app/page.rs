@@ -1,6 +1,7 @@
 //! The frame of every page, and rendering.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -9,9 +10,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use super::{assets, brand};
+use crate::engine::config::{Config, Site};
 use crate::engine::http::headers::SignInForm;
 use crate::engine::{CurrentUser, Engine};
 
@@ -23,24 +26,36 @@ const MAIN: &[u8] = b"<main";
 /// The frame of a page.
 #[derive(Clone)]
 pub struct Layout {
-    pub app_name: &'static str,
     pub css: &'static str,
     pub icon: &'static str,
     /// The name of the person who is signed in.
     pub person: Option<String>,
+    /// The browser has a session that nobody looked up.
+    pub maybe_signed_in: bool,
     /// The provider is on this machine, so this is the demo.
     pub demo: bool,
+    config: Arc<Config>,
 }
 
 impl Layout {
     pub fn new(engine: &Engine, user: Option<&CurrentUser>) -> Self {
         Self {
-            app_name: brand::NAME,
             css: assets::css_path(),
             icon: assets::icon_path(),
             person: user.map(|user| user.display_name.clone()),
+            maybe_signed_in: false,
             demo: engine.config.matrica.authorization_endpoint.scheme() == "http",
+            config: engine.config.clone(),
         }
+    }
+
+    pub fn app_name(&self) -> &str {
+        brand::name(&self.config.site)
+    }
+
+    /// Who runs this site.
+    pub fn site(&self) -> &Site {
+        &self.config.site
     }
 }
 
@@ -128,11 +143,37 @@ pub fn date(instant: OffsetDateTime) -> String {
     instant.format(format).unwrap_or_default()
 }
 
+/// An instant for programs.
+pub fn rfc3339(instant: OffsetDateTime) -> String {
+    instant.format(&Rfc3339).unwrap_or_default()
+}
+
+/// An instant of the past in words. One that is more than a month ago is a date.
+pub fn ago(instant: OffsetDateTime) -> String {
+    let age = OffsetDateTime::now_utc() - instant;
+    let count = |number: i64, unit: &str| {
+        let many = if number == 1 { "" } else { "s" };
+        format!("{number} {unit}{many} ago")
+    };
+    match age.whole_seconds() {
+        ..60 => "just now".to_owned(),
+        seconds @ ..3_600 => count(seconds / 60, "minute"),
+        seconds @ ..86_400 => count(seconds / 3_600, "hour"),
+        ..172_800 => "yesterday".to_owned(),
+        seconds @ ..2_592_000 => count(seconds / 86_400, "day"),
+        _ => format!("on {}", date(instant)),
+    }
+}
+
 /// A duration in its largest whole unit. A no-break space keeps number and unit on one line.
 pub fn duration(timeout: Duration) -> String {
+    let count = |number: u64, unit: &str| {
+        let many = if number == 1 { "" } else { "s" };
+        format!("{number}\u{a0}{unit}{many}")
+    };
     match timeout.as_secs() {
-        seconds if seconds % 3600 == 0 => format!("{}\u{a0}h", seconds / 3600),
-        seconds if seconds % 60 == 0 => format!("{}\u{a0}min", seconds / 60),
-        seconds => format!("{seconds}\u{a0}s"),
+        seconds if seconds % 3600 == 0 => count(seconds / 3600, "hour"),
+        seconds if seconds % 60 == 0 => count(seconds / 60, "minute"),
+        seconds => count(seconds, "second"),
     }
 }

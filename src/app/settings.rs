@@ -1,7 +1,8 @@
 //! The settings page, with sessions, connection, export and deletion.
 
 use askama::Template;
-use axum::extract::rejection::QueryRejection;
+use axum::Form;
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -9,7 +10,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::home::DELETED;
-use super::page::{Layout, date, duration, page_with_login};
+use super::page::{Layout, duration, page_with_login};
 use super::sign_in::sign_out::forget_session;
 use super::words::scopes::{self, ScopeLine};
 use crate::engine::endings::{self, SessionSelection};
@@ -27,6 +28,8 @@ struct Settings {
     idle: String,
     /// The granted scopes. `None` without a grant.
     shared: Option<Vec<ScopeLine>>,
+    /// Scopes that the app asks for and does not have.
+    missing: Vec<ScopeLine>,
     done: Option<SettingsNotice>,
     /// Tokens are revoked at Matrica, and not only deleted here.
     revokes: bool,
@@ -39,6 +42,39 @@ pub enum SettingsNotice {
     Ended,
     EndedOthers,
     Disconnected,
+    /// The box beside "Delete account" was not ticked.
+    NotSure,
+}
+
+impl SettingsNotice {
+    /// The outcome, for the title of the window and for the notice.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Ended => "Session ended",
+            Self::EndedOthers => "Other sessions ended",
+            Self::Disconnected => "Disconnected from Matrica",
+            Self::NotSure => "Your account is still here",
+        }
+    }
+
+    fn text(self, revokes: bool) -> &'static str {
+        match self {
+            Self::Ended => "That device is signed out.",
+            Self::EndedOthers => "Those devices are signed out.",
+            Self::Disconnected if revokes => {
+                "We deleted our access and asked Matrica to revoke it. You're still signed in here."
+            }
+            Self::Disconnected => "We deleted our access. You're still signed in here.",
+            Self::NotSure => "To delete it, tick the box first.",
+        }
+    }
+}
+
+/// The form that deletes the account.
+#[derive(Default, Deserialize)]
+pub struct DeleteForm {
+    /// The tick.
+    confirm: Option<String>,
 }
 
 /// `?done=`
@@ -56,14 +92,21 @@ pub async fn settings(
     let listed = engine.sessions.list(user.user_id);
     let (listed, connection) = tokio::join!(listed, engine.vault.scopes(user.user_id));
     let connection = connection?;
+    let done = query.ok().and_then(|Query(query)| query.done);
+    // The notice may stand in an old tab.
+    let done = done.filter(|done| *done != SettingsNotice::Disconnected || connection.is_none());
+    let asked = &engine.config.matrica;
+    let granted = connection.as_ref().map_or(&[][..], |scopes| &scopes.scope);
+    let missing = asked.scopes.iter().filter(|scope| !granted.contains(scope));
     let settings = Settings {
         layout: Layout::new(&engine, Some(&user)),
         sessions: listed?,
         this: user.session,
         idle: duration(engine.config.session.idle),
+        missing: scopes::lines(missing),
         shared: connection.map(|connection| scopes::lines(&connection.scope)),
         revokes: engine.config.matrica.revocation_endpoint.is_some(),
-        done: query.ok().and_then(|Query(query)| query.done),
+        done,
     };
     // Connecting again is a login.
     Ok(page_with_login(&settings, settings.shared.is_none()))
@@ -119,11 +162,16 @@ pub async fn disconnect(
     Ok(done("disconnected"))
 }
 
-/// `POST /settings/delete`. Deletes the person with all their data. The page asks for a tick first.
+/// `POST /settings/delete`, with `confirm=yes`. Deletes the person with all their data.
 pub async fn delete(
     State(engine): State<Engine>,
     FreshSignIn(user): FreshSignIn,
+    form: Result<Form<DeleteForm>, FormRejection>,
 ) -> Result<Response, Failure> {
+    let form = form.map(|Form(form)| form).unwrap_or_default();
+    if form.confirm.as_deref() != Some("yes") {
+        return Ok(done("not-sure"));
+    }
     endings::delete_account(engine.clone(), user.user_id).await?;
     tracing::info!(event = "account_deleted", user_id = %user.user_id, "an account was deleted");
     let mut response = forget_session(&engine, "/?deleted=yes");

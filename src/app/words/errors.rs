@@ -37,9 +37,9 @@ pub fn text(failure: &Failure) -> ErrorText {
     let (title, text) = title_and_text(failure);
     let changed = match failure {
         Failure::LogoutUnconfirmed(_) => {
-            "This browser has forgotten the session. Sign in and out again later to be sure."
+            "To be sure, sign in and out again later."
         }
-        Failure::Timeout => "Work under way is finished all the same.",
+        Failure::Timeout => "A change you made may still go through. Check before you try again.",
         Failure::Reconnect | Failure::NotAsked(_) | Failure::NotShared(_) | Failure::NotHeld(_) => {
             ""
         }
@@ -68,84 +68,83 @@ pub fn text(failure: &Failure) -> ErrorText {
 fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
     let (title, text) = match failure {
         Failure::NotAsked(scope) => {
-            let title = format!("This app does not ask for your {}", scopes::noun(scope));
+            let title = format!("We don't ask for your {}", scopes::noun(scope));
             return (title.into(), NOT_ASKED.into());
         }
         Failure::NotShared(scope) => {
-            let title = format!("You did not share your {}", scopes::noun(scope));
+            let title = format!("You don't share your {} with us", scopes::noun(scope));
             return (title.into(), NOT_SHARED.into());
         }
         Failure::NotHeld(requirement) => return not_held(*requirement),
         Failure::InvalidParameter(name) => {
             let text =
-                format!("The value of \u{201c}{name}\u{201d} in the address cannot be used.");
-            return ("This request cannot be understood".into(), text.into());
+                format!("We can't use the value of \u{201c}{name}\u{201d} in this address.");
+            return ("We can't read this address".into(), text.into());
         }
         Failure::SignInRequired(_) | Failure::FreshSignInRequired(_) => (
-            "Please sign in",
+            "Sign in first",
             "This page is for people who are signed in.",
         ),
         Failure::CrossSiteRequest => (
-            "This request came from elsewhere",
-            "It was not sent by a page of this site, so we did not act on it.",
+            "We blocked a request from another site",
+            "Only pages of this site can do this. Go to the page and try it there.",
         ),
         Failure::NotFound => (
-            "There is no such page",
-            "The address may be mistyped, or the page is gone.",
+            "Page not found",
+            "Check the address, or start from the front page.",
         ),
         Failure::MethodNotAllowed => (
-            "This address works differently",
-            "It cannot be opened in this way.",
+            "You can't open this address directly",
+            "It only works from a button on one of our pages.",
         ),
         Failure::TooLarge => (
-            "That was too much",
-            "The request is larger than anything this site takes.",
+            "That request is too large",
+            "It's larger than anything this site takes.",
         ),
         Failure::HeadTooLarge => ("Your browser sent too much", HEAD_TOO_LARGE),
         Failure::UnsupportedFormat => (
-            "This format is not taken",
-            "Forms are accepted as a browser sends them.",
+            "We can't read this format",
+            "Send forms as a browser does.",
         ),
         Failure::BadRequest => (
-            "This request cannot be understood",
-            "It may be incomplete, or altered on the way.",
+            "We can't read this request",
+            "It may be incomplete, or something changed it on the way.",
         ),
         Failure::Reconnect => (
-            "Please connect to Matrica again",
-            "You are signed in, but this app has no access to your data there any more.",
+            "Connect to Matrica again",
+            "You're signed in, but we can't read your Matrica data any more.",
         ),
         Failure::Unavailable => (
-            "Temporarily unavailable",
-            "Our database does not answer right now. You stay signed in.",
+            "We're having a problem",
+            "Our database isn't responding. You stay signed in. Try again in a moment.",
         ),
         Failure::ProviderDown => (MATRICA_SILENT, PROVIDER_DOWN),
         Failure::DataUnavailable => (MATRICA_SILENT, DATA_UNAVAILABLE),
         Failure::LogoutUnconfirmed(_) => (
-            "You are signed out in this browser only",
+            "You're signed out in this browser only",
             LOGOUT_UNCONFIRMED,
         ),
-        Failure::Timeout => ("That took too long", "The answer was not ready in time."),
+        Failure::Timeout => ("That took too long", "The answer wasn't ready in time."),
         Failure::Internal(_) => (
             "Something went wrong on our side",
-            "It is in our log under the reference below.",
+            "We've logged it under the reference below.",
         ),
     };
     (title.into(), text.into())
 }
 
-const HEAD_TOO_LARGE: &str = "It sent more than 16 KiB before the page could begin. Mostly this is \
-                              due to cookies. Delete the cookies of this site, then try again.";
-const MATRICA_SILENT: &str = "Matrica does not answer";
+const HEAD_TOO_LARGE: &str = "It sent more than 16 KiB before the page could begin, mostly cookies. \
+                              Delete the cookies of this site, then try again.";
+const MATRICA_SILENT: &str = "Matrica isn't responding";
 const PROVIDER_DOWN: &str =
-    "It has failed several times in a row just now, so we did not send you there.";
+    "It failed several times in a row just now, so we didn't send you there.";
 const DATA_UNAVAILABLE: &str =
-    "This needs data from there, and it cannot be had right now. You stay signed in.";
+    "This page needs data from Matrica, which isn't available right now. You stay signed in.";
 const LOGOUT_UNCONFIRMED: &str =
-    "Our database does not answer right now, so the server could not end the session for good.";
-const NOT_ASKED: &str = "So there is nothing that could be shown or checked here. That is for its \
-                         operator to change.";
-const NOT_SHARED: &str = "This cannot be shown or checked without it. Sign in again and allow it if \
-                          you change your mind.";
+    "Our database isn't responding, so we couldn't end the session for good.";
+const NOT_ASKED: &str = "So there's nothing to show or check here.";
+const NOT_SHARED: &str = "We can't show or check anything without it. If you change your mind, sign in \
+                          again and allow it.";
 
 fn not_held(requirement: Requirement) -> (Cow<'static, str>, Cow<'static, str>) {
     let (title, text) = match requirement {
@@ -153,14 +152,13 @@ fn not_held(requirement: Requirement) -> (Cow<'static, str>, Cow<'static, str>) 
             format!("This page is for holders of {collection}"),
             format!(
                 "None of the NFTs in your linked wallets belongs to {collection}. If you own one, \
-                 link its wallet to your Matrica account and check again."
+                 link its wallet to your Matrica account, then check again."
             ),
         ),
         Requirement::DiscordRole { role, .. } => (
             format!("This page is for people with the role {role}"),
             format!(
-                "Your Discord account does not have the role {role}. When you have got it, check \
-                 again."
+                "Your Discord account doesn't have the role {role}. Once you have it, check again."
             ),
         ),
     };

@@ -17,15 +17,15 @@ pub struct Notice {
 }
 
 const NOTHING: &str = "Nothing was changed.";
-const NOT_MIXED: &str = "You are signed in as before. The two accounts were not mixed.";
+const NOT_MIXED: &str = "You're still signed in with the first one. We didn't mix the two.";
 const AGAIN: &str = "Use the button below to try again.";
-const LATER: &str = "It is safe to try again, at best in a minute.";
-const TELL_US: &str = "Please try again later, or tell us the reference below.";
+const LATER: &str = "You can safely try again. Waiting a minute usually helps.";
+const TELL_US: &str = "Try again later, or contact us and quote the reference below.";
 
 /// The title and text of the answer to a callback that no provider causes.
 pub const BAD_CALLBACK: (&str, &str) = (
-    "This sign-in link cannot be used",
-    "It is incomplete or was altered on the way. Nothing was changed.",
+    "This sign-in link doesn't work",
+    "It's incomplete, or something changed it on the way. Start again from the sign-in page.",
 );
 
 /// The notice in words. `signed_in`: whether a person is signed in at the moment.
@@ -50,59 +50,59 @@ pub fn notice(notice: SignInNotice, signed_in: bool, reference: Option<String>) 
 fn title_text_next(notice: SignInNotice) -> [&'static str; 3] {
     match notice {
         SignInNotice::Expired => [
-            "That sign-in is over",
-            "Its link was used before, is too old, or was started in another browser.",
+            "This sign-in has expired",
+            "It was already used, took too long, or was started in another browser.",
             "Start again with the button below. If this keeps happening, allow cookies for this site.",
         ],
         SignInNotice::Cancelled => [
             "You cancelled the sign-in",
-            "You did not allow access, so nobody was signed in.",
+            "You didn't allow access, so we didn't sign you in.",
             AGAIN,
         ],
         SignInNotice::ProviderError => [
-            "Matrica could not finish the sign-in",
-            "It reported an error of its own.",
+            "Matrica couldn't finish the sign-in",
+            "It reported a problem on its side.",
             AGAIN,
         ],
         SignInNotice::Provider => [
-            "Matrica did not answer",
-            "It could not be reached, took too long, or its answer made no sense.",
+            "Matrica didn't answer",
+            "We couldn't reach it, it took too long, or it sent an answer we couldn't read.",
             LATER,
         ],
         SignInNotice::Misconfigured => [
-            "Signing in is not set up correctly",
-            "Matrica does not accept this app at the moment. That is our mistake, not yours, and it is in our log.",
+            "Sign-in isn't set up correctly",
+            "Matrica doesn't accept this app right now. This is a problem on our side, and we've logged it.",
             TELL_US,
         ],
         SignInNotice::ProfileMissing => [
-            "Your profile was not shared",
-            "Without it we cannot recognise you, so nobody was signed in.",
+            "You didn't share your profile",
+            "We can't recognise you without it, so we didn't sign you in.",
             "Sign in again and allow access to your profile.",
         ],
         SignInNotice::NoUserId => [
-            "Matrica did not say who you are",
-            "Its answer had no user id in it. We never guess one from a name, an e-mail address or a wallet.",
+            "Matrica didn't tell us who you are",
+            "Its answer had no user id. We never guess one from a name, an e-mail address or a wallet.",
             TELL_US,
         ],
         SignInNotice::OtherAccount => [
-            "You came back as somebody else",
-            "The Matrica account that you signed in with is not the one you use here.",
-            "To switch, sign out first. Then sign in again with the other account.",
+            "You chose a different Matrica account",
+            "It isn't the one you're signed in with here.",
+            "To switch, sign out first. Then sign in with the other account.",
         ],
         SignInNotice::Disabled => [
-            "Locked accounts cannot sign in",
-            "If you have just tried, the operator of this site has locked your account.",
-            "Please contact the operator and mention the reference below.",
+            "This account is locked",
+            "If you've just tried to sign in, we have locked your account here.",
+            "Contact us and quote the reference below.",
         ],
         SignInNotice::Busy => [
-            "Temporarily unavailable",
-            "Something on our side does not work right now, so the sign-in could not be finished.",
+            "We couldn't finish the sign-in",
+            "Something on our side isn't working right now.",
             LATER,
         ],
         SignInNotice::Confirm => [
-            "Please sign in once more",
-            "This step needs a sign-in that is less than 10 minutes old, so that nobody else can take it on your screen.",
-            "Sign in with the button below, then do it again.",
+            "Sign in again to go on",
+            "We ask for a sign-in within the last 10 minutes, so that nobody else can do this on your device.",
+            "Use the button below, then do it again.",
         ],
     }
 }

@@ -35,6 +35,8 @@ pub struct Config {
     pub keep_grants: bool,
     /// `REMOTE_IMAGES`. Shows pictures from elsewhere instead of placeholders.
     pub remote_images: bool,
+    /// `APP_NAME`, `SUPPORT_URL`, `PRIVACY_URL`, `TERMS_URL`
+    pub site: Site,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
     /// Oddities that do not stop the start, one log line each.
@@ -90,6 +92,16 @@ pub struct SessionLifetime {
     pub absolute: Duration,
 }
 
+/// Who runs this site. Each may be absent.
+#[derive(Debug, Clone, Default)]
+pub struct Site {
+    pub name: Option<String>,
+    /// A page, or a `mailto:` address.
+    pub support: Option<String>,
+    pub privacy: Option<String>,
+    pub terms: Option<String>,
+}
+
 /// `LOG_FORMAT`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -123,6 +135,7 @@ impl Config {
             session: parse_session(&mut env),
             keep_grants: env.or_default("KEEP_GRANTS", "false", rules::boolean),
             remote_images: env.or_default("REMOTE_IMAGES", "on", rules::on_off),
+            site: Some(parse_site(&mut env)),
             log_format: env.or_default("LOG_FORMAT", "json", rules::log_format),
             warnings: Some(check_the_rest(&mut env)),
         });
@@ -162,6 +175,15 @@ impl Database {
     pub fn from_source(mut env: Source<'_>) -> Result<Self, ConfigError> {
         let database = parse_database(&mut env);
         env.finish(database)
+    }
+}
+
+fn parse_site(env: &mut Source<'_>) -> Site {
+    Site {
+        name: env.optional("APP_NAME", rules::app_name),
+        support: env.optional("SUPPORT_URL", rules::support_url),
+        privacy: env.optional("PRIVACY_URL", rules::page_url),
+        terms: env.optional("TERMS_URL", rules::page_url),
     }
 }
 

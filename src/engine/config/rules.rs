@@ -13,6 +13,8 @@ use url::Url;
 use super::LogFormat;
 
 /// Most connections one process may open.
+/// Longest `APP_NAME`, in characters.
+const APP_NAME_MAX: usize = 60;
 const MAX_CONNECTIONS: u32 = 1_000;
 /// Bounds of a session's lifetime.
 const LIFETIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 400);
@@ -82,6 +84,37 @@ pub fn any_url(text: &str) -> Result<Url, String> {
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// A name for titles and headers.
+pub fn app_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let is_plain = name.chars().all(|c| !c.is_control());
+    if name.is_empty() || !is_plain || name.chars().count() > APP_NAME_MAX {
+        return Err(format!("must be 1 to {APP_NAME_MAX} visible characters"));
+    }
+    Ok(name.to_owned())
+}
+
+/// A page for people.
+pub fn page_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|_| "must be a URL such as https://example.com/privacy")?;
+    let is_page = matches!(url.scheme(), "https" | "http") && url.has_host();
+    let has_credentials = !url.username().is_empty() || url.password().is_some();
+    if !is_page || has_credentials {
+        return Err("must be an https URL without a user name or password".into());
+    }
+    Ok(url.into())
+}
+
+/// A page for people, or an e-mail address after `mailto:`.
+pub fn support_url(text: &str) -> Result<String, String> {
+    let address = text.strip_prefix("mailto:");
+    match address {
+        Some(address) if address.contains('@') && Url::parse(text).is_ok() => Ok(text.to_owned()),
+        Some(_) => Err("must name an e-mail address after mailto:".into()),
+        None => page_url(text),
+    }
 }
 
 pub fn socket_addr(text: &str) -> Result<SocketAddr, String> {

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::RequestId;
 use crate::engine::error::{Failure, accepts_html, is_api};
 use crate::engine::session::CurrentUser;
+use crate::engine::session::cookies::CookieNames;
 use crate::engine::sign_in::{ReturnTo, is_callback};
 use crate::engine::state::Engine;
 
@@ -28,6 +29,8 @@ pub struct FailedRequest<'a> {
     pub format: ErrorFormat,
     /// The signed-in person, if the route requires a sign-in.
     pub user: Option<&'a CurrentUser>,
+    /// The request has a session cookie, so the person may be signed in.
+    pub has_session: bool,
     /// The path and query of this request, for a link that leads back to it.
     pub here: &'a str,
     /// The method is safe (RFC 9110 section 9.2.1), so a link may repeat the request.
@@ -56,10 +59,11 @@ pub struct FailureContext {
     uri: Uri,
     format: ErrorFormat,
     is_safe: bool,
+    has_session: bool,
 }
 
 impl FailureContext {
-    pub fn of(request: &Request) -> Self {
+    pub fn of(request: &Request, names: &CookieNames) -> Self {
         let uri = request.uri().clone();
         let format = match accepts_html(request.headers()) && !is_api(&uri) {
             false => ErrorFormat::Problem,
@@ -70,6 +74,7 @@ impl FailureContext {
             uri,
             format,
             is_safe: request.method().is_safe(),
+            has_session: names.has_session(request.headers()),
         }
     }
 
@@ -103,6 +108,7 @@ impl FailureContext {
             status: response.status(),
             format: self.format,
             user: response.extensions().get(),
+            has_session: self.has_session,
             here: &here,
             is_safe: self.is_safe,
             reference: id.as_str(),

@@ -69,6 +69,11 @@ impl CookieNames {
         self.set(&self.flash, what, FLASH_MAX_AGE)
     }
 
+    /// Whether there is a session cookie, of whatever worth.
+    pub fn has_session(&self, headers: &HeaderMap) -> bool {
+        read(headers, &self.session).any(|(name, _)| name == self.session)
+    }
+
     /// Whether [`Self::flash`] set this within the last minute.
     pub fn has_flash(&self, headers: &HeaderMap, what: &str) -> bool {
         read(headers, &self.flash).any(|(name, value)| name == self.flash && value == what)

@@ -31,7 +31,7 @@ async fn with_the_dev_command_ada_signs_in_sees_her_wallets_and_signs_out_for_go
     chromium.choose("ada").await;
     chromium.arrive("/account").await;
     chromium.see_heading("Ada Lindqvist").await;
-    chromium.see_text("Primary on SOL").await;
+    chromium.see_text("Primary on Solana").await;
     let wallets = chromium
         .evaluate("document.querySelectorAll('.wallets > li').length")
         .await;
@@ -282,7 +282,7 @@ async fn back_and_the_same_callback_again_show_no_error_to_somebody_who_is_signe
         .await;
     chromium.goto(&callback).await.unwrap();
     chromium.arrive("/login").await;
-    chromium.see_text("That sign-in is over").await;
+    chromium.see_text("This sign-in has expired").await;
     assert_eq!(chromium.complaints().await, [""; 0], "in the console");
 }
 

@@ -160,7 +160,7 @@ async fn a_page_number_that_cannot_be_is_named_and_one_behind_the_end_leads_back
                 .await
                 .assert_status(400);
             let page = page.assert_contains(
-                "The value of \u{201c}page\u{201d} in the address cannot be used.",
+                "the value of \u{201c}page\u{201d} in this address.",
             );
             assert!(
                 page.body.contains("href=\"/\"") && page.body.contains("href=\"/account\""),
@@ -194,7 +194,7 @@ async fn a_page_number_that_cannot_be_is_named_and_one_behind_the_end_leads_back
             .await
             .assert_status(400);
         page.assert_contains(&format!(
-            "The value of \u{201c}{name}\u{201d} in the address cannot be used."
+            "the value of \u{201c}{name}\u{201d} in this address."
         ));
     }
     for headers in [true, false] {

@@ -201,7 +201,7 @@ async fn failures_have_a_page_for_people_and_a_problem_for_programs() {
         .get("/nothing/<script>canary")
         .await
         .assert_status(404);
-    assert!(page.body.contains("There is no such page") && page.body.contains("role=\"alert\""));
+    assert!(page.body.contains("Page not found") && page.body.contains("role=\"alert\""));
     assert!(page.body.contains(page.header("x-request-id")) && !page.body.contains("canary"));
     let program = crate::support::browser::client()
         .get(format!("{}/nothing", app.url))

@@ -143,7 +143,7 @@ async fn a_session_is_still_there_after_stopping_and_starting_again() {
         .get("/account")
         .await
         .assert_status(200)
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
     dev.signal("TERM");
     assert!(dev.wait().success());
     let dev = dev.start_again();
@@ -161,7 +161,7 @@ async fn a_session_is_still_there_after_stopping_and_starting_again() {
         .get("/account")
         .await
         .assert_status(200)
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn settings_from_the_environment_win() {
             .get("/account")
             .await
             .assert_status(200)
-            .assert_contains("Primary on SOL");
+            .assert_contains("Primary on Solana");
     }
 }
 
@@ -230,7 +230,7 @@ async fn it_needs_no_rights_but_those_of_an_ordinary_user() {
         .get("/account")
         .await
         .assert_status(200)
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
     let owner = ids.map_or(folder.path().metadata().unwrap().uid(), |[user, _]| user);
     let process_of = |id: String| fs::metadata(format!("/proc/{id}")).map(|process| process.uid());
     if cfg!(target_os = "linux") {

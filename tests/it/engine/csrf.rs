@@ -180,7 +180,7 @@ async fn a_login_started_from_elsewhere_leaves_no_cookie_and_gets_a_page() {
         .assert_status(403);
     assert!(answer.cookies("").is_empty());
     answer
-        .assert_contains("This request came from elsewhere")
+        .assert_contains("We blocked a request from another site")
         .assert_contains("Nothing was changed.");
     assert!(browser.get("/").await.cookies("").is_empty());
 }

@@ -30,7 +30,7 @@ async fn leave(browser: &mut Browser, way: &str) {
     let (target, form, next): (_, &[(&str, &str)], _) = match way {
         "logout" => ("/auth/logout", &[], "/"),
         "disconnect" => ("/settings/disconnect", &[], "/settings?done=disconnected"),
-        _ => ("/settings/delete", &[], "/?deleted=yes"),
+        _ => ("/settings/delete", &[("confirm", "yes")], "/?deleted=yes"),
     };
     browser.post(target, form).await.assert_redirect(next);
 }
@@ -224,7 +224,7 @@ async fn a_new_login_revokes_nothing_and_cancels_what_still_waits() {
     browser
         .get("/account")
         .await
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn whoever_leaves_during_a_refresh_stays_gone_and_the_new_tokens_are_revok
         leave(&mut browser, way).await;
         // The old tokens are revoked before the new ones arrive, which are revoked then.
         let page = page.await.unwrap();
-        assert!(!page.body.contains("Primary on SOL"), "{way}");
+        assert!(!page.body.contains("Primary on Solana"), "{way}");
         app.becomes(QUEUED, 0).await;
         assert_eq!(app.count("select count(*) from grants").await, 0, "{way}");
         assert_eq!(families(&app).await, 0, "{way}");
@@ -267,13 +267,13 @@ async fn a_new_login_wins_against_a_refresh_under_way() {
     app.provider.called("refresh", 1).await;
     let mut elsewhere = app.signed_in("ada").await;
     let stored = app.text("select grants::text from grants").await;
-    page.await.unwrap().assert_contains("Primary on SOL");
+    page.await.unwrap().assert_contains("Primary on Solana");
     assert_eq!(app.text("select grants::text from grants").await, stored);
     for browser in [&mut browser, &mut elsewhere] {
         browser
             .get("/account")
             .await
-            .assert_contains("Primary on SOL");
+            .assert_contains("Primary on Solana");
     }
     assert_eq!(
         (app.count(QUEUED).await, app.provider.calls("revoke").await),
@@ -295,7 +295,7 @@ async fn disconnecting_keeps_the_session_and_offers_the_way_back() {
     let settings = browser
         .get("/settings?done=disconnected")
         .await
-        .assert_contains("You are disconnected from Matrica");
+        .assert_contains("Disconnected from Matrica");
     assert!(!settings.body.contains("Disconnect</button>"));
     assert!(
         settings
@@ -313,7 +313,7 @@ async fn disconnecting_keeps_the_session_and_offers_the_way_back() {
     browser.get(&callback).await.assert_redirect("/settings");
     let settings = browser.get("/settings?done=disconnected").await;
     assert!(
-        !settings.body.contains("You are disconnected"),
+        !settings.body.contains("Disconnected from Matrica"),
         "an old address makes no false claim"
     );
 }
@@ -324,14 +324,18 @@ async fn deleting_takes_everything_about_a_person_and_nothing_of_anybody_else() 
     let mut browser = app.signed_in("ada").await;
     let mut second = app.signed_in("ada").await;
     let mut somebody_else = app.signed_in("collector").await;
-    // The browser does not send the form before the box is ticked.
+    for form in [&[][..], &[("confirm", ""), ("else", "yes")]] {
+        let answer = browser.post("/settings/delete", form).await;
+        answer.assert_redirect("/settings?done=not-sure");
+    }
+    assert_eq!(app.count("select count(*) from users").await, 2);
     let settings = browser
         .get("/settings")
         .await
-        .assert_contains("<input type=\"checkbox\" required>");
+        .assert_contains("<input type=\"checkbox\" name=\"confirm\" value=\"yes\" required>");
     assert!(settings.body.contains("action=\"/settings/delete\""));
     let answer = browser
-        .post("/settings/delete", &[])
+        .post("/settings/delete", &[("confirm", "yes")])
         .await
         .assert_redirect("/?deleted=yes");
     assert_eq!(
@@ -342,7 +346,7 @@ async fn deleting_takes_everything_about_a_person_and_nothing_of_anybody_else() 
         .get("/?deleted=yes")
         .await
         .assert_status(200)
-        .assert_contains("Your account was deleted");
+        .assert_contains("We deleted your account");
     assert!(
         second
             .get("/account")
@@ -365,7 +369,7 @@ async fn deleting_takes_everything_about_a_person_and_nothing_of_anybody_else() 
         .await
         .assert_contains("Hello");
     assert!(
-        !still_here.body.contains("was deleted"),
+        !still_here.body.contains("We deleted"),
         "an address makes no false claim"
     );
     // Signing in again makes a new account.
@@ -384,7 +388,7 @@ async fn deleting_asks_for_a_fresh_sign_in() {
         .await;
     let to_login = "/login?e=confirm&return_to=%2Fsettings";
     browser
-        .post("/settings/delete", &[])
+        .post("/settings/delete", &[("confirm", "yes")])
         .await
         .assert_redirect(to_login);
     assert_eq!(app.count("select count(*) from users").await, 1);
@@ -392,7 +396,7 @@ async fn deleting_asks_for_a_fresh_sign_in() {
         .get(to_login)
         .await
         .assert_status(200)
-        .assert_contains("Please sign in once more");
+        .assert_contains("Sign in again to go on");
     assert!(
         login
             .body
@@ -453,7 +457,7 @@ async fn without_the_database_nothing_is_half_done() {
     wire.cut();
     for target in ["/settings/disconnect", "/settings/delete"] {
         let mut tab = browser.clone();
-        tab.post(&format!("{}{target}", replica.url), &[])
+        tab.post(&format!("{}{target}", replica.url), &[("confirm", "yes")])
             .await
             .assert_status(503);
     }
@@ -461,7 +465,8 @@ async fn without_the_database_nothing_is_half_done() {
     // A transaction that cannot finish leaves nothing behind either.
     app.sql("alter table revocations rename to away").await;
     for target in ["/settings/disconnect", "/settings/delete", "/auth/logout"] {
-        browser.clone().post(target, &[]).await.assert_status(503);
+        let sure = [("confirm", "yes")];
+        browser.clone().post(target, &sure).await.assert_status(503);
     }
     app.sql("alter table away rename to revocations").await;
     assert_eq!(app.count("select count(*) from users join grants on grants.user_id = users.id join sessions on sessions.user_id = users.id").await, 1);

@@ -299,8 +299,8 @@ async fn fewer_scopes_than_asked_for_show_on_the_account_page() {
     assert_eq!(app.text("select scope from grants").await, "profile");
     let account = browser.get("/account").await.assert_status(200);
     account
-        .assert_contains("You did not share your wallets")
-        .assert_contains("Asked for, not granted");
+        .assert_contains("t share your wallets with us")
+        .assert_contains("t share</h3>");
     assert_eq!(
         app.provider.calls("wallets").await,
         0,

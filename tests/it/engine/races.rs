@@ -138,7 +138,7 @@ async fn twenty_first_logins_of_one_person_make_one_user_and_one_grant() {
         .get("/account")
         .await
         .assert_status(200)
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
 }
 
 #[tokio::test]

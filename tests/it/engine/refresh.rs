@@ -139,10 +139,10 @@ async fn a_process_that_stood_still_beyond_its_lease_never_overwrites_the_newer_
     let stopped = Instant::now();
     loop {
         let page = browser.get("/account").await.assert_status(200);
-        if page.body.contains("Primary on SOL") {
+        if page.body.contains("Primary on Solana") {
             break;
         }
-        page.assert_contains("cannot be shown right now");
+        page.assert_contains("t show your wallets right now");
         assert!(stopped.elapsed() < LEASE_OVER);
     }
     assert!(
@@ -198,7 +198,7 @@ async fn a_process_that_is_killed_while_the_provider_answers_costs_nobody_the_lo
         .get("/account")
         .await
         .assert_status(200)
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
     assert_eq!(
         app.count("select count(*) from grants where generation = 2 and unanswered = 0")
             .await,
@@ -239,7 +239,7 @@ async fn a_process_that_is_to_stop_finishes_its_refresh_and_starts_none() {
     page.await
         .unwrap()
         .assert_status(200)
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
     let (status, log) = process.ended().await;
     assert!(
         status.success() && log.contains("\"finished\":true"),
@@ -259,5 +259,5 @@ async fn a_process_that_is_to_stop_finishes_its_refresh_and_starts_none() {
     browser
         .get("/account")
         .await
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
 }

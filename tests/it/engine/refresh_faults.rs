@@ -23,8 +23,8 @@ fn seen(page: &Answer) -> Sees {
     assert_eq!(page.status, 200, "{}", page.body);
     let shows = |words: &str| page.body.contains(words);
     let seen = (
-        shows("Primary on SOL"),
-        shows("cannot be shown right now"),
+        shows("Primary on Solana"),
+        shows("t show your wallets right now"),
         shows("Sign in again to see your wallets"),
     );
     match seen {
@@ -668,7 +668,7 @@ async fn a_token_that_the_user_api_refuses_is_refreshed_once_and_only_its_end_en
     browser
         .get("/account")
         .await
-        .assert_contains("You did not share your wallets");
+        .assert_contains("t share your wallets with us");
     assert_eq!(
         (
             app.provider.calls("refresh").await,

@@ -338,7 +338,7 @@ async fn coming_back_as_somebody_else_after_the_session_ended_does_not_speak_of_
     let answer = browser.get(&callback).await.assert_refused("other-account");
     let page = browser.get(answer.location()).await.assert_status(200);
     assert!(
-        !page.body.contains("You are signed in as before")
+        !page.body.contains("still signed in with the first one")
             && page.body.contains("action=\"/auth/login\"")
     );
 }

@@ -59,7 +59,7 @@ async fn a_session_that_ends_on_one_process_ends_on_the_other_within_a_second() 
     for (way, form) in [
         ("/auth/logout", &[][..]),
         ("/settings/sessions/end-all", &[]),
-        ("/settings/delete", &[]),
+        ("/settings/delete", &[("confirm", "yes")]),
     ] {
         let mut browser = app.signed_in("ada").await;
         let stolen = browser.clone();

@@ -109,7 +109,7 @@ async fn one_session_is_ended_and_the_others_stay() {
     assert!(is_signed_in(&here).await && is_signed_in(&stranger).await);
     here.get("/settings?done=ended")
         .await
-        .assert_contains("That session is over");
+        .assert_contains("Session ended");
     here.post(&target, &[])
         .await
         .assert_redirect("/settings?done=ended");
@@ -145,7 +145,7 @@ async fn all_others_are_ended_or_everything() {
     let page = here
         .get("/settings?done=ended-others")
         .await
-        .assert_contains("Your other sessions are over");
+        .assert_contains("Other sessions ended");
     assert_eq!(listed(&page).0, 1);
     assert!(!page.body.contains("end-others"), "there are no others");
     for other in &others {

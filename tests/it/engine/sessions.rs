@@ -281,7 +281,7 @@ async fn the_last_session_takes_the_tokens_with_it_and_others_do_not() {
     second
         .get("/account")
         .await
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
     second.post("/auth/logout", &[]).await.assert_redirect("/");
     assert_eq!(app.count("select count(*) from grants").await, 0);
     app.provider.called("revoke", 2).await;
@@ -321,7 +321,7 @@ async fn without_the_database_nobody_is_signed_out_and_signing_out_is_honest() {
     let answer = browser.get("/account").await.assert_status(503);
     assert!(answer.cookies("").is_empty(), "the cookie is left alone");
     assert!(!answer.header("retry-after").is_empty());
-    answer.assert_contains("Temporarily unavailable");
+    answer.assert_contains("having a problem");
     browser.get("/").await.assert_status(200);
     let unconfirmed = browser
         .clone()

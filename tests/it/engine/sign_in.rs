@@ -20,7 +20,7 @@ async fn somebody_signs_in_sees_their_account_and_signs_out() {
         .assert_redirect("/account");
     assert_eq!(browser.attempts(), 0, "the attempt's cookie is gone");
     let account = browser.get("/account").await.assert_status(200);
-    assert!(account.body.contains("Primary on SOL"));
+    assert!(account.body.contains("Primary on Solana"));
     browser
         .get("/")
         .await

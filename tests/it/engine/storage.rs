@@ -151,7 +151,7 @@ async fn somebody_whose_tokens_do_not_open_sees_their_account_and_a_way_to_recon
     browser
         .get("/account")
         .await
-        .assert_contains("Primary on SOL");
+        .assert_contains("Primary on Solana");
 }
 
 #[tokio::test]
