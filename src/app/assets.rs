@@ -1,18 +1,26 @@
 //! Style sheet and pictures, built into the binary under content-hashed names.
 
+use std::io::Write;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use brotli::CompressorWriter;
 use data_encoding::HEXLOWER;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use crate::engine::Failure;
 
 /// A year. The name changes with the content.
 const FOREVER: &str = "public, max-age=31536000, immutable";
+/// For files whose name never changes.
+const A_DAY: &str = "public, max-age=86400";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// Bytes that brotli buffers, its quality, and the size of its window as a power of two.
+const BROTLI: (usize, u32, u32) = (4_096, 9, 22);
 
 /// A public file.
 struct Asset {
@@ -22,17 +30,19 @@ struct Asset {
     content_type: &'static str,
     /// The sites that may embed it, as `Cross-Origin-Resource-Policy`.
     shown_by: &'static str,
+    /// The compressed forms by their content coding, the smallest first.
+    compressed: Vec<(&'static str, Vec<u8>)>,
 }
 
 static CSS: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new(
+    Asset::text(
         include_bytes!("../../templates/app/app.css"),
         "css",
         "text/css; charset=utf-8",
     )
 });
 static ICON: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new(
+    Asset::text(
         include_bytes!("../../templates/app/favicon.svg"),
         "svg",
         "image/svg+xml; charset=utf-8",
@@ -47,6 +57,11 @@ static PREVIEW: LazyLock<Asset> = LazyLock::new(|| Asset {
         "image/png",
     )
 });
+/// For browsers and phones that ask for an icon by a fixed name. 180 by 180 pixels.
+const TOUCH_ICON: &[u8] = include_bytes!("../../templates/app/touch-icon.png");
+/// Nothing behind a sign-in, and no step of one, belongs in a search engine.
+const ROBOTS: &str = "User-agent: *\nDisallow: /account\nDisallow: /api/\nDisallow: /auth/\n\
+                      Disallow: /holders\nDisallow: /settings\n";
 
 impl Asset {
     /// Whether `path` is this file's, with its own hash or another one.
@@ -66,8 +81,55 @@ impl Asset {
             content,
             content_type,
             shown_by: "same-origin",
+            compressed: Vec::new(),
         }
     }
+
+    /// A file that compresses well. It is compressed once.
+    fn text(content: &'static [u8], extension: &'static str, content_type: &'static str) -> Self {
+        let forms = [("br", brotli(content)), ("gzip", gzip(content))];
+        Self {
+            compressed: forms.into_iter().collect(),
+            ..Self::new(content, extension, content_type)
+        }
+    }
+
+    /// The content in the smallest form that the browser takes, and the coding of it.
+    fn form(&self, request: &HeaderMap) -> (Option<&'static str>, &[u8]) {
+        let taken = |coding: &&(&'static str, Vec<u8>)| accepts(request, coding.0);
+        match self.compressed.iter().find(taken) {
+            Some((coding, content)) => (Some(coding), content),
+            None => (None, self.content),
+        }
+    }
+}
+
+fn brotli(content: &[u8]) -> Vec<u8> {
+    let (buffer, quality, window) = BROTLI;
+    let mut compressor = CompressorWriter::new(Vec::new(), buffer, quality, window);
+    // Writing to memory does not fail.
+    let _ = compressor.write_all(content);
+    compressor.into_inner()
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut compressor = GzEncoder::new(Vec::new(), Compression::best());
+    let _ = compressor.write_all(content);
+    compressor.finish().unwrap_or_default()
+}
+
+/// Whether `Accept-Encoding` names a content coding, and not with a weight of zero (RFC 9110 section
+/// 12.5.3).
+fn accepts(request: &HeaderMap, coding: &str) -> bool {
+    let lines = request.get_all(header::ACCEPT_ENCODING).iter();
+    let mut choices = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
+    choices.any(|choice| {
+        let (name, weight) = choice.split_once(';').unwrap_or((choice, "q=1"));
+        let weight = weight.trim().strip_prefix("q=").unwrap_or("0");
+        name.trim().eq_ignore_ascii_case(coding) && weight.parse().is_ok_and(|q: f32| q > 0.0)
+    })
 }
 
 /// The path of the style sheet.
@@ -88,7 +150,7 @@ pub fn preview_path() -> &'static str {
 /// `GET /assets/{name}`. While a release is rolled out, a page may name the file of another
 /// release.
 /// It gets the current file, which no cache keeps.
-pub async fn asset(Path(name): Path<String>) -> Response {
+pub async fn asset(Path(name): Path<String>, request: HeaderMap) -> Response {
     let path = format!("/assets/{name}");
     let mut assets = [&CSS, &ICON, &PREVIEW].into_iter();
     let Some(asset) = assets.find(|asset| asset.is_named(&path)) else {
@@ -102,7 +164,32 @@ pub async fn asset(Path(name): Path<String>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, asset.content_type),
         (header::CACHE_CONTROL, cache),
+        (header::VARY, "accept-encoding"),
         (RESOURCE_POLICY, asset.shown_by),
     ];
-    (headers, asset.content).into_response()
+    let (coding, content) = asset.form(&request);
+    let mut response = (headers, content.to_vec()).into_response();
+    if let Some(coding) = coding {
+        let coding = HeaderValue::from_static(coding);
+        response.headers_mut().insert(header::CONTENT_ENCODING, coding);
+    }
+    response
+}
+
+/// `GET /favicon.ico` and `GET /apple-touch-icon.png`
+pub async fn touch_icon() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "image/png"),
+        (header::CACHE_CONTROL, A_DAY),
+    ];
+    (headers, TOUCH_ICON).into_response()
+}
+
+/// `GET /robots.txt`
+pub async fn robots() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, A_DAY),
+    ];
+    (headers, ROBOTS).into_response()
 }

@@ -65,6 +65,9 @@ pub fn table() -> Vec<Route> {
         route("/api/domains", SignedIn, get(api::domains)),
         route("/api/openapi.json", Plain, get(api::openapi)),
         route("/assets/{name}", Plain, get(assets::asset)),
+        route("/favicon.ico", Plain, get(assets::touch_icon)),
+        route("/apple-touch-icon.png", Plain, get(assets::touch_icon)),
+        route("/robots.txt", Plain, get(assets::robots)),
         route("/healthz", Plain, get(health::healthz)),
         route("/readyz", Plain, get(health::readyz)),
     ]

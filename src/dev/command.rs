@@ -68,7 +68,7 @@ async fn run(config: Config, ports: Ports, private_database: bool) -> anyhow::Re
         .await
         .context("the migrations could not be applied")?;
     let shutdown = CancellationToken::new();
-    let provider = DemoProvider::new(vec![demo_client(&config)]);
+    let provider = DemoProvider::new(vec![demo_client(&config)]).drawing();
     let provider = tokio::spawn(provider.serve(provider_listener, shutdown.clone()));
     let public_url = config.public_url.origin.clone();
     let real_provider = config.matrica.authorization_endpoint.scheme() == "https";

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::frame::Frame;
@@ -34,6 +35,8 @@ struct Overview {
     freshness: Option<Freshness>,
     /// There is no grant any more, so nothing can be shown.
     disconnected: bool,
+    /// The database does not answer, so nothing is known.
+    unavailable: bool,
     nfts: Option<Section<Vec<Card>>>,
     wallets: Option<Section<WalletSummary>>,
     accounts: Vec<LinkedAccount>,
@@ -74,7 +77,11 @@ pub async fn account(State(engine): State<Engine>, user: CurrentUser) -> Respons
     let layout = Layout::new(&engine, Some(&user));
     let page = page_in_parts(layout.clone(), TITLE, async move {
         let overview = Overview::read(&engine, &user, layout).await;
-        page_with_login(&overview, overview.disconnected)
+        let mut response = page_with_login(&overview, overview.disconnected);
+        if overview.unavailable {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        response
     });
     page.await
 }
@@ -103,6 +110,7 @@ impl Overview {
         let (profile, owned, linked) =
             tokio::join!(reader.get(ProfileQuery), Box::pin(owned), Box::pin(linked));
         let ((nfts, wallets, ..), (email, twitter, discord, telegram, roles)) = (owned, linked);
+        let unavailable = matches!(profile, Err(DataError::Database));
         let profile = Section::new(profile, "profile", Profile::clone);
         let frame = Frame::new(engine, user, &reader, &profile, "/account").await;
         let nfts = Section::new(nfts, "NFTs", |page| {
@@ -123,6 +131,7 @@ impl Overview {
             layout,
             frame,
             freshness: Freshness::oldest(ages.chain(parts)),
+            unavailable,
             disconnected: profile.is_disconnected() || wallets.is_disconnected(),
             nfts: asked.asks_for("nfts").then_some(nfts),
             wallets: asked.asks_for("wallets").then_some(wallets),

@@ -90,7 +90,7 @@ fn title_text_next(notice: SignInNotice) -> [&'static str; 3] {
             "To switch, sign out first. Then sign in with the other account.",
         ],
         SignInNotice::Disabled => [
-            "This account is locked",
+            "Locked accounts can't sign in",
             "If you've just tried to sign in, we have locked your account here.",
             "Contact us and quote the reference below.",
         ],

@@ -12,6 +12,7 @@ mod grants;
 mod list;
 mod paging;
 mod people;
+mod pictures;
 mod request;
 mod settings;
 mod slow_body;
@@ -49,6 +50,8 @@ pub struct DemoClient {
 pub struct DemoProvider {
     clients: Arc<[DemoClient]>,
     state: Arc<Mutex<ProviderState>>,
+    /// Draws the pictures that it names. Otherwise their addresses lead nowhere.
+    draws: bool,
 }
 
 #[derive(Default)]
@@ -65,7 +68,15 @@ impl DemoProvider {
         Self {
             clients: clients.into(),
             state: Arc::default(),
+            draws: false,
         }
+    }
+
+    /// Draws the pictures of the demo people.
+    #[must_use]
+    pub fn drawing(mut self) -> Self {
+        self.draws = true;
+        self
     }
 
     /// Every route, `/control` included. Faults that cut a connection before the response need
@@ -80,6 +91,7 @@ impl DemoProvider {
             .route("/oauth2/v2/user/{resource}", get(user::v2))
             .route("/oauth2/user/profile", get(user::profile_v1))
             .route_layer(middleware::from_fn_with_state(self.clone(), faults::inject))
+            .route("/pictures/{kind}/{name}", get(pictures::picture))
             .merge(control::routes())
             .with_state(self.clone())
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
+use axum::body::to_bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::account::Account;
 use super::endpoint::Endpoint;
 use super::settings::{ProfileShape, Settings};
-use super::{DemoProvider, paging};
+use super::{DemoProvider, paging, pictures};
 
 /// Display fields of the documented profile, which has no identifier.
 const DISPLAY_FIELDS: [&str; 5] = ["name", "vanityURL", "pfp", "banner", "pfpNFT"];
@@ -54,7 +55,7 @@ pub async fn v2(
         paging::page(resource, list, &settings, &query.unwrap_or_default())
             .map_err(Refused::BadQuery)
     };
-    match resource {
+    let answer = match resource {
         Endpoint::Profile => Ok(wrapped("profile", profile_v2(&settings, &account.user))),
         Endpoint::Wallets => Ok(wrapped("wallets", &account.wallets)),
         Endpoint::Nfts => paged(&account.nfts),
@@ -64,7 +65,24 @@ pub async fn v2(
             let (name, value) = account.field(other);
             Ok(wrapped(name, value))
         }
+    };
+    let host = headers.get(header::HOST).filter(|_| provider.draws);
+    match host.and_then(|host| host.to_str().ok()) {
+        Some(host) => Ok(with_pictures(answer?, &format!("http://{host}")).await),
+        None => answer,
     }
+}
+
+/// The answer with its pictures at this provider.
+async fn with_pictures(answer: Response, origin: &str) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let Ok(mut value) = serde_json::from_slice(&body) else {
+        return Response::from_parts(parts, body.into());
+    };
+    pictures::point_to(origin, &mut value);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, value.to_string().into())
 }
 
 fn wrapped(name: &str, value: impl Serialize) -> Response {

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 
+use super::compression::Asked;
 use super::failures::{FailureContext, RenderFailure};
 use super::headers::SecurityHeaders;
 use super::{RequestId, log};
@@ -42,6 +43,7 @@ pub async fn surround(State(frame): State<Frame>, mut request: Request, next: Ne
     let id = RequestId::generate();
     let span = log::span(&request, &id);
     let context = FailureContext::of(&request, &frame.0.engine.cookie_names);
+    let asked = Asked::of(request.method(), request.uri().query());
     request.extensions_mut().insert(id.clone());
     async move {
         let Parts {
@@ -52,6 +54,7 @@ pub async fn surround(State(frame): State<Frame>, mut request: Request, next: Ne
         let response = next.run(request).await;
         let mut response = context.with_body(response, engine, *render, &id);
         headers.add(&mut response, context.uri());
+        asked.mark(&mut response);
         log::answered(started, &response);
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert("x-request-id", id);

@@ -5,6 +5,7 @@ use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 
 use crate::engine::config::Config;
+use crate::engine::matrica::pictures::demo_origin;
 
 /// A response extension of the page with the form that starts a login.
 #[derive(Debug, Clone, Copy)]
@@ -91,8 +92,11 @@ fn content_security_policy(config: &Config, sign_in_form: bool) -> HeaderValue {
         }
         (true, _) => " https:".to_owned(),
     };
-    let remote = config.remote_images;
-    let pictures = if remote { " https:" } else { "" };
+    let pictures = match demo_origin(&config.matrica) {
+        _ if !config.remote_images => String::new(),
+        Some(demo) => format!(" https: {demo}"),
+        None => " https:".to_owned(),
+    };
     let mut policy = vec![
         "default-src 'none'".to_owned(),
         "style-src 'self'".to_owned(),

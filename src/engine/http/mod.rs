@@ -1,6 +1,7 @@
 //! The HTTP server around the handlers: accept loop, layers and logs.
 
 mod admit;
+pub mod compression;
 mod connection;
 mod csrf;
 pub mod failures;
@@ -84,6 +85,7 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT);
     // In the order in which a request meets them.
     let layers = ServiceBuilder::new()
+        .layer(compression::layer())
         .layer(from_fn_with_state(frame, frame::surround))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(timeout)

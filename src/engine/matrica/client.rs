@@ -9,6 +9,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+use super::pictures::PictureRule;
 use super::{ApiError, Identity, Page, Paging, identity};
 use crate::engine::config::MatricaSettings;
 use crate::engine::oauth::breaker::{Breaker, Caller, Health};
@@ -39,7 +40,7 @@ pub struct UserApi {
     http: reqwest::Client,
     base: Arc<Url>,
     base_v1: Option<Arc<Url>>,
-    pictures: bool,
+    pictures: PictureRule,
     caller: Option<Caller>,
     /// Separate circuit breakers, so that failing lists block neither sign-in nor the profile.
     identifying: Breaker,
@@ -51,12 +52,12 @@ type Answer = (Value, HeaderMap);
 
 impl UserApi {
     /// `pictures` keeps the URLs of pictures.
-    pub fn new(settings: &MatricaSettings, pictures: bool, tls: &Tls) -> Result<Self, ClientError> {
+    pub fn new(settings: &MatricaSettings, show_pictures: bool, tls: &Tls) -> Result<Self, ClientError> {
         Ok(Self {
             http: transport::client(tls, IDLE_CONNECTIONS, IDLE_MAX)?,
             base: Arc::new(settings.user_api.clone()),
             base_v1: settings.user_api_v1.clone().map(Arc::new),
-            pictures,
+            pictures: PictureRule::new(settings, show_pictures),
             caller: None,
             identifying: Breaker::of_strangers("identity", READS_MAX),
             reading: Breaker::new("user_api", READS_MAX),
@@ -86,7 +87,7 @@ impl UserApi {
             _ => Value::Null,
         };
         let mut identity = identity::parse_identity(&v2, &v1).ok_or(ApiError::NoUserId)?;
-        identity.picture_url = identity.picture_url.filter(|_| self.pictures);
+        identity.picture_url = identity.picture_url.filter(|url| self.pictures.allows(url));
         Ok(identity)
     }
 
@@ -114,9 +115,9 @@ impl UserApi {
         Ok(request.await?.0)
     }
 
-    /// Whether the URLs of pictures are kept.
-    pub fn keeps_pictures(&self) -> bool {
-        self.pictures
+    /// Which pictures are kept and shown.
+    pub(super) fn pictures(&self) -> &PictureRule {
+        &self.pictures
     }
 
     /// The answer to `GET {MATRICA_USER_API}/{path}`. Null if the body is empty.

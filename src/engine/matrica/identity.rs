@@ -110,7 +110,7 @@ pub(super) fn parse_identity(v2: &Value, v1: &Value) -> Option<Identity> {
         subjects: subjects().map(|(_, subject)| subject).collect(),
         source,
         display_name: name.unwrap_or_else(|| NAMELESS.to_owned()),
-        picture_url: first(&layers, |layer| text::url(layer, "pfp")),
+        picture_url: first(&layers, |layer| text::picture(layer, "pfp")),
     })
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod identity;
 mod nfts;
 pub mod paging;
+pub mod pictures;
 mod profile;
 mod requirement;
 mod resource;

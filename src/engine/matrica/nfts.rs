@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::paging::TAKE_MAX;
+use super::pictures::PictureRule;
 use super::{ApiError, Page, Paging, Resource, UserApi, text};
 use crate::engine::oauth::Token;
 
@@ -26,6 +27,8 @@ pub struct Nft {
     pub name: Option<String>,
     /// Mostly `https`. `ipfs` and `ar` addresses need a gateway, which is the client's choice.
     pub image_url: Option<String>,
+    #[serde(skip)]
+    shows_image: bool,
     /// In Matrica's words, such as `HODLED`.
     pub status: Option<String>,
     pub network: Option<String>,
@@ -38,10 +41,9 @@ pub struct Nft {
 }
 
 impl Nft {
-    /// The picture that a page may show, which is an `https` URL.
+    /// The URL of the picture, if a page may show it.
     pub fn shown_image(&self) -> Option<&str> {
-        let url = self.image_url.as_deref()?;
-        url.starts_with("https://").then_some(url)
+        self.image_url.as_deref().filter(|_| self.shows_image)
     }
 
     pub fn is_of(&self, collection_id: &str) -> bool {
@@ -75,7 +77,7 @@ impl NftQuery {
             ("collectionId", self.collection_id),
             ("networkSymbol", self.network),
         ];
-        let item = |entry: &Value| parse_nft(entry, api.keeps_pictures());
+        let item = |entry: &Value| parse_nft(entry, api.pictures());
         api.page("nfts", token, &self.paging, filters, item).await
     }
 }
@@ -98,7 +100,7 @@ impl Resource for NftQuery {
 }
 
 /// `None` without an id.
-fn parse_nft(entry: &Value, pictures: bool) -> Option<Nft> {
+fn parse_nft(entry: &Value, pictures: &PictureRule) -> Option<Nft> {
     let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
     let collection = |value: &Value| {
         Some(Collection {
@@ -109,7 +111,8 @@ fn parse_nft(entry: &Value, pictures: bool) -> Option<Nft> {
     Some(Nft {
         id: text::id(entry, "id")?,
         name: text::field(entry, "name", text::NAME_MAX),
-        image_url: text::picture(entry, "image").filter(|_| pictures),
+        shows_image: pictures.url(entry, "image").is_some(),
+        image_url: pictures.address(entry, "image"),
         status: text::field(entry, "status", text::NETWORK_MAX),
         network: text::identifier(entry, "networkSymbol", text::NETWORK_MAX),
         is_compressed: entry.get("isCompressed") == Some(&Value::Bool(true)),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::pictures::PictureRule;
 use super::{ApiError, Resource, UserApi, shape, text};
 use crate::engine::oauth::Token;
 
@@ -12,9 +13,9 @@ pub struct Profile {
     pub name: Option<String>,
     /// The name in the URL of their page at Matrica.
     pub vanity_url: Option<String>,
-    /// Always `https`.
+    /// Always one that a page may show.
     pub picture_url: Option<String>,
-    /// Always `https`.
+    /// Always one that a page may show.
     pub banner_url: Option<String>,
     /// The collection of the NFT in their picture.
     pub picture_collection: Option<String>,
@@ -29,7 +30,7 @@ impl Resource for ProfileQuery {
     const SCOPE: &'static str = "profile";
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<Profile, ApiError> {
-        parse_profile(&api.get("profile", token).await?, api.keeps_pictures())
+        parse_profile(&api.get("profile", token).await?, api.pictures())
     }
 }
 
@@ -45,11 +46,11 @@ pub(super) fn first<T>(layers: &[&Value], read: impl Fn(&Value) -> Option<T>) ->
 }
 
 /// Null is an empty profile.
-fn parse_profile(answer: &Value, pictures: bool) -> Result<Profile, ApiError> {
+fn parse_profile(answer: &Value, pictures: &PictureRule) -> Result<Profile, ApiError> {
     shape::object(answer, "profile")?;
     let layers = layers(answer);
     let label = |name| first(&layers, |layer| text::field(layer, name, text::NAME_MAX));
-    let url = |name| first(&layers, |layer| text::url(layer, name)).filter(|_| pictures);
+    let url = |name| first(&layers, |layer| pictures.url(layer, name));
     let collection = |layer: &Value| {
         let collection = layer.pointer("/pfpNFT/collection")?;
         text::field(collection, "name", text::NAME_MAX)

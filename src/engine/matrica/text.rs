@@ -104,12 +104,6 @@ pub(super) fn id(object: &Value, name: &str) -> Option<String> {
     usable.then_some(id)
 }
 
-/// A field as an `https` URL that a page may point to.
-pub(super) fn url(object: &Value, name: &str) -> Option<String> {
-    let url = Url::parse(object.get(name)?.as_str()?).ok()?;
-    (url.scheme() == "https" && url.as_str().len() <= URL_MAX).then(|| url.into())
-}
-
 /// A field as the address of a picture, also one that no page shows, such as `ipfs://`.
 pub(super) fn picture(object: &Value, name: &str) -> Option<String> {
     let address = object.get(name)?.as_str()?;

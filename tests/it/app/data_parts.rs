@@ -623,14 +623,14 @@ impl Element {
 /// The elements that our templates use.
 const TAGS: &str = "a bdi body br button circle code dd details div dl dt footer form h1 h2 h3 head header html img \
                     input label li link main meta nav option p path rect section select span strong summary sup svg \
-                    table tbody td th thead title tr ul";
+                    table tbody td th thead time title tr ul";
 const VOID: &str = "br img input link meta";
 /// The attributes that they use. None of them is a script or a style.
 const ATTRIBUTES: &str = "action alt aria-current aria-hidden aria-label aria-labelledby autofocus charset class content cx cy d \
-                          data-initial data-label decoding download fill focusable for height href id lang loading method name \
+                          data-initial datetime data-label decoding download fill focusable for height href id lang loading method name \
                           open popover popovertarget popovertargetaction property r referrerpolicy rel required \
                           role rx scope selected src stroke stroke-linecap \
-                          stroke-linejoin stroke-width tabindex type value viewBox width x y";
+                          stroke-linejoin stroke-width tabindex title type value viewBox width x y";
 
 /// Reads a page more strictly than a browser, and fails on everything that our templates do not
 /// write. That is other elements and attributes, unquoted values, characters that should have been

@@ -18,6 +18,9 @@ async fn a_route_that_is_not_public_refuses_everybody_who_is_not_signed_in() {
         "/auth/logout",
         "/api/openapi.json",
         "/assets/{name}",
+        "/favicon.ico",
+        "/apple-touch-icon.png",
+        "/robots.txt",
         "/healthz",
         "/readyz",
     ];

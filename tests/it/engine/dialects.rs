@@ -70,7 +70,7 @@ async fn a_refresh_token_that_is_refused_in_other_words_means_reconnecting() {
             .fault("refresh", json!({ "status": status, "body": body }))
             .await;
         let page = browser.get("/account/wallets").await;
-        page.assert_contains("Sign in again to see your wallets");
+        page.assert_contains("no longer connected to your Matrica account");
         let grants = app.count("select count(*) from grants").await;
         assert_eq!(grants, 0, "{body}");
     }
@@ -119,11 +119,11 @@ async fn a_grant_that_alone_is_refused_without_a_reason_asks_to_reconnect_and_st
     app.becomes("select count(*) from grants where generation = 2", 1)
         .await;
     let page = ada.get("/account/wallets").await;
-    page.assert_contains("Sign in again to see your wallets");
+    page.assert_contains("no longer connected to your Matrica account");
     app.provider.fault("refresh", refusal).await;
     app.sql("update grants set retry_at = null").await;
     let page = ada.get("/account/wallets").await;
-    page.assert_contains("Sign in again to see your wallets");
+    page.assert_contains("no longer connected to your Matrica account");
     assert_eq!(app.count("select count(*) from grants").await, 2);
 }
 

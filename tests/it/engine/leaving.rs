@@ -305,7 +305,7 @@ async fn disconnecting_keeps_the_session_and_offers_the_way_back() {
     browser
         .get("/account")
         .await
-        .assert_contains("Sign in again to see your wallets");
+        .assert_contains("no longer connected to your Matrica account");
     // Twice is fine, because the form may still be open in another tab.
     leave(&mut browser, "disconnect").await;
     let authorization_url = browser.start("/settings").await;

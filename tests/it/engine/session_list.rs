@@ -52,7 +52,7 @@ async fn everybody_sees_their_own_sessions_and_which_one_this_is() {
     assert!(this.starts_with("Safari on iPhone"), "{this}");
     let year = matrica_starter::engine::clock::now().year().to_string();
     assert!(this.contains("Last seen") && this.contains("Ends") && this.contains(&year));
-    assert!(page.body.contains("after 24\u{a0}h without a visit"));
+    assert!(page.body.contains("after 24\u{a0}hours without a visit"));
     assert!(
         !page.body.contains("Firefox"),
         "somebody else's session is listed"

@@ -27,7 +27,7 @@ async fn a_second_look_asks_nobody_until_somebody_wants_newer_data() {
         browser
             .get("/account")
             .await
-            .assert_contains("From Matrica, just now");
+            .assert_contains("Updated just now");
         browser
             .get("/account/nfts")
             .await
@@ -68,7 +68,7 @@ async fn an_answer_is_fresh_for_its_time_and_the_last_good_one_is_shown_for_its_
     browser
         .get("/account/nfts")
         .await
-        .assert_contains("From Matrica, just now");
+        .assert_contains("Updated just now");
     assert_eq!(app.provider.calls("nfts").await, 1);
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     let stale = browser.get("/account/nfts").await.assert_status(200);
@@ -86,7 +86,7 @@ async fn an_answer_is_fresh_for_its_time_and_the_last_good_one_is_shown_for_its_
     let healed = browser
         .get("/account/nfts")
         .await
-        .assert_contains("From Matrica, just now");
+        .assert_contains("Updated just now");
     assert!(!healed.body.contains("does not answer"));
 }
 
@@ -177,7 +177,7 @@ async fn whoever_leaves_takes_their_data_along() {
             .get("/account/wallets")
             .await
             .assert_contains("Primary on Solana");
-        first.post(way_out, &[]).await.assert_status(303);
+        first.post(way_out, &[("confirm", "yes")]).await.assert_status(303);
         // Gone also as a last good answer.
         app.provider
             .fault("wallets", json!({ "status": 500 }))
@@ -212,7 +212,7 @@ async fn an_answer_that_comes_after_somebody_has_left_is_not_kept() {
     browser
         .get("/account/wallets")
         .await
-        .assert_contains("Sign in again to see your wallets");
+        .assert_contains("no longer connected to your Matrica account");
 }
 
 #[tokio::test]
@@ -264,7 +264,7 @@ async fn other_servers_forget_too() {
     app.listening(2).await;
     let elsewhere = |path: &str| format!("{}{path}", replica.url);
     for (change, words) in [
-        ("disconnect", "Sign in again to see your wallets"),
+        ("disconnect", "no longer connected to your Matrica account"),
         ("share less", "t share your wallets with us"),
     ] {
         app.provider.set(json!({ "granted_scope": null })).await;
