@@ -16,6 +16,7 @@ use time::macros::format_description;
 use super::{assets, brand};
 use crate::engine::config::{Config, Site};
 use crate::engine::http::headers::SignInForm;
+use crate::engine::matrica::pictures::demo_origin;
 use crate::engine::{CurrentUser, Engine};
 
 /// How long a page may take before its top is sent alone.
@@ -32,8 +33,8 @@ pub struct Layout {
     pub person: Option<String>,
     /// The browser has a session that nobody looked up.
     pub maybe_signed_in: bool,
-    /// The provider is on this machine, so this is the demo.
-    pub demo: bool,
+    /// The origin of the demo provider, if this is the demo.
+    pub demo: Option<String>,
     config: Arc<Config>,
 }
 
@@ -44,7 +45,7 @@ impl Layout {
             icon: assets::icon_path(),
             person: user.map(|user| user.display_name.clone()),
             maybe_signed_in: false,
-            demo: engine.config.matrica.authorization_endpoint.scheme() == "http",
+            demo: demo_origin(&engine.config.matrica),
             config: engine.config.clone(),
         }
     }

@@ -18,7 +18,7 @@ use super::people::{self, PEOPLE, Person};
 use super::request::AuthorizationRequest;
 use super::wire::{Fields, is_form};
 
-const STYLE: &str = include_str!("../../../templates/dev/demo_provider/style.css");
+pub(super) const STYLE: &str = include_str!("../../../templates/dev/demo_provider/style.css");
 static STYLE_HASH: LazyLock<String> =
     LazyLock::new(|| BASE64_STANDARD.encode(Sha256::digest(STYLE)));
 
@@ -112,7 +112,7 @@ fn redirect(redirect_uri: &str, (name, value): (&str, &str), state: Option<&str>
 }
 
 /// Its policy allows one inline style sheet by hash and forms to `form_action`.
-fn html(status: StatusCode, form_action: &str, page: askama::Result<String>) -> Response {
+pub(super) fn html(status: StatusCode, form_action: &str, page: askama::Result<String>) -> Response {
     let Ok(page) = page else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };

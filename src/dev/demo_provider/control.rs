@@ -12,9 +12,8 @@ use strum::VariantArray as _;
 
 use super::endpoint::Endpoint;
 use super::faults::Fault;
-use super::grants::Counts;
 use super::settings::Settings;
-use super::{DemoProvider, ProviderState, people};
+use super::{DemoProvider, people};
 
 type Refused = (StatusCode, String);
 
@@ -106,13 +105,7 @@ async fn tokens(State(provider): State<DemoProvider>) -> Json<Value> {
 
 /// Resets settings, faults and counters. Grants stay.
 async fn reset(State(provider): State<DemoProvider>) -> StatusCode {
-    let state = &mut *provider.state();
-    let mut grants = std::mem::take(&mut state.grants);
-    grants.counts = Counts::default();
-    *state = ProviderState {
-        grants,
-        ..Default::default()
-    };
+    provider.state().reset();
     StatusCode::NO_CONTENT
 }
 

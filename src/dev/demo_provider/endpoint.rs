@@ -2,10 +2,11 @@
 
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, VariantArray)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, VariantArray, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Endpoint {
     Authorize,
     Token,
@@ -26,6 +27,11 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// As it is written in faults and counters.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
     /// The endpoint of a request. `body` tells a refresh from a code exchange.
     pub fn of(method: &Method, path: &str, body: &[u8]) -> Option<Self> {
         match (method, path) {

@@ -199,6 +199,12 @@ impl Grants {
         self.families.len()
     }
 
+    /// The grants of a person that have not ended.
+    pub fn live_grants(&self, person: &Person) -> usize {
+        let consents = self.families.values();
+        consents.filter(|consent| consent.person.key == person.key).count()
+    }
+
     pub fn live_access_tokens(&self) -> usize {
         let tokens = self.access_tokens.keys();
         tokens.filter(|token| self.open(token).is_some()).count()

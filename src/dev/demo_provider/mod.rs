@@ -13,7 +13,9 @@ mod list;
 mod paging;
 mod people;
 mod pictures;
+mod playground;
 mod request;
+mod scenes;
 mod settings;
 mod slow_body;
 mod token;
@@ -33,6 +35,7 @@ use self::endpoint::Endpoint;
 use self::faults::Fault;
 use self::grants::Grants;
 use self::people::{PEOPLE, Person};
+use self::scenes::Scene;
 use self::settings::Settings;
 
 /// An application registered with the demo provider.
@@ -61,6 +64,8 @@ struct ProviderState {
     calls: BTreeMap<Endpoint, u64>,
     last_token_request: serde_json::Value,
     grants: Grants,
+    /// The scene that the playground plays.
+    scene: Option<&'static Scene>,
 }
 
 impl DemoProvider {
@@ -92,6 +97,9 @@ impl DemoProvider {
             .route("/oauth2/user/profile", get(user::profile_v1))
             .route_layer(middleware::from_fn_with_state(self.clone(), faults::inject))
             .route("/pictures/{kind}/{name}", get(pictures::picture))
+            .route("/", get(playground::page))
+            .route("/playground", post(playground::reset))
+            .route("/playground/{scene}", post(playground::play))
             .merge(control::routes())
             .with_state(self.clone())
     }

@@ -627,7 +627,7 @@ const TAGS: &str = "a bdi body br button circle code dd details div dl dt footer
 const VOID: &str = "br img input link meta";
 /// The attributes that they use. None of them is a script or a style.
 const ATTRIBUTES: &str = "action alt aria-current aria-hidden aria-label aria-labelledby autofocus charset class content cx cy d \
-                          data-initial datetime data-label decoding download fill focusable for height href id lang loading method name \
+                          data-initial datetime data-label decoding download fill focusable for height href id lang loading media method name \
                           open popover popovertarget popovertargetaction property r referrerpolicy rel required \
                           role rx scope selected src stroke stroke-linecap \
                           stroke-linejoin stroke-width tabindex title type value viewBox width x y";
@@ -690,6 +690,8 @@ fn element(tag: &str) -> Element {
             ("img", "src") => value.starts_with("https://"),
             // The front page states its own address.
             ("link", "href") => here || value.starts_with("http://127.0.0.1:"),
+            // The demo strip leads to the demo provider.
+            ("a", "href") if value.starts_with("http://127.0.0.1:") => value.ends_with('/'),
             (_, "href") => here || value.starts_with("https://") || value == "#main",
             (_, "action" | "src") => here,
             _ => true,

@@ -2,7 +2,7 @@
 
 mod account;
 mod api;
-mod browser;
+pub mod browser;
 mod data_in_browser;
 mod data_large;
 mod data_parts;

@@ -2,4 +2,5 @@
 
 mod demo_provider;
 mod dev_command;
+mod playground;
 mod private_postgres;
