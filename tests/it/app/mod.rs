@@ -8,3 +8,5 @@ mod data_large;
 mod data_parts;
 mod holds;
 mod pages;
+mod reading;
+mod site;
