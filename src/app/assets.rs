@@ -171,7 +171,9 @@ pub async fn asset(Path(name): Path<String>, request: HeaderMap) -> Response {
     let mut response = (headers, content.to_vec()).into_response();
     if let Some(coding) = coding {
         let coding = HeaderValue::from_static(coding);
-        response.headers_mut().insert(header::CONTENT_ENCODING, coding);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, coding);
     }
     response
 }

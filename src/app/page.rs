@@ -17,7 +17,7 @@ use super::{assets, brand};
 use crate::engine::config::{Config, Site};
 use crate::engine::http::headers::SignInForm;
 use crate::engine::matrica::pictures::demo_origin;
-use crate::engine::{CurrentUser, Engine};
+use crate::engine::{CurrentUser, Engine, clock};
 
 /// How long a page may take before its top is sent alone.
 const TOP_ALONE_AFTER: Duration = Duration::from_millis(150);
@@ -134,7 +134,9 @@ async fn from_main(page: Body) -> Bytes {
 /// The header holds a name from elsewhere, which is escaped, so the first match is the element.
 fn main_start(html: &[u8]) -> usize {
     let mut windows = html.windows(MAIN.len());
-    windows.position(|window| window == MAIN).unwrap_or(html.len())
+    windows
+        .position(|window| window == MAIN)
+        .unwrap_or(html.len())
 }
 
 /// An instant in words, to the minute.
@@ -151,17 +153,17 @@ pub fn rfc3339(instant: OffsetDateTime) -> String {
 
 /// An instant of the past in words. One that is more than a month ago is a date.
 pub fn ago(instant: OffsetDateTime) -> String {
-    let age = OffsetDateTime::now_utc() - instant;
+    let age = clock::now() - instant;
     let count = |number: i64, unit: &str| {
         let many = if number == 1 { "" } else { "s" };
         format!("{number} {unit}{many} ago")
     };
-    match age.whole_seconds() {
-        ..60 => "just now".to_owned(),
-        seconds @ ..3_600 => count(seconds / 60, "minute"),
-        seconds @ ..86_400 => count(seconds / 3_600, "hour"),
-        ..172_800 => "yesterday".to_owned(),
-        seconds @ ..2_592_000 => count(seconds / 86_400, "day"),
+    match (age.whole_days(), age.whole_hours(), age.whole_minutes()) {
+        (0, 0, ..=0) => "just now".to_owned(),
+        (0, 0, minutes) => count(minutes, "minute"),
+        (0, hours, _) => count(hours, "hour"),
+        (1, ..) => "yesterday".to_owned(),
+        (days @ 2..30, ..) => count(days, "day"),
         _ => format!("on {}", date(instant)),
     }
 }

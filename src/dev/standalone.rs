@@ -49,7 +49,9 @@ pub fn demo_provider(options: DemoProviderOptions) -> anyhow::Result<()> {
             redirect_uris: options.redirect_uri,
         };
         let shutdown = CancellationToken::new();
-        let provider = DemoProvider::new(vec![client]).drawing().serve(listener, shutdown.clone());
+        let provider = DemoProvider::new(vec![client])
+            .drawing()
+            .serve(listener, shutdown.clone());
         let provider = tokio::spawn(provider);
         stop.await;
         shutdown.cancel();

@@ -28,12 +28,20 @@ pub struct Amount {
 
 impl Amount {
     pub fn new(number: &BigDecimal) -> Self {
-        let sign = if *number < BigDecimal::zero() { MINUS } else { "" };
+        let sign = if *number < BigDecimal::zero() {
+            MINUS
+        } else {
+            ""
+        };
         let size = number.abs().normalized();
         let exact = format!("{sign}{}", written_out(&size));
         // The power of ten of the first digit.
-        let first = if size.is_zero() { 0 } else { size.order_of_magnitude() };
-        if first < WHOLE_MAX && first >= -ZEROS_MAX {
+        let first = if size.is_zero() {
+            0
+        } else {
+            size.order_of_magnitude()
+        };
+        if (-ZEROS_MAX..WHOLE_MAX).contains(&first) {
             let zeros = (-first - 1).max(0);
             let rounded = size.with_scale_round(zeros + FRACTION_MAX, RoundingMode::HalfUp);
             let about = if rounded == size { "" } else { ABOUT };
@@ -92,12 +100,37 @@ mod tests {
             ("999999999999", "999,999,999,999", None, "999,999,999,999"),
             ("0.00000546", "0.00000546", None, "0.00000546"),
             ("41.207315884", "≈\u{a0}41.20731588", None, "41.207315884"),
-            ("0.000123456789", "≈\u{a0}0.00012345679", None, "0.000123456789"),
-            ("-1234.00000000051", "≈\u{a0}\u{2212}1,234", None, "\u{2212}1,234.00000000051"),
-            ("0.000000000000000001", "1", Some(-18), "0.000000000000000001"),
-            ("-0.0000000012345", "≈\u{a0}\u{2212}1.235", Some(-9), "\u{2212}0.0000000012345"),
+            (
+                "0.000123456789",
+                "≈\u{a0}0.00012345679",
+                None,
+                "0.000123456789",
+            ),
+            (
+                "-1234.00000000051",
+                "≈\u{a0}\u{2212}1,234",
+                None,
+                "\u{2212}1,234.00000000051",
+            ),
+            (
+                "0.000000000000000001",
+                "1",
+                Some(-18),
+                "0.000000000000000001",
+            ),
+            (
+                "-0.0000000012345",
+                "≈\u{a0}\u{2212}1.235",
+                Some(-9),
+                "\u{2212}0.0000000012345",
+            ),
             ("1000000000000", "1", Some(12), "1,000,000,000,000"),
-            ("9999999999999.5", "≈\u{a0}1", Some(13), "9,999,999,999,999.5"),
+            (
+                "9999999999999.5",
+                "≈\u{a0}1",
+                Some(13),
+                "9,999,999,999,999.5",
+            ),
             (
                 "98765432109876543210.123456789",
                 "≈\u{a0}9.877",
@@ -110,7 +143,11 @@ mod tests {
                 exponent,
                 exact: exact.to_owned(),
             };
-            assert_eq!(Amount::new(&decimal.parse().unwrap()), expected, "{decimal}");
+            assert_eq!(
+                Amount::new(&decimal.parse().unwrap()),
+                expected,
+                "{decimal}"
+            );
         }
     }
 }

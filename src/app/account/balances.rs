@@ -95,7 +95,10 @@ fn rows(balances: &[TokenBalance]) -> Vec<TokenRow> {
     let key = |balance: &TokenBalance| (balance.token_id.clone(), balance.network.clone());
     let mut groups: Vec<Vec<&TokenBalance>> = Vec::new();
     for balance in balances {
-        match groups.iter_mut().find(|group| key(group[0]) == key(balance)) {
+        match groups
+            .iter_mut()
+            .find(|group| key(group[0]) == key(balance))
+        {
             Some(group) => group.push(balance),
             None => groups.push(vec![balance]),
         }
@@ -112,7 +115,10 @@ impl TokenRow {
             symbol: token.symbol.clone(),
             network: token.network.as_deref().map(Network::new),
             amounts: Amounts::of(balances),
-            wallets: balances.iter().map(|balance| Holding::new(balance)).collect(),
+            wallets: balances
+                .iter()
+                .map(|balance| Holding::new(balance))
+                .collect(),
         }
     }
 }
@@ -121,7 +127,10 @@ impl Holding {
     fn new(balance: &TokenBalance) -> Self {
         let network = balance.network.as_deref();
         Self {
-            wallet: balance.wallet.as_deref().map(|wallet| Address::on(network, wallet)),
+            wallet: balance
+                .wallet
+                .as_deref()
+                .map(|wallet| Address::on(network, wallet)),
             amounts: Amounts::of(&[balance]),
         }
     }
@@ -139,8 +148,12 @@ impl Amounts {
 
 /// `None` if one of the amounts is not known.
 fn sum(balances: &[&TokenBalance], of: impl Fn(&TokenBalance) -> Option<&str>) -> Option<Amount> {
-    let amounts = balances.iter().map(|balance| of(balance)?.parse::<BigDecimal>().ok());
-    amounts.sum::<Option<BigDecimal>>().map(|sum| Amount::new(&sum))
+    let amounts = balances
+        .iter()
+        .map(|balance| of(balance)?.parse::<BigDecimal>().ok());
+    amounts
+        .sum::<Option<BigDecimal>>()
+        .map(|sum| Amount::new(&sum))
 }
 
 /// The name, else the symbol, else the id.

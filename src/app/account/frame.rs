@@ -95,7 +95,7 @@ impl Frame {
         let (known, excuse) = match profile {
             Section::Ready(profile, _) => (Some(profile), None),
             // The page says so already.
-            Section::Unavailable(missing) if missing.reconnect => (None, None),
+            Section::Unavailable(missing) if missing.reconnect() => (None, None),
             Section::Unavailable(missing) => (None, Some(missing.title.clone())),
         };
         let name = known.and_then(|profile| profile.name.clone());
@@ -166,15 +166,18 @@ async fn count(reader: &Reader<'_>, href: &str) -> Option<String> {
             length(reader.seen::<BalanceQuery>().await, is_all)
         }
         "/account/domains" => {
-            let is_all =
-                |query: &DomainQuery| query.extension.is_none() && query.network.is_none();
+            let is_all = |query: &DomainQuery| query.extension.is_none() && query.network.is_none();
             length(reader.seen::<DomainQuery>().await, is_all)
         }
         "/account/wallets" => {
             let seen = reader.seen::<WalletsQuery>().await;
             let (_, wallets) = seen.first()?;
             let count = thousands(wallets.wallets.len() as u64);
-            Some(if wallets.cut { format!("{count}+") } else { count })
+            Some(if wallets.cut {
+                format!("{count}+")
+            } else {
+                count
+            })
         }
         _ => None,
     }

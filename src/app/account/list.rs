@@ -165,14 +165,16 @@ struct Pager {
 impl Pager {
     /// The links below `page`. They keep the filters that are set.
     fn new<T>(
-        list: &List,
+        of: &List,
         filters: &[(&str, Option<&str>)],
         PageNumber(number): PageNumber,
         page: &Page<T>,
     ) -> Self {
-        let link = |number: u64| address(list.path, filters, number);
-        let size = u64::from(list.page_size);
-        let last = page.total.map(|total| total.div_ceil(size).clamp(1, PAGE_MAX));
+        let link = |number: u64| address(of.path, filters, number);
+        let size = u64::from(of.page_size);
+        let last = page
+            .total
+            .map(|total| total.div_ceil(size).clamp(1, PAGE_MAX));
         let next = page.next().is_some() && number < PAGE_MAX;
         let end = page.skip + page.received;
         let start = thousands(page.skip + 1);

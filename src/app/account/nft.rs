@@ -92,11 +92,13 @@ impl NftFacts {
         let collection = nft.collection.as_ref();
         Self {
             card: Card::new(nft),
-            collection_href: collection.map(|collection| {
-                address(LIST.path, &[("collection", Some(&collection.id))], 1)
-            }),
+            collection_href: collection
+                .map(|collection| address(LIST.path, &[("collection", Some(&collection.id))], 1)),
             id: Address::of_nft(network, &nft.id),
-            owner: nft.owner.as_deref().map(|owner| Address::on(network, owner)),
+            owner: nft
+                .owner
+                .as_deref()
+                .map(|owner| Address::on(network, owner)),
             status: nft.status.clone().filter(|status| status != HELD),
             compressed: nft.is_compressed,
             inscription: nft.inscription_number,

@@ -5,10 +5,10 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::{filters, frame};
 use super::list::{Asked, List, PageNumber};
 use super::places::{Address, Network};
 use super::view::{Section, initial};
+use super::{filters, frame};
 use crate::app::page::{Layout, page_in_parts};
 use crate::app::parameters::{self, Filter};
 use crate::engine::matrica::{Collection, Nft, NftQuery};

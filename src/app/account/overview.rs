@@ -14,8 +14,8 @@ use super::{balances, domains, nfts};
 use crate::app::page::{Layout, page_in_parts, page_with_login};
 use crate::app::words::scopes;
 use crate::engine::matrica::{
-    DiscordQuery, EmailQuery, Profile, ProfileQuery, Role, RolesQuery, SocialAccount, TelegramQuery,
-    TwitterQuery, Wallets, WalletsQuery,
+    DiscordQuery, EmailQuery, Profile, ProfileQuery, Role, RolesQuery, SocialAccount,
+    TelegramQuery, TwitterQuery, Wallets, WalletsQuery,
 };
 use crate::engine::{Cached, CurrentUser, DataError, Engine};
 

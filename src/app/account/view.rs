@@ -24,14 +24,7 @@ pub struct Freshness {
 pub struct Unavailable {
     pub title: String,
     pub text: &'static str,
-    /// Signing in again would help.
-    pub sign_in: bool,
-    /// There is no grant any more.
-    pub reconnect: bool,
-    /// Nothing is wrong. The person or the app chose this.
-    pub chosen: bool,
-    /// The filter is wrong, so the same page would fail again.
-    pub bad_filter: bool,
+    error: DataError,
 }
 
 impl<T> Section<T> {
@@ -62,17 +55,11 @@ impl<T> Section<T> {
 
     /// The page holds the form that starts a login.
     pub fn asks_to_sign_in(&self) -> bool {
-        matches!(self, Self::Unavailable(Unavailable { sign_in: true, .. }))
+        matches!(self, Self::Unavailable(missing) if missing.sign_in())
     }
 
     pub fn is_disconnected(&self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable(Unavailable {
-                reconnect: true,
-                ..
-            })
-        )
+        matches!(self, Self::Unavailable(missing) if missing.reconnect())
     }
 }
 
@@ -100,14 +87,27 @@ impl Unavailable {
                 "Load the page again in a moment. Nothing is lost.",
             ),
         };
-        Self {
-            title,
-            text,
-            sign_in: matches!(error, DataError::Reconnect | DataError::NotShared),
-            reconnect: error == DataError::Reconnect,
-            bad_filter: error == DataError::Rejected,
-            chosen: matches!(error, DataError::NotAsked | DataError::NotShared),
-        }
+        Self { title, text, error }
+    }
+
+    /// Signing in again would help.
+    pub fn sign_in(&self) -> bool {
+        matches!(self.error, DataError::Reconnect | DataError::NotShared)
+    }
+
+    /// There is no grant any more.
+    pub fn reconnect(&self) -> bool {
+        self.error == DataError::Reconnect
+    }
+
+    /// Nothing is wrong. The person or the app chose this.
+    pub fn chosen(&self) -> bool {
+        matches!(self.error, DataError::NotAsked | DataError::NotShared)
+    }
+
+    /// The filter is wrong, so the same page would fail again.
+    pub fn bad_filter(&self) -> bool {
+        self.error == DataError::Rejected
     }
 }
 

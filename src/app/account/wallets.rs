@@ -79,7 +79,9 @@ pub fn lines<'a>(wallets: impl IntoIterator<Item = &'a Wallet>) -> Vec<WalletLin
 /// The names of the networks on which this is the primary wallet.
 fn primary_on(wallet: &Wallet) -> Vec<String> {
     let symbols = wallet.primary_on.iter();
-    symbols.map(|symbol| network_name(symbol).to_owned()).collect()
+    symbols
+        .map(|symbol| network_name(symbol).to_owned())
+        .collect()
 }
 
 /// Primary wallets first, otherwise in the provider's order.

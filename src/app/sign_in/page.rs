@@ -36,8 +36,8 @@ struct SignInPage {
 }
 
 /// Somebody else is signed in, so the notice holds the way on instead of the button.
-fn offers_sign_out(notice: &Option<Notice>) -> bool {
-    notice.as_ref().is_some_and(|notice| notice.offers_sign_out)
+fn offers_sign_out(notice: Option<&Notice>) -> bool {
+    notice.is_some_and(|notice| notice.offers_sign_out)
 }
 
 /// `GET /login`. What will be asked for, and the button. Works without the database.

@@ -36,9 +36,7 @@ const NOTHING: &str = "Nothing was changed.";
 pub fn text(failure: &Failure) -> ErrorText {
     let (title, text) = title_and_text(failure);
     let changed = match failure {
-        Failure::LogoutUnconfirmed(_) => {
-            "To be sure, sign in and out again later."
-        }
+        Failure::LogoutUnconfirmed(_) => "To be sure, sign in and out again later.",
         Failure::Timeout => "A change you made may still go through. Check before you try again.",
         Failure::Reconnect | Failure::NotAsked(_) | Failure::NotShared(_) | Failure::NotHeld(_) => {
             ""
@@ -77,8 +75,7 @@ fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
         }
         Failure::NotHeld(requirement) => return not_held(*requirement),
         Failure::InvalidParameter(name) => {
-            let text =
-                format!("We can't use the value of \u{201c}{name}\u{201d} in this address.");
+            let text = format!("We can't use the value of \u{201c}{name}\u{201d} in this address.");
             return ("We can't read this address".into(), text.into());
         }
         Failure::SignInRequired(_) | Failure::FreshSignInRequired(_) => (
@@ -102,10 +99,9 @@ fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
             "It's larger than anything this site takes.",
         ),
         Failure::HeadTooLarge => ("Your browser sent too much", HEAD_TOO_LARGE),
-        Failure::UnsupportedFormat => (
-            "We can't read this format",
-            "Send forms as a browser does.",
-        ),
+        Failure::UnsupportedFormat => {
+            ("We can't read this format", "Send forms as a browser does.")
+        }
         Failure::BadRequest => (
             "We can't read this request",
             "It may be incomplete, or something changed it on the way.",
@@ -120,10 +116,9 @@ fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
         ),
         Failure::ProviderDown => (MATRICA_SILENT, PROVIDER_DOWN),
         Failure::DataUnavailable => (MATRICA_SILENT, DATA_UNAVAILABLE),
-        Failure::LogoutUnconfirmed(_) => (
-            "You're signed out in this browser only",
-            LOGOUT_UNCONFIRMED,
-        ),
+        Failure::LogoutUnconfirmed(_) => {
+            ("You're signed out in this browser only", LOGOUT_UNCONFIRMED)
+        }
         Failure::Timeout => ("That took too long", "The answer wasn't ready in time."),
         Failure::Internal(_) => (
             "Something went wrong on our side",

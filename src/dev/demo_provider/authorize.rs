@@ -112,7 +112,11 @@ fn redirect(redirect_uri: &str, (name, value): (&str, &str), state: Option<&str>
 }
 
 /// Its policy allows one inline style sheet by hash and forms to `form_action`.
-pub(super) fn html(status: StatusCode, form_action: &str, page: askama::Result<String>) -> Response {
+pub(super) fn html(
+    status: StatusCode,
+    form_action: &str,
+    page: askama::Result<String>,
+) -> Response {
     let Ok(page) = page else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };

@@ -202,7 +202,9 @@ impl Grants {
     /// The grants of a person that have not ended.
     pub fn live_grants(&self, person: &Person) -> usize {
         let consents = self.families.values();
-        consents.filter(|consent| consent.person.key == person.key).count()
+        consents
+            .filter(|consent| consent.person.key == person.key)
+            .count()
     }
 
     pub fn live_access_tokens(&self) -> usize {

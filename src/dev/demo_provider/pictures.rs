@@ -8,8 +8,10 @@ use sha2::{Digest, Sha256};
 
 /// Where the pictures of the demo people are said to be. Nothing is there.
 const NOWHERE: &str = "https://example.com/";
+/// Draws the picture of a name.
+type Motif = fn(&Seed) -> String;
 /// A collection by the beginning of its names, and the motif of its pictures.
-const MOTIFS: [(&str, fn(&Seed) -> String); 8] = [
+const MOTIFS: [(&str, Motif); 8] = [
     ("Paper Otters", otter),
     ("Night Ferries", ferry),
     ("Kelp Choir", kelp),
@@ -22,6 +24,11 @@ const MOTIFS: [(&str, fn(&Seed) -> String); 8] = [
 /// A picture runs no script, and loads nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
+/// So many shapes.
+fn drawn(count: u32, shape: impl Fn(u32) -> String) -> String {
+    (0..count).map(shape).collect::<Vec<_>>().concat()
+}
+
 /// Numbers that follow from a name.
 struct Seed([u8; 32]);
 
@@ -31,11 +38,11 @@ impl Seed {
     }
 
     /// A number from `least` to `most`.
-    fn between(&self, index: usize, least: u32, most: u32) -> u32 {
-        least + u32::from(self.0[index % self.0.len()]) * (most - least) / 255
+    fn between(&self, index: u32, least: u32, most: u32) -> u32 {
+        least + u32::from(self.0[index as usize % self.0.len()]) * (most - least) / 255
     }
 
-    fn color(&self, index: usize, saturation: u32, lightness: u32) -> String {
+    fn color(&self, index: u32, saturation: u32, lightness: u32) -> String {
         let hue = self.between(index, 0, 359);
         format!("hsl({hue} {saturation}% {lightness}%)")
     }
@@ -46,21 +53,29 @@ pub fn point_to(origin: &str, answer: &mut Value) {
     match answer {
         Value::Array(items) => items.iter_mut().for_each(|item| point_to(origin, item)),
         Value::Object(fields) => {
-            let name = fields.get("name").and_then(Value::as_str).unwrap_or_default();
+            let name = fields
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let motif = MOTIFS.iter().position(|(names, _)| name.starts_with(names));
             for (field, kind) in [
                 ("image", format!("nft-{}", motif.unwrap_or(0))),
                 ("pfp", "portrait".to_owned()),
                 ("banner", "banner".to_owned()),
             ] {
-                let url = fields.get(field).and_then(Value::as_str).unwrap_or_default();
+                let url = fields
+                    .get(field)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 let is_ours = url.starts_with(NOWHERE);
                 let file = url.rsplit('/').next().filter(|_| is_ours);
                 if let Some(drawn) = file.map(|file| format!("{origin}/pictures/{kind}/{file}")) {
                     fields.insert(field.to_owned(), json!(drawn));
                 }
             }
-            fields.values_mut().for_each(|value| point_to(origin, value));
+            fields
+                .values_mut()
+                .for_each(|value| point_to(origin, value));
         }
         _ => {}
     }
@@ -73,7 +88,9 @@ pub async fn picture(Path((kind, name)): Path<(String, String)>) -> Response {
         "portrait" => portrait(&seed),
         "banner" => banner(&seed),
         kind => {
-            let motif = kind.strip_prefix("nft-").and_then(|motif| motif.parse().ok());
+            let motif = kind
+                .strip_prefix("nft-")
+                .and_then(|motif| motif.parse().ok());
             let motif = motif.and_then(|motif: usize| MOTIFS.get(motif));
             match motif {
                 Some((_, draw)) => square(&draw(&seed)),
@@ -115,13 +132,16 @@ fn portrait(seed: &Seed) -> String {
 
 fn banner(seed: &Seed) -> String {
     let sun = seed.between(4, 150, 950);
-    let ridge = |index: usize, base: u32, lightness: u32| {
-        let heights: Vec<_> = (0..6).map(|step| base - seed.between(index + step, 0, 50)).collect();
+    let ridge = |index: u32, base: u32, lightness: u32| {
+        let heights: Vec<_> = (0..6)
+            .map(|step| base - seed.between(index + step, 0, 50))
+            .collect();
         let color = seed.color(1, 40, lightness);
         let mut path = format!("M0 {}", heights[0]);
         for (step, height) in heights.iter().enumerate().skip(1) {
             let x = step * 220;
-            path.push_str(&format!("Q{} {} {x} {height}", x - 110, height.saturating_sub(25)));
+            let top = height.saturating_sub(25);
+            path = format!("{path}Q{} {top} {x} {height}", x - 110);
         }
         format!("<path d='{path}V160H0z' fill='{color}'/>")
     };
@@ -154,9 +174,12 @@ fn otter(seed: &Seed) -> String {
 
 fn ferry(seed: &Seed) -> String {
     let (moon, hull) = (seed.between(1, 40, 160), seed.color(2, 65, 55));
-    let lights: String = (0..5)
-        .map(|index| format!("<circle cx='{}' cy='112' r='5' fill='#ffe08a'/>", 64 + index * 18))
-        .collect();
+    let lights = drawn(5, |index| {
+        format!(
+            "<circle cx='{}' cy='112' r='5' fill='#ffe08a'/>",
+            64 + index * 18
+        )
+    });
     format!(
         "{}<circle cx='{moon}' cy='44' r='20' fill='#fdf3cf'/>\
          <path d='M30 122h140l-18 34H48z' fill='{hull}'/><rect x='54' y='98' width='92' height='24' fill='#f4f4f4'/>\
@@ -167,26 +190,25 @@ fn ferry(seed: &Seed) -> String {
 }
 
 fn kelp(seed: &Seed) -> String {
-    let strands: String = (0..6)
-        .map(|index| {
-            let x = 20 + index * 32;
-            let bend = seed.between(index as usize + 2, 10, 34);
-            let color = seed.color(index as usize + 1, 50, 45);
-            format!(
-                "<path d='M{x} 200q{bend}-40 0-80t0-80' fill='none' stroke='{color}' stroke-width='16' stroke-linecap='round'/>"
-            )
-        })
-        .collect();
+    let strands = drawn(6, |index| {
+        let x = 20 + index * 32;
+        let bend = seed.between(index + 2, 10, 34);
+        let color = seed.color(index + 1, 50, 45);
+        format!(
+            "<path d='M{x} 200q{bend}-40 0-80t0-80' fill='none' stroke='{color}' stroke-width='16' stroke-linecap='round'/>"
+        )
+    });
     format!("{}{strands}", sky(seed, 45, 80))
 }
 
 fn comet(seed: &Seed) -> String {
-    let stars: String = (0..10)
-        .map(|index| {
-            let (x, y) = (seed.between(index + 3, 5, 195), seed.between(index + 13, 5, 195));
-            format!("<circle cx='{x}' cy='{y}' r='2.5' fill='#fff'/>")
-        })
-        .collect();
+    let stars = drawn(10, |index| {
+        let (x, y) = (
+            seed.between(index + 3, 5, 195),
+            seed.between(index + 13, 5, 195),
+        );
+        format!("<circle cx='{x}' cy='{y}' r='2.5' fill='#fff'/>")
+    });
     let (turn, tail) = (seed.between(1, 0, 60), seed.color(2, 80, 65));
     format!(
         "{}{stars}<g transform='rotate({turn} 100 100)'><path d='M130 70L10 120 20 150z' fill='{tail}'/>\
@@ -198,17 +220,15 @@ fn comet(seed: &Seed) -> String {
 
 fn fern(seed: &Seed) -> String {
     let (leaf, turn) = (seed.color(1, 50, 38), seed.between(2, 0, 24));
-    let leaves: String = (0..7)
-        .map(|index| {
-            let (y, size) = (170 - index * 22, 46 - index * 5);
-            format!(
-                "<ellipse cx='{}' cy='{y}' rx='{size}' ry='9' transform='rotate(-24 100 {y})' fill='{leaf}'/>\
+    let leaves = drawn(7, |index| {
+        let (y, size) = (170 - index * 22, 46 - index * 5);
+        format!(
+            "<ellipse cx='{}' cy='{y}' rx='{size}' ry='9' transform='rotate(-24 100 {y})' fill='{leaf}'/>\
                  <ellipse cx='{}' cy='{y}' rx='{size}' ry='9' transform='rotate(24 100 {y})' fill='{leaf}'/>",
-                100 + size,
-                100 - size
-            )
-        })
-        .collect();
+            100 + size,
+            100 - size
+        )
+    });
     format!(
         "{}<g transform='rotate({turn} 100 200)'><path d='M100 200V24' stroke='{leaf}' stroke-width='7'/>{leaves}</g>",
         sky(seed, 70, 84)
@@ -230,27 +250,23 @@ fn radio(seed: &Seed) -> String {
 }
 
 fn hills(seed: &Seed) -> String {
-    let rings: String = (0..7)
-        .map(|index| {
-            let (width, height) = (92 - index * 12, 78 - index * 10);
-            let (x, y) = (seed.between(2, 80, 120), seed.between(3, 80, 120));
-            let color = format!("hsl({} 38% {}%)", seed.between(0, 70, 160), 36 + index * 8);
-            format!("<ellipse cx='{x}' cy='{y}' rx='{width}' ry='{height}' fill='{color}'/>")
-        })
-        .collect();
+    let rings = drawn(7, |index| {
+        let (width, height) = (92 - index * 12, 78 - index * 10);
+        let (x, y) = (seed.between(2, 80, 120), seed.between(3, 80, 120));
+        let color = format!("hsl({} 38% {}%)", seed.between(0, 70, 160), 36 + index * 8);
+        format!("<ellipse cx='{x}' cy='{y}' rx='{width}' ry='{height}' fill='{color}'/>")
+    });
     format!("{}{rings}", sky(seed, 35, 70))
 }
 
 fn tides(seed: &Seed) -> String {
     let hue = seed.between(0, 190, 290);
-    let waves: String = (0..6)
-        .map(|index| {
-            let (y, shift) = (50 + index * 26, seed.between(index as usize + 1, 0, 50));
-            let lightness = 72 - index * 10;
-            format!(
-                "<path d='M-{shift} {y}q25-22 50 0t50 0t50 0t50 0t50 0V200H-{shift}z' fill='hsl({hue} 60% {lightness}%)'/>"
-            )
-        })
-        .collect();
+    let waves = drawn(6, |index| {
+        let (y, shift) = (50 + index * 26, seed.between(index + 1, 0, 50));
+        let lightness = 72 - index * 10;
+        format!(
+            "<path d='M-{shift} {y}q25-22 50 0t50 0t50 0t50 0t50 0V200H-{shift}z' fill='hsl({hue} 60% {lightness}%)'/>"
+        )
+    });
     format!("<rect width='200' height='200' fill='hsl({hue} 50% 90%)'/>{waves}")
 }

@@ -33,7 +33,9 @@ struct PersonLine {
 
 /// `GET /`
 pub async fn page(State(provider): State<DemoProvider>, headers: HeaderMap) -> Response {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     let page = {
         let state = provider.state();
         let people = PEOPLE.iter().map(|person| PersonLine {
@@ -87,7 +89,11 @@ pub async fn reset(State(provider): State<DemoProvider>, headers: HeaderMap) -> 
 /// Another site sends the request through somebody's browser. Scripts such as curl send neither
 /// header.
 fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
     let own = || format!("http://{}", text("host").unwrap_or_default());
     match (text("sec-fetch-site"), text("origin")) {
         (Some(site), _) => !["same-origin", "none"].contains(&site),

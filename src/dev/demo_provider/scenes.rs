@@ -137,7 +137,9 @@ impl Scene {
         let mut commands = vec![format!("curl -X POST {base}/control/reset")];
         if !self.settings.is_empty() {
             let settings = self.settings;
-            commands.push(format!("curl -X PUT {base}/control/settings {JSON} '{settings}'"));
+            commands.push(format!(
+                "curl -X PUT {base}/control/settings {JSON} '{settings}'"
+            ));
         }
         let names: Vec<_> = self.struck().map(Endpoint::name).collect();
         if !names.is_empty() {
@@ -147,7 +149,9 @@ impl Scene {
         }
         if !self.revokes.is_empty() {
             let person = self.revokes;
-            commands.push(format!("curl -X POST {base}/control/revoke-person/{person}"));
+            commands.push(format!(
+                "curl -X POST {base}/control/revoke-person/{person}"
+            ));
         }
         commands
     }

@@ -52,7 +52,11 @@ type Answer = (Value, HeaderMap);
 
 impl UserApi {
     /// `pictures` keeps the URLs of pictures.
-    pub fn new(settings: &MatricaSettings, show_pictures: bool, tls: &Tls) -> Result<Self, ClientError> {
+    pub fn new(
+        settings: &MatricaSettings,
+        show_pictures: bool,
+        tls: &Tls,
+    ) -> Result<Self, ClientError> {
         Ok(Self {
             http: transport::client(tls, IDLE_CONNECTIONS, IDLE_MAX)?,
             base: Arc::new(settings.user_api.clone()),

@@ -28,7 +28,9 @@ async fn an_nft_has_a_page_that_says_everything_about_it() {
         .assert_contains("<title>Paper Otters #1000 · Matrica starter</title>")
         .assert_contains("href=\"/account/nfts?collection=")
         .assert_contains(&format!("<code>{OTTER}</code>"))
-        .assert_contains(&format!("href=\"https://solscan.io/account/{OTTER}\" rel=\"noreferrer\""));
+        .assert_contains(&format!(
+            "href=\"https://solscan.io/account/{OTTER}\" rel=\"noreferrer\""
+        ));
 }
 
 #[tokio::test]
@@ -66,7 +68,8 @@ async fn every_page_has_the_same_top_with_what_is_known_of_the_counts() {
     // A filtered list says nothing about the whole.
     let mut other = app.signed_in("collector").await;
     let page = other.get("/account/nfts?network=BTC").await;
-    page.assert_contains(">NFTs</a>").assert_contains(" matches</p>");
+    page.assert_contains(">NFTs</a>")
+        .assert_contains(" matches</p>");
 }
 
 #[tokio::test]
@@ -81,7 +84,12 @@ async fn a_token_in_several_wallets_is_one_row_with_the_exact_sum() {
     let body = json!([
         balance("first", "Sats", "0.00000546", Some("0")),
         balance("only", "Other", "7", Some("0")),
-        balance("second", "Sats", "98765432109876543210.000000000000000001", None),
+        balance(
+            "second",
+            "Sats",
+            "98765432109876543210.000000000000000001",
+            None
+        ),
     ]);
     let fault = json!({ "status": 200, "body": body.to_string() });
     app.provider.fault("tokens", fault).await;
@@ -93,7 +101,10 @@ async fn a_token_in_several_wallets_is_one_row_with_the_exact_sum() {
         .assert_contains("popovertarget=\"token-1\"");
     // One wallet's staked amount is missing, so the sum is not known.
     let (_, staked) = page.body.split_once("data-label=\"Staked\">").unwrap();
-    assert!(staked.starts_with("<span class=\"quiet\">unknown"), "{staked}");
+    assert!(
+        staked.starts_with("<span class=\"quiet\">unknown"),
+        "{staked}"
+    );
 }
 
 #[tokio::test]
@@ -104,7 +115,11 @@ async fn whoever_is_disconnected_reads_one_notice_and_no_more() {
     for path in PAGES {
         let page = ada.get(path).await.assert_status(200);
         assert_eq!(page.body.matches("notice-title").count(), 1, "{path}");
-        assert_eq!(page.body.matches("action=\"/auth/login\"").count(), 1, "{path}");
+        assert_eq!(
+            page.body.matches("action=\"/auth/login\"").count(),
+            1,
+            "{path}"
+        );
     }
 }
 
@@ -126,7 +141,7 @@ async fn what_somebody_chose_not_to_share_is_no_warning() {
 #[tokio::test]
 async fn nobody_looks_at_a_blank_window_while_matrica_is_slow() {
     let app = TestApp::with(&[ALL_SCOPES]).await;
-    let mut ada = app.signed_in("ada").await;
+    let ada = app.signed_in("ada").await;
     for path in PAGES {
         app.forget_user_data().await;
         let slow = json!({ "delay_ms": 1_000 });
@@ -138,15 +153,24 @@ async fn nobody_looks_at_a_blank_window_while_matrica_is_slow() {
         let client = crate::support::browser::client();
         let mut answer = client.execute(request).await.unwrap();
         let first = answer.chunk().await.unwrap().unwrap();
-        let (first, took) = (String::from_utf8(first.to_vec()).unwrap(), started.elapsed());
+        let (first, took) = (
+            String::from_utf8(first.to_vec()).unwrap(),
+            started.elapsed(),
+        );
         assert!(took < Duration::from_millis(700), "{path}: {took:?}");
-        assert!(first.contains("Ada Lindqvist") && first.contains("</header>"), "{first}");
+        assert!(
+            first.contains("Ada Lindqvist") && first.contains("</header>"),
+            "{first}"
+        );
         assert!(!first.contains("<main"), "{path}");
         let mut rest = String::new();
         while let Some(part) = answer.chunk().await.unwrap() {
             rest.push_str(std::str::from_utf8(&part).unwrap());
         }
-        assert!(rest.starts_with("<main") && rest.trim_end().ends_with("</html>"), "{rest}");
+        assert!(
+            rest.starts_with("<main") && rest.trim_end().ends_with("</html>"),
+            "{rest}"
+        );
         assert!(started.elapsed() > Duration::from_millis(900), "{path}");
     }
 }

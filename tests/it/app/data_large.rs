@@ -32,7 +32,11 @@ async fn somebody_with_nothing_reads_friendly_words_on_each_page() {
         ("/account", "None linked", 4),
         ("/account/wallets", "<h2>No wallets yet</h2>", 1),
         ("/account/nfts", "<h2>No NFTs yet</h2>", 1),
-        ("/account/nfts?network=SOL", "<h2>None of your NFTs match</h2>", 1),
+        (
+            "/account/nfts?network=SOL",
+            "<h2>None of your NFTs match</h2>",
+            1,
+        ),
         ("/account/tokens", "<h2>No tokens yet</h2>", 1),
         ("/account/domains", "<h2>No domains yet</h2>", 1),
     ] {
@@ -159,9 +163,7 @@ async fn a_page_number_that_cannot_be_is_named_and_one_behind_the_end_leads_back
                 .get(&format!("{path}?{query}"))
                 .await
                 .assert_status(400);
-            let page = page.assert_contains(
-                "the value of \u{201c}page\u{201d} in this address.",
-            );
+            let page = page.assert_contains("the value of \u{201c}page\u{201d} in this address.");
             assert!(
                 page.body.contains("href=\"/\"") && page.body.contains("href=\"/account\""),
                 "{path}?{query}"

@@ -586,7 +586,9 @@ fn check_vanity(account: &Answer, vanity: &str) {
         account.body
     );
     assert!(
-        account.body.contains(&format!("<bdi>{vanity}</bdi> at Matrica")),
+        account
+            .body
+            .contains(&format!("<bdi>{vanity}</bdi> at Matrica")),
         "{}",
         account.body
     );
@@ -596,7 +598,11 @@ fn check_vanity(account: &Answer, vanity: &str) {
         .filter_map(|element| element.get("href"));
     let own = format!("https://matrica.io/user/{vanity}");
     let led: Vec<_> = links.filter(|href| href.contains(vanity)).collect();
-    let expected = if vanity == "ada" { vec![&*own] } else { Vec::new() };
+    let expected = if vanity == "ada" {
+        vec![&*own]
+    } else {
+        Vec::new()
+    };
     assert_eq!(led, expected);
 }
 

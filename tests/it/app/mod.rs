@@ -6,6 +6,7 @@ pub mod browser;
 mod data_in_browser;
 mod data_large;
 mod data_parts;
+mod firefox;
 mod holds;
 mod pages;
 mod reading;

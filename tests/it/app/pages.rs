@@ -279,7 +279,10 @@ async fn the_account_page_survives_whatever_happens_to_the_wallets() {
             json!({ "close": "before_headers" }),
             "t show your wallets right now",
         ),
-        (json!({ "delay_ms": 60_000 }), "t show your wallets right now"),
+        (
+            json!({ "delay_ms": 60_000 }),
+            "t show your wallets right now",
+        ),
         (json!({ "status": 401 }), "t show your wallets right now"),
         (
             json!({ "status": 403, "body": r#"{"message":"Forbidden"}"# }),

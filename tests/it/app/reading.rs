@@ -23,7 +23,8 @@ const PAGES: [&str; 9] = [
 const SPACING: &str = "*{line-height:1.5!important;letter-spacing:.12em!important;word-spacing:.16em!important}\
                        p{margin-block-end:2em!important}";
 /// Controls that a finger may miss. Links within a sentence are exempt.
-const SMALL: &str = "[...document.querySelectorAll('button, summary, .tab, .way, .button, select, .site')]
+const SMALL: &str =
+    "[...document.querySelectorAll('button, summary, .tab, .way, .button, select, .site')]
     .filter(element => element.checkVisibility())
     .map(element => [element, element.getBoundingClientRect()])
     .filter(([, box]) => box.height > 0 && box.height < 43.5)
@@ -68,8 +69,13 @@ async fn large_text_and_wide_spacing_fit_on_the_smallest_phone() {
 async fn forced_colours_keep_the_current_tab_apart() {
     let (app, chromium) = signed_in().await;
     let forced = json!({ "features": [{ "name": "forced-colors", "value": "active" }] });
-    chromium.goto(format!("{}/account/nfts", app.url)).await.unwrap();
-    chromium.dev_tools("Emulation.setEmulatedMedia", forced).await;
+    chromium
+        .goto(format!("{}/account/nfts", app.url))
+        .await
+        .unwrap();
+    chromium
+        .dev_tools("Emulation.setEmulatedMedia", forced)
+        .await;
     for (current, other) in [(".tab[aria-current]", ".tab:not([aria-current])")] {
         let border = async |selector: &str| {
             let style = format!(
@@ -105,18 +111,32 @@ async fn the_outcome_of_a_form_is_in_the_title_and_has_the_focus() {
         assert!(chromium.title().await.unwrap().starts_with(title), "{path}");
         let focused = "document.activeElement.className";
         let focused = chromium.evaluate(focused).await;
-        assert!(focused.as_str().unwrap().contains("notice"), "{path}: {focused}");
-        let order = "document.querySelector('h1').compareDocumentPosition(document.activeElement) & 4";
-        assert_eq!(chromium.evaluate(order).await, 4, "{path}: below the heading");
+        assert!(
+            focused.as_str().unwrap().contains("notice"),
+            "{path}: {focused}"
+        );
+        let order =
+            "document.querySelector('h1').compareDocumentPosition(document.activeElement) & 4";
+        assert_eq!(
+            chromium.evaluate(order).await,
+            4,
+            "{path}: below the heading"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn letters_behind_pictures_are_silent() {
     let (app, chromium) = signed_in().await;
-    chromium.goto(format!("{}/account/nfts", app.url)).await.unwrap();
+    chromium
+        .goto(format!("{}/account/nfts", app.url))
+        .await
+        .unwrap();
     let content = "getComputedStyle(document.querySelector('.nft-picture img'), '::after').content";
     let content = chromium.evaluate(content).await;
     let content = content.as_str().unwrap();
-    assert!(content.ends_with("/ \"\""), "no empty alternative: {content}");
+    assert!(
+        content.ends_with("/ \"\""),
+        "no empty alternative: {content}"
+    );
 }

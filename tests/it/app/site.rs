@@ -12,12 +12,22 @@ async fn get(browser: &mut Browser, path: &str, codings: &str) -> (Answer, usize
     let request = browser.request(Method::GET, path);
     let request = request.header("accept-encoding", codings).build().unwrap();
     let client = crate::support::browser::client();
-    let answer = client.execute(request).await.unwrap();
+    let mut answer = client.execute(request).await.unwrap();
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    let body = answer.bytes().await.unwrap();
-    let length = body.len();
-    let body = String::from_utf8_lossy(&body).into_owned();
-    (Answer { status, headers, body }, length)
+    let mut bytes = Vec::new();
+    while let Some(part) = answer.chunk().await.unwrap() {
+        bytes.extend_from_slice(&part);
+    }
+    let length = bytes.len();
+    let body = String::from_utf8_lossy(&bytes).into_owned();
+    (
+        Answer {
+            status,
+            headers,
+            body,
+        },
+        length,
+    )
 }
 
 fn css_of(page: &Answer) -> String {
@@ -62,7 +72,11 @@ async fn whoever_is_signed_in_is_never_offered_to_sign_in_beside_an_error() {
     ] {
         let request = ada.request(method, path);
         let page = ada.send(request).await.assert_status(status);
-        assert!(!page.body.contains("href=\"/login\""), "{path}: {}", page.body);
+        assert!(
+            !page.body.contains("href=\"/login\""),
+            "{path}: {}",
+            page.body
+        );
         assert!(page.body.contains("href=\"/account\""), "{path}");
     }
     let page = ada.get("/nothing").await;
@@ -94,7 +108,10 @@ async fn the_style_sheet_comes_compressed_to_whoever_takes_it() {
         assert_eq!(coding, expected, "{codings:?}");
         assert_eq!(answer.header("vary"), "accept-encoding");
         assert_eq!(length == size, expected.is_empty(), "{codings:?}");
-        assert!(expected.is_empty() || length < CSS_MAX, "{codings}: {length}");
+        assert!(
+            expected.is_empty() || length < CSS_MAX,
+            "{codings}: {length}"
+        );
     }
 }
 
@@ -149,7 +166,10 @@ async fn icons_and_robots_are_where_programs_look_for_them() {
     }
     let robots = browser.get("/robots.txt").await.assert_status(200);
     for path in ["/account", "/settings", "/auth/", "/api/", "/holders"] {
-        assert!(robots.body.contains(&format!("Disallow: {path}\n")), "{path}");
+        assert!(
+            robots.body.contains(&format!("Disallow: {path}\n")),
+            "{path}"
+        );
     }
     let page = browser.get("/").await;
     assert_eq!(page.body.matches("<meta name=\"theme-color\"").count(), 2);

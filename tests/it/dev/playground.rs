@@ -73,7 +73,10 @@ impl Provider {
         let (names, command) = match command.strip_prefix("for e in ") {
             Some(rest) => {
                 let (names, command) = rest.split_once("; do ").unwrap();
-                (names.split(' ').collect(), command.strip_suffix("; done").unwrap())
+                (
+                    names.split(' ').collect(),
+                    command.strip_suffix("; done").unwrap(),
+                )
             }
             None => (vec![""], command),
         };
@@ -85,10 +88,16 @@ impl Provider {
             let mut request = self.http.request(method, words[3]);
             if let Some((_, body)) = command.split_once("-d '") {
                 let body = body.strip_suffix('\'').unwrap().to_owned();
-                request = request.header("content-type", "application/json").body(body);
+                request = request
+                    .header("content-type", "application/json")
+                    .body(body);
             }
             let answer = request.send().await.unwrap();
-            assert!(answer.status().is_success(), "{command}: {}", answer.status());
+            assert!(
+                answer.status().is_success(),
+                "{command}: {}",
+                answer.status()
+            );
         }
     }
 
@@ -174,7 +183,9 @@ async fn pictures_are_drawn_the_same_each_time_and_hold_no_script() {
         let answer = provider.get(&path).await;
         assert_eq!(answer.headers()["content-type"], "image/svg+xml");
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
-        let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+        let policy = answer.headers()["content-security-policy"]
+            .to_str()
+            .unwrap();
         assert!(policy.starts_with("default-src 'none'"), "{policy}");
         let drawing = answer.text().await.unwrap();
         assert!(drawing.starts_with("<svg ") && drawing.ends_with("</svg>"));
@@ -186,7 +197,11 @@ async fn pictures_are_drawn_the_same_each_time_and_hold_no_script() {
     for path in ["/pictures/portrait/ada.png", "/pictures/banner/ada.png"] {
         assert_eq!(provider.get(path).await.status(), 200);
     }
-    for path in ["/pictures/nft-8/a.png", "/pictures/nft--1/a.png", "/pictures/x/a.png"] {
+    for path in [
+        "/pictures/nft-8/a.png",
+        "/pictures/nft--1/a.png",
+        "/pictures/x/a.png",
+    ] {
         assert_eq!(provider.get(path).await.status(), 404, "{path}");
     }
 }
@@ -200,7 +215,8 @@ async fn the_app_shows_the_pictures_of_the_demo() {
     chromium.press("Sign in with Matrica").await;
     chromium.see("#person-ada").await.click().await.unwrap();
     chromium.see(".frame").await;
-    let shown = "[...document.images].filter(image => image.complete && image.naturalWidth > 0).length";
+    let shown =
+        "[...document.images].filter(image => image.complete && image.naturalWidth > 0).length";
     for (path, least) in [("/account", 6), ("/account/nfts", 6)] {
         chromium.goto(format!("{}{path}", app.url)).await.unwrap();
         let count = chromium.evaluate(shown).await.as_u64().unwrap();
@@ -212,7 +228,10 @@ async fn the_app_shows_the_pictures_of_the_demo() {
 async fn the_page_is_fit_to_be_seen() {
     let provider = Provider::start().await;
     let chromium = Chromium::start().await;
-    chromium.goto(format!("{}/", provider.origin)).await.unwrap();
+    chromium
+        .goto(format!("{}/", provider.origin))
+        .await
+        .unwrap();
     look_at(&chromium, "playground").await;
     chromium.press("Play “Matrica is down”").await;
     look_at(&chromium, "playground-down").await;

@@ -119,7 +119,10 @@ async fn a_thousand_people_lose_nothing_while_the_provider_refuses_the_applicati
     app.sql("update grants set retry_at = null").await;
     tokio::time::sleep(PAUSE + Duration::from_millis(100)).await;
     for browser in &mut people[..20] {
-        browser.get("/account").await.assert_contains("<details class=\"wallet\">");
+        browser
+            .get("/account")
+            .await
+            .assert_contains("<details class=\"wallet\">");
     }
     let logout = people[0]
         .request(Method::POST, "/auth/logout")

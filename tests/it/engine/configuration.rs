@@ -52,7 +52,11 @@ fn a_mistake_names_its_variable_and_the_rule_and_never_the_value() {
         ("SUPPORT_URL", "mailto:canary", "an e-mail address"),
         ("SUPPORT_URL", "javascript:canary()", "https URL"),
         ("PRIVACY_URL", "mailto:canary@example.com", "https URL"),
-        ("TERMS_URL", "https://canary:secret@example.com/", "user name or password"),
+        (
+            "TERMS_URL",
+            "https://canary:secret@example.com/",
+            "user name or password",
+        ),
         ("MATRICA_CLIENT_ID", "canary ", "ends in white space"),
         ("MATRICA_CLIENT_SECRET", "canary\n", "ends in white space"),
         ("MATRICA_CLIENT_SECRET", "\"canary\"", "in quotes"),

@@ -298,8 +298,7 @@ async fn fewer_scopes_than_asked_for_show_on_the_account_page() {
     let mut browser = app.signed_in("ada").await;
     assert_eq!(app.text("select scope from grants").await, "profile");
     let account = browser.get("/account").await.assert_status(200);
-    account
-        .assert_contains("t share your wallets with us");
+    account.assert_contains("t share your wallets with us");
     let settings = browser.get("/settings").await;
     settings.assert_contains("t share</h3>");
     assert_eq!(

@@ -72,10 +72,7 @@ async fn an_answer_is_fresh_for_its_time_and_the_last_good_one_is_shown_for_its_
     assert_eq!(app.provider.calls("nfts").await, 1);
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     let stale = browser.get("/account/nfts").await.assert_status(200);
-    assert!(
-        stale.body.contains("t responding")
-            && stale.body.contains("Paper Otters #1000")
-    );
+    assert!(stale.body.contains("t responding") && stale.body.contains("Paper Otters #1000"));
     assert_eq!(api(&mut browser, "/api/nfts").await["stale"], true);
     tokio::time::sleep(Duration::from_secs(4)).await;
     browser
@@ -177,20 +174,31 @@ async fn whoever_leaves_takes_their_data_along() {
             .get("/account/wallets")
             .await
             .assert_contains("Primary on Solana");
-        first.post(way_out, &[("confirm", "yes")]).await.assert_status(303);
+        first
+            .post(way_out, &[("confirm", "yes")])
+            .await
+            .assert_status(303);
         // Gone also as a last good answer.
         app.provider
             .fault("wallets", json!({ "status": 500 }))
             .await;
         let page = second.get("/account/wallets").await;
-        assert!(!page.body.contains("Primary on Solana"), "{way_out}: {}", page.body);
+        assert!(
+            !page.body.contains("Primary on Solana"),
+            "{way_out}: {}",
+            page.body
+        );
         let mut again = if way_out == "/settings/disconnect" {
             second
         } else {
             app.signed_in("ada").await
         };
         let page = again.get("/account/wallets").await.assert_status(200);
-        assert!(!page.body.contains("Primary on Solana"), "{way_out}: {}", page.body);
+        assert!(
+            !page.body.contains("Primary on Solana"),
+            "{way_out}: {}",
+            page.body
+        );
     }
 }
 
@@ -415,7 +423,9 @@ async fn what_somebody_asks_for_keeps_nobody_from_signing_in() {
             .assert_status(503);
     }
     let mut ada = app.signed_in("ada").await;
-    ada.get("/account").await.assert_contains("Primary on Solana");
+    ada.get("/account")
+        .await
+        .assert_contains("Primary on Solana");
     // Failing accounts of one person block no sign-in either.
     for endpoint in [
         "wallets", "email", "twitter", "discord", "telegram", "roles",
