@@ -59,7 +59,8 @@ static PREVIEW: LazyLock<Asset> = LazyLock::new(|| Asset {
 });
 /// For browsers and phones that ask for an icon by a fixed name. 180 by 180 pixels.
 const TOUCH_ICON: &[u8] = include_bytes!("../../templates/app/touch-icon.png");
-/// Nothing behind a sign-in, and no step of one, belongs in a search engine.
+/// Nothing behind a sign-in, and no step of one, belongs in a search engine. `/login` may be read, so
+/// that its `noindex` is seen.
 const ROBOTS: &str = "User-agent: *\nDisallow: /account\nDisallow: /api/\nDisallow: /auth/\n\
                       Disallow: /holders\nDisallow: /settings\n";
 

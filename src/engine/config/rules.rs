@@ -12,9 +12,9 @@ use url::Url;
 
 use super::LogFormat;
 
-/// Most connections one process may open.
 /// Longest `APP_NAME`, in characters.
 const APP_NAME_MAX: usize = 60;
+/// Most connections one process may open.
 const MAX_CONNECTIONS: u32 = 1_000;
 /// Bounds of a session's lifetime.
 const LIFETIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 400);
@@ -99,7 +99,7 @@ pub fn app_name(text: &str) -> Result<String, String> {
 /// A page for people.
 pub fn page_url(text: &str) -> Result<String, String> {
     let url = Url::parse(text).map_err(|_| "must be a URL such as https://example.com/privacy")?;
-    let is_page = matches!(url.scheme(), "https" | "http") && url.has_host();
+    let is_page = url.scheme() == "https" && url.has_host();
     let has_credentials = !url.username().is_empty() || url.password().is_some();
     if !is_page || has_credentials {
         return Err("must be an https URL without a user name or password".into());

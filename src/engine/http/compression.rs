@@ -1,10 +1,12 @@
 //! Compression of style sheets, pictures and some pages.
 
+use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
-use http_body::Body as _;
 use tower_http::compression::predicate::Predicate;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
+
+use crate::engine::session::cookies::CookieNames;
 
 /// A response extension. The layer compresses only responses with it.
 #[derive(Debug, Clone, Copy)]
@@ -18,11 +20,14 @@ const SIZE_MIN: u64 = 1_024;
 pub struct Asked {
     is_get: bool,
     has_query: bool,
+    has_session: bool,
 }
 
 impl Asked {
-    pub fn of(method: &Method, query: Option<&str>) -> Self {
+    pub fn of(request: &Request, names: &CookieNames) -> Self {
+        let (method, query) = (request.method(), request.uri().query());
         Self {
+            has_session: names.has_session(request.headers()),
             is_get: method == Method::GET || method == Method::HEAD,
             has_query: query.is_some_and(|query| !query.is_empty()),
         }
@@ -30,16 +35,16 @@ impl Asked {
 
     /// Marks a page that may be compressed.
     ///
-    /// The size of a compressed page tells whether two texts in it are the same (BREACH). An attacker
-    /// can choose text only in the query, or in the path of a page that is not found. So a page for
-    /// which there is a query, and every failure, goes out as it is. No page holds a token.
+    /// The size of a compressed page tells whether two texts in it are the same (BREACH). On a page about
+    /// somebody an attacker can choose text, such as the name of an NFT that they sent to a wallet,
+    /// beside text that is private. So a page is compressed only for people without a session, and
+    /// only without a query. Nothing on it is private, and no page holds a token.
     pub fn mark(self, response: &mut Response) {
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let is_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-        // A page in parts would wait in the compressor.
-        let is_whole = response.body().size_hint().exact().is_some();
-        let is_fit = self.is_get && !self.has_query && response.status() == StatusCode::OK;
-        if is_fit && is_page && is_whole {
+        let is_public = !self.has_session && !self.has_query;
+        let is_fit = self.is_get && is_public && response.status() == StatusCode::OK;
+        if is_fit && is_page {
             response.extensions_mut().insert(Compressible);
         }
     }

@@ -43,7 +43,7 @@ pub async fn surround(State(frame): State<Frame>, mut request: Request, next: Ne
     let id = RequestId::generate();
     let span = log::span(&request, &id);
     let context = FailureContext::of(&request, &frame.0.engine.cookie_names);
-    let asked = Asked::of(request.method(), request.uri().query());
+    let asked = Asked::of(&request, &frame.0.engine.cookie_names);
     request.extensions_mut().insert(id.clone());
     async move {
         let Parts {
