@@ -353,6 +353,16 @@ async fn everybody_of_the_demo_can_sign_in_and_sees_fitting_words() {
 }
 
 #[tokio::test]
+async fn a_provider_with_tls_opens_the_policy_for_no_picture_without() {
+    let provider = "https://matrica.example/oauth2";
+    let app = TestApp::with(&[("MATRICA_AUTHORIZATION_ENDPOINT", provider)]).await;
+    let page = app.browser().get("/").await;
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("img-src 'self' https:;"), "{policy}");
+    assert!(!page.body.contains("class=\"demo\""), "no demo strip");
+}
+
+#[tokio::test]
 async fn remote_pictures_can_be_switched_off() {
     let app = TestApp::with(&[("REMOTE_IMAGES", "off")]).await;
     let account = app
