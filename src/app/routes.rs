@@ -6,8 +6,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use super::sign_in::{callback, page, sign_out};
-use super::{account, api, assets, error_page, holders, home, settings};
+use super::{account, api, assets, check, error_page, holders, home, settings};
 use crate::engine::Engine;
+use crate::engine::error::CHECK_PATH;
 use crate::engine::http::{self, Access, Route, health};
 use crate::engine::sign_in::{CALLBACK_PATH, START_PATH};
 
@@ -26,6 +27,7 @@ pub fn table() -> Vec<Route> {
         route(CALLBACK_PATH, Public, callback()),
         // A provider may have the redirect URI with a slash at the end.
         route("/auth/callback/", Public, callback()),
+        route(CHECK_PATH, Public, get(check::check)),
         route("/auth/logout", Public, post(sign_out::sign_out)),
         route("/account", SignedIn, get(account::overview::account)),
         route("/account/wallets", SignedIn, get(account::wallets::wallets)),

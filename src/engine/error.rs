@@ -150,9 +150,12 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Whether a URL belongs to the JSON API, which never responds with a page or a redirect.
+/// Where a proxy asks whether somebody may pass.
+pub const CHECK_PATH: &str = "/auth/check";
+
+/// Whether a URL is for programs, which never get a page or a redirect.
 pub fn is_api(uri: &Uri) -> bool {
-    uri.path().starts_with("/api/")
+    uri.path().starts_with("/api/") || uri.path() == CHECK_PATH
 }
 
 /// Whether a browser loads this as a page. Old browsers are recognised by their `Accept`.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use futures_util::{StreamExt as _, pin_mut};
+use uuid::Uuid;
 
 use crate::engine::error::Failure;
 use crate::engine::matrica::{
@@ -40,16 +41,25 @@ impl<R: Rule> FromRequestParts<Engine> for Holds<R> {
     async fn from_request_parts(parts: &mut Parts, engine: &Engine) -> Result<Self, Failure> {
         let user =
             <CurrentUser as FromRequestParts<Engine>>::from_request_parts(parts, engine).await?;
-        let requirement = R::REQUIREMENT;
-        let held = is_held(&engine.reader(user.user_id), requirement).await;
-        if held.map_err(|error| error.into_failure(requirement.scope()))? {
-            Ok(Self {
-                user,
-                rule: PhantomData,
-            })
-        } else {
-            Err(Failure::NotHeld(requirement))
-        }
+        check(engine, user.user_id, R::REQUIREMENT).await?;
+        Ok(Self {
+            user,
+            rule: PhantomData,
+        })
+    }
+}
+
+/// Whether the person satisfies the requirement. Fails closed. The failure says what is missing.
+pub async fn check(
+    engine: &Engine,
+    user_id: Uuid,
+    requirement: Requirement,
+) -> Result<(), Failure> {
+    let held = is_held(&engine.reader(user_id), requirement).await;
+    if held.map_err(|error| error.into_failure(requirement.scope()))? {
+        Ok(())
+    } else {
+        Err(Failure::NotHeld(requirement))
     }
 }
 

@@ -15,6 +15,7 @@ async fn a_route_that_is_not_public_refuses_everybody_who_is_not_signed_in() {
         "/auth/login",
         "/auth/callback",
         "/auth/callback/",
+        "/auth/check",
         "/auth/logout",
         "/api/openapi.json",
         "/assets/{name}",

@@ -132,7 +132,7 @@ async fn a_first_visit_weighs_little() {
 async fn no_page_is_compressed_that_may_hold_what_an_attacker_chose() {
     let app = TestApp::with(&[ALL_SCOPES]).await;
     let (mut ada, mut stranger) = (app.signed_in("ada").await, app.browser());
-    let mut check = async |browser: &mut Browser, path: &str, expected: bool| {
+    let check = async |browser: &mut Browser, path: &str, expected: bool| {
         let (answer, _) = get(browser, path, "br, gzip").await;
         let coding = answer.headers.get("content-encoding");
         assert_eq!(coding.is_some(), expected, "{path}: {coding:?}");

@@ -1,0 +1,76 @@
+//! `GET /auth/check`, which a proxy asks before it passes a request on to another app.
+//!
+//! The app behind the proxy may be written in any language. It reads who somebody is from the headers
+//! below. [How to set up nginx and Caddy](../../docs/behind-a-proxy.md).
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use super::holders::PaperOtter;
+use super::parameters::{self, Filter};
+use crate::engine::sign_in::{ReturnTo, sign_in_url};
+use crate::engine::{CurrentUser, Engine, Failure, Requirement, Rule, gate};
+
+/// The gates that a proxy can ask for with `?gate=`, by name.
+const GATES: [(&str, Requirement); 1] = [("paper-otters", PaperOtter::REQUIREMENT)];
+
+const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+/// Percent-encoded UTF-8, because a header holds ASCII only.
+const USER_NAME: HeaderName = HeaderName::from_static("x-user-name");
+/// Where somebody can sign in and come back, beside a 401.
+const SIGN_IN_URL: HeaderName = HeaderName::from_static("x-sign-in-url");
+/// The path and query that the browser asked for, as Caddy and Traefik say it, and as nginx is told to.
+const ASKED_FOR: [&str; 2] = ["x-forwarded-uri", "x-original-uri"];
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CheckQuery {
+    gate: Filter,
+}
+
+/// 204 with who is signed in. 401 without a sign-in, 403 at a gate that stays shut, and 503 while
+/// nobody knows. Never a page, and never a redirect.
+pub async fn check(
+    State(engine): State<Engine>,
+    user: Result<Option<CurrentUser>, Failure>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let CheckQuery { gate: Filter(name) } = parameters::parse(&query.unwrap_or_default())?;
+    // A proxy with a mistyped gate must not open it.
+    let gate = name.map(|name| find(&name)).transpose()?;
+    let Some(user) = user? else {
+        return Ok(sign_in_required(&engine, &headers));
+    };
+    if let Some(requirement) = gate {
+        gate::check(&engine, user.user_id, requirement).await?;
+    }
+    let id = HeaderValue::try_from(user.user_id.to_string());
+    let name = utf8_percent_encode(&user.display_name, NON_ALPHANUMERIC).to_string();
+    let (Ok(id), Ok(name)) = (id, HeaderValue::try_from(name)) else {
+        return Err(Failure::Internal("a name that fits no header"));
+    };
+    Ok((StatusCode::NO_CONTENT, [(USER_ID, id), (USER_NAME, name)]).into_response())
+}
+
+fn find(name: &str) -> Result<Requirement, Failure> {
+    let gate = GATES.iter().find(|(known, _)| *known == name);
+    gate.map(|(_, requirement)| *requirement)
+        .ok_or_else(|| Failure::invalid_parameter("gate"))
+}
+
+fn sign_in_required(engine: &Engine, headers: &HeaderMap) -> Response {
+    let mut asked_for = ASKED_FOR.iter().filter_map(|name| headers.get(*name));
+    let asked_for = asked_for.next().and_then(|uri| uri.to_str().ok());
+    let return_to = asked_for.map(ReturnTo::parse);
+    let path = sign_in_url(None, None, return_to.as_ref());
+    let mut response = Failure::SignInRequired(None).into_response();
+    let url = format!("{}{path}", engine.config.public_url.origin);
+    if let Ok(url) = HeaderValue::try_from(url) {
+        response.headers_mut().insert(SIGN_IN_URL, url);
+    }
+    response
+}
