@@ -25,8 +25,9 @@ const SIGN_IN_URL: HeaderName = HeaderName::from_static("x-sign-in-url");
 /// The path and query that the browser asked for, as Caddy and Traefik say it, and as nginx is told to.
 const ASKED_FOR: [&str; 2] = ["x-forwarded-uri", "x-original-uri"];
 
+/// A mistyped name must not open anything, so others are refused.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct CheckQuery {
     gate: Filter,
 }

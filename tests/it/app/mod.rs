@@ -9,5 +9,6 @@ mod data_parts;
 mod firefox;
 mod holds;
 mod pages;
+mod proxies;
 mod reading;
 mod site;
