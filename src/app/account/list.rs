@@ -36,6 +36,7 @@ struct ListPage<'a> {
     layout: Layout,
     frame: Frame,
     list: &'a List,
+    number: u64,
     /// The path and query of this page, for the forms that lead back to it.
     here: String,
     /// The filter form as HTML. Empty for a list without filters.
@@ -102,6 +103,7 @@ impl List {
             layout,
             frame,
             list: self,
+            number: asked.number.0,
             here: address(self.path, asked.filters, asked.number.0),
             filter_form: asked.filter_form,
             filtered: asked.filters.iter().any(|(_, value)| value.is_some()),

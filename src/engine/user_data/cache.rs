@@ -116,7 +116,7 @@ pub(super) struct UserEntry {
     /// One [`CachedResource`] per resource type.
     resources: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     pub(super) permits: Semaphore,
-    /// Time of the last "Refresh now". Earlier answers are stale.
+    /// Time of the last "Refresh". Earlier answers are stale.
     stale_before: Mutex<Option<Instant>>,
     bytes: AtomicI64,
     /// The grant with which the answers were read.

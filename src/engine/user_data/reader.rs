@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
             cache.weigh(user_id, &entry);
             result
         };
-        // With `stale_before` in the key, a read after "Refresh now" joins no earlier call.
+        // With `stale_before` in the key, a read after "Refresh" joins no earlier call.
         let key = (query.clone(), stale_before);
         let mut result = cached.in_flight.join(key, &self.data.tracker, flight);
         let received = tokio::time::timeout(self.wait, result.wait_for(Option::is_some)).await;
