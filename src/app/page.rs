@@ -153,7 +153,11 @@ pub fn rfc3339(instant: OffsetDateTime) -> String {
 
 /// An instant of the past in words. One that is more than a month ago is a date.
 pub fn ago(instant: OffsetDateTime) -> String {
-    let age = clock::now() - instant;
+    ago_at(clock::now(), instant)
+}
+
+fn ago_at(now: OffsetDateTime, instant: OffsetDateTime) -> String {
+    let age = now - instant;
     let count = |number: i64, unit: &str| {
         let many = if number == 1 { "" } else { "s" };
         format!("{number} {unit}{many} ago")
@@ -178,5 +182,29 @@ pub fn duration(timeout: Duration) -> String {
         seconds if seconds % 3600 == 0 => count(seconds / 3600, "hour"),
         seconds if seconds % 60 == 0 => count(seconds / 60, "minute"),
         seconds => count(seconds, "second"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OffsetDateTime, ago_at};
+
+    #[test]
+    fn the_past_is_told_as_people_say_it() {
+        let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+        for (seconds, said) in [
+            (-60, "just now"),
+            (59, "just now"),
+            (60, "1 minute ago"),
+            (3_599, "59 minutes ago"),
+            (3_600, "1 hour ago"),
+            (86_399, "23 hours ago"),
+            (86_400, "yesterday"),
+            (172_800, "2 days ago"),
+            (30 * 86_400, "on 16 December 2026, 08:00 UTC"),
+        ] {
+            let instant = now - time::Duration::seconds(seconds);
+            assert_eq!(ago_at(now, instant), said, "{seconds} seconds");
+        }
     }
 }
