@@ -255,7 +255,8 @@ async fn the_tabs_stay_where_they_are_and_the_first_nft_is_near_the_top() {
                 tops.push(top(".tabs").await);
                 let leads = ["/account", "/account/nfts"].contains(&path);
                 if leads && width == 360 && person == "ada" {
-                    assert!(top(".nft").await < 400.0, "{path}");
+                    let first = top(".nft").await;
+                    assert!(first < 400.0, "{path}: {first}");
                 }
             }
             assert!(
