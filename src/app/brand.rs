@@ -1,4 +1,4 @@
-//! The name of the app, once. Pages and link previews take it from here, and so does the title of the API.
+//! The name of the app, once. Pages, link previews and the title of the API take it from here.
 //!
 //! `APP_NAME` replaces the name on pages and in link previews without a build.
 //! The logo is in `templates/app/base.html` and `favicon.svg`, the colours are at the top of

@@ -1,6 +1,6 @@
 //! `GET /auth/check`, which a proxy asks before it passes a request on to another app.
 //!
-//! The app behind the proxy may be written in any language. It reads who somebody is from the headers
+//! The app behind the proxy may be written in any language. It reads the person from the headers
 //! below. [How to set up nginx and Caddy](../../docs/behind-a-proxy.md).
 
 use axum::extract::{RawQuery, State};
@@ -20,7 +20,7 @@ const GATES: [(&str, Requirement); 1] = [("paper-otters", PaperOtter::REQUIREMEN
 const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 /// Percent-encoded UTF-8, because a header holds ASCII only.
 const USER_NAME: HeaderName = HeaderName::from_static("x-user-name");
-/// Where somebody can sign in and come back, beside a 401.
+/// The address for signing in and coming back, beside a 401.
 const SIGN_IN_URL: HeaderName = HeaderName::from_static("x-sign-in-url");
 /// The path and query that the browser asked for, as Caddy and Traefik say it, and as nginx is told to.
 const ASKED_FOR: [&str; 2] = ["x-forwarded-uri", "x-original-uri"];
@@ -33,7 +33,7 @@ struct CheckQuery {
 }
 
 /// 204 with who is signed in. 401 without a sign-in, 403 at a gate that stays shut, and 503 while
-/// nobody knows. Never a page, and never a redirect.
+/// the answer is not known. Never a page, and never a redirect.
 pub async fn check(
     State(engine): State<Engine>,
     user: Result<Option<CurrentUser>, Failure>,

@@ -40,7 +40,7 @@ struct Problem<'a> {
 pub fn render(failed: &FailedRequest<'_>) -> Response {
     let mut text = errors::text(failed.failure);
     if failed.is_safe {
-        // Nobody expects that reading a page changes something.
+        // Reading a page changes nothing, so there is nothing to reassure about.
         text.changed = "";
     }
     let status = failed.status.as_u16();

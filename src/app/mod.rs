@@ -7,7 +7,7 @@
 //! | [`home`], [`holders`] | the front page, and an example of the gate |
 //! | [`sign_in`] | sign-in page, callback, sign-out |
 //! | [`account`] | pages about what a person owns |
-//! | [`check`] | what a proxy asks before it lets somebody through to another app |
+//! | [`check`] | the question of a proxy in front of another app |
 //! | [`settings`] | sessions, connection, export, deleting the account |
 //! | [`api`] | the JSON API |
 //! | [`words`] | every sentence about sign-in, scopes and failures |
@@ -24,16 +24,17 @@
 //! `utoipa`.
 //!
 //! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs`. In this
-//! file the line `mod holders`, in `check.rs` the rows of `GATES`, in `tests/it/app/mod.rs` `mod holds`. In `routes.rs` the name
-//! `holders` and its route. In `home.rs` the field `holders` and its value, in `home.html` the
-//! block `if holders`.
+//! file the line `mod holders`, in `check.rs` the rows of `GATES`, in `tests/it/app/mod.rs` `mod
+//! holds`. In `routes.rs` the name `holders` and its route. In `home.rs` the field `holders` and
+//! its value, in `home.html` the block `if holders`.
 //!
 //! **Account pages.** `src/app/account`, `templates/app/account`. In this file the line `mod
 //! account`. In `routes.rs` the name `account` and its seven routes. In `sign_in/mod.rs`
 //! `AFTER_SIGN_IN` becomes `"/"`. In `home.rs` the field `pages` and its value, in `home.html` the
-//! loop over `pages`. In `Cargo.toml` `bigdecimal`. The links to `/account` in `base.html`, `home.html`, `parts.html` and
-//! `holders.html`. "Check again" on the page of a closed gate posts to `/account/refresh`. So for a
-//! gate keep `mod account`, that route, and a file `account.rs` with only the function `refresh`.
+//! loop over `pages`. In `Cargo.toml` `bigdecimal`. The links to `/account` in `base.html`,
+//! `home.html`, `parts.html` and `holders.html`. "Check again" on the page of a closed gate posts
+//! to `/account/refresh`. So for a gate keep `mod account`, that route, and a file `account.rs`
+//! with only the function `refresh`.
 //!
 //! **Check for proxies.** `check.rs`, `tests/it/app/proxies.rs`, `docs/behind-a-proxy.md`. In this
 //! file the line `mod check`. In `routes.rs` the name `check` and its route.

@@ -31,7 +31,7 @@ pub struct Layout {
     pub icon: &'static str,
     /// The name of the person who is signed in.
     pub person: Option<String>,
-    /// The browser has a session that nobody looked up.
+    /// The browser has a session that was not looked up.
     pub maybe_signed_in: bool,
     /// The origin of the demo provider, if this is the demo.
     pub demo: Option<String>,
@@ -100,7 +100,7 @@ struct Opening<'a> {
 }
 
 /// Answers with a page that needs data from elsewhere. If that takes long, the top of the page is
-/// sent at once and the rest when it is there, so that nobody looks at a blank window.
+/// sent at once and the rest when it is there, so that the window is not blank.
 ///
 /// The status is 200 then, and the page may hold the form that starts a login.
 pub async fn page_in_parts(

@@ -150,7 +150,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Where a proxy asks whether somebody may pass.
+/// A proxy asks here before it passes a request on.
 pub const CHECK_PATH: &str = "/auth/check";
 
 /// Whether a URL is for programs, which never get a page or a redirect.

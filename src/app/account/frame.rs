@@ -149,7 +149,7 @@ async fn tabs(engine: &Engine, reader: &Reader<'_>, current: &str) -> Vec<Tab> {
     tabs
 }
 
-/// How many there are of what the page at `href` shows, as lately seen. Asks nobody.
+/// How many there are of what the page at `href` shows, as lately seen. Makes no call.
 async fn count(reader: &Reader<'_>, href: &str) -> Option<String> {
     match href {
         "/account/nfts" => {

@@ -25,7 +25,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::sign_in::ReturnForm;
 use crate::engine::{CurrentUser, Engine, Failure, Reader};
 
-/// How long a part of a page waits for Matrica. Nobody looks at half a page for longer.
+/// How long a part of a page waits for Matrica. Half a page for longer would look broken.
 const PART_WAIT: Duration = Duration::from_millis(2_500);
 
 /// `POST /account/refresh`. Marks the cached data of the person as stale, and goes back to the

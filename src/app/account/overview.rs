@@ -1,4 +1,4 @@
-//! The overview. It leads with what somebody owns.
+//! The overview. It leads with what the person owns.
 
 use askama::Template;
 use axum::extract::State;
@@ -55,7 +55,7 @@ struct RoleSummary {
     more: usize,
 }
 
-/// A Discord community with the roles that somebody has in it.
+/// A Discord community with the person's roles in it.
 struct Community {
     guild_id: Option<String>,
     short: String,

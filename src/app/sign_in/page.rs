@@ -35,7 +35,7 @@ struct SignInPage {
     provider_host: String,
 }
 
-/// Somebody else is signed in, so the notice holds the way on instead of the button.
+/// Another person is signed in, so the notice holds the way on instead of the button.
 fn offers_sign_out(notice: Option<&Notice>) -> bool {
     notice.is_some_and(|notice| notice.offers_sign_out)
 }

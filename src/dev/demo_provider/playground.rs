@@ -1,4 +1,4 @@
-//! The page at `/`, where somebody can watch the app while Matrica fails.
+//! The page at `/`, for watching the app while Matrica fails.
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -86,7 +86,7 @@ pub async fn reset(State(provider): State<DemoProvider>, headers: HeaderMap) -> 
     Redirect::to("/").into_response()
 }
 
-/// Another site sends the request through somebody's browser. Scripts such as curl send neither
+/// Another site sends the request through a visitor's browser. Scripts such as curl send neither
 /// header.
 fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     let text = |name| {

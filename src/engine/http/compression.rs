@@ -36,7 +36,7 @@ impl Asked {
     /// Marks a page that may be compressed.
     ///
     /// The size of a compressed page tells whether two texts in it are the same (BREACH). On a page about
-    /// somebody an attacker can choose text, such as the name of an NFT that they sent to a wallet,
+    /// a person an attacker can choose text, such as the name of an NFT that they sent to a wallet,
     /// beside text that is private. So a page is compressed only for people without a session, and
     /// only without a query. Nothing on it is private, and no page holds a token.
     pub fn mark(self, response: &mut Response) {

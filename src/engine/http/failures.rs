@@ -145,7 +145,7 @@ struct BarePage<'a> {
 
 /// Written into the page itself.
 const STYLE: &str = include_str!("../../../templates/engine/bare_page.css");
-/// Allows the style by its hash, a form for nobody, and no request at all.
+/// Allows the style by its hash, and neither forms nor requests.
 static BARE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(

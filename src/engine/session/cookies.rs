@@ -69,7 +69,7 @@ impl CookieNames {
         self.set(&self.flash, what, FLASH_MAX_AGE)
     }
 
-    /// Whether there is a session cookie, of whatever worth.
+    /// Whether there is a session cookie. It may have ended.
     pub fn has_session(&self, headers: &HeaderMap) -> bool {
         read(headers, &self.session).any(|(name, _)| name == self.session)
     }

@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         Box::pin(self.load(checked, cached, resource, fetch)).await
     }
 
-    /// What was read of this resource lately, such as pages of a list. Asks nobody.
+    /// What was read of this resource lately, such as pages of a list. Makes no call.
     pub async fn seen<R: Resource>(&self) -> Vec<(R, Arc<R::Data>)> {
         let checked = self.entry().await;
         let cached = checked.entry.resource::<R, R::Data>();

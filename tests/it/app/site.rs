@@ -56,6 +56,8 @@ async fn whoever_runs_the_site_is_named_on_every_page() {
     }
     let lost = browser.get("/nothing").await;
     lost.assert_contains("Quote it when you <a href=\"mailto:help@example.com\">");
+    let refused = browser.get("/login?e=disabled&ref=0123456789").await;
+    refused.assert_contains("<code>0123456789</code> <a href=\"mailto:help@example.com\">");
     let plain = TestApp::spawn().await.browser().get("/").await;
     assert!(!plain.body.contains("foot-links"), "{}", plain.body);
 }
