@@ -21,11 +21,14 @@ impl Rule for PaperOtter {
 #[template(path = "app/holders.html")]
 struct HoldersPage {
     layout: Layout,
+    /// The name of the collection.
+    collection: &'static str,
 }
 
 /// `GET /holders`
 pub async fn holders(State(engine): State<Engine>, holder: Holds<PaperOtter>) -> Response {
     page(&HoldersPage {
         layout: Layout::new(&engine, Some(&holder.user)),
+        collection: PaperOtter::REQUIREMENT.name(),
     })
 }

@@ -17,6 +17,14 @@ pub enum Requirement {
 }
 
 impl Requirement {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NftOf { collection, .. } => collection,
+            Self::DiscordRole { role, .. } => role,
+        }
+    }
+
     /// The scope that the check needs.
     pub fn scope(self) -> &'static str {
         match self {
