@@ -189,8 +189,10 @@ fn length<Q, T>(seen: Vec<(Q, Arc<Page<T>>)>, is_all: impl Fn(&Q) -> bool) -> Op
     let known = pages.filter_map(|(_, page)| {
         let end = page.skip + page.received;
         match page.total {
+            // An empty page may lie far behind the end.
+            Some(total) if page.received == 0 => Some((total, false)),
             Some(total) => Some((total.max(end), false)),
-            // Without a total there may be more. An empty page may lie far behind the end.
+            // Without a total there may be more.
             None if page.received > 0 => Some((end, true)),
             None => (page.skip == 0).then_some((0, false)),
         }

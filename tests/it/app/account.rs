@@ -53,6 +53,8 @@ async fn every_page_has_the_same_top_with_what_is_known_of_the_counts() {
     let app = TestApp::with(&[ALL_SCOPES]).await;
     let mut ada = app.signed_in("ada").await;
     ada.get("/account").await;
+    // Far behind the end.
+    ada.get("/account/nfts?page=7").await;
     for path in PAGES {
         let page = ada.get(path).await.assert_status(200);
         assert_eq!(page.body.matches("class=\"banner\"").count(), 1, "{path}");
