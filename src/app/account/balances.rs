@@ -22,7 +22,7 @@ const LIST: List = List {
     noun: "token balances",
     empty: (
         "No tokens yet",
-        "Tokens show up here once one of your linked wallets holds them.",
+        "Tokens show up here once a linked wallet holds one.",
     ),
     // Matrica lists a token once per wallet. The more of them come at once, the more can be added up.
     page_size: 100,

@@ -20,7 +20,7 @@ const LIST: List = List {
     noun: "domains",
     empty: (
         "No domains yet",
-        "Domain names show up here once one of your linked wallets holds them.",
+        "Domain names show up here once a linked wallet holds one.",
     ),
     page_size: 20,
 };

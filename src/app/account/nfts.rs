@@ -21,7 +21,7 @@ pub(super) const LIST: List = List {
     noun: "NFTs",
     empty: (
         "No NFTs yet",
-        "NFTs show up here once one of your linked wallets holds them.",
+        "NFTs show up here once a linked wallet holds one.",
     ),
     page_size: 20,
 };

@@ -84,7 +84,7 @@ impl Unavailable {
             ),
             DataError::Unavailable | DataError::Database => (
                 format!("We can't show your {noun} right now"),
-                "Load the page again in a moment. Nothing is lost.",
+                "Reload the page in a moment. Nothing is lost.",
             ),
         };
         Self { title, text, error }

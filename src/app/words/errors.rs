@@ -138,7 +138,7 @@ const DATA_UNAVAILABLE: &str =
 const LOGOUT_UNCONFIRMED: &str =
     "Our database isn't responding, so we couldn't end the session for good.";
 const NOT_ASKED: &str = "So there's nothing to show or check here.";
-const NOT_SHARED: &str = "We can't show or check anything without it. If you change your mind, sign in \
+const NOT_SHARED: &str = "We can't show or check anything without that. If you change your mind, sign in \
                           again and allow it.";
 
 fn not_held(requirement: Requirement) -> (Cow<'static, str>, Cow<'static, str>) {
@@ -146,8 +146,8 @@ fn not_held(requirement: Requirement) -> (Cow<'static, str>, Cow<'static, str>) 
         Requirement::NftOf { collection, .. } => (
             format!("This page is for holders of {collection}"),
             format!(
-                "None of the NFTs in your linked wallets belongs to {collection}. If you own one, \
-                 link its wallet to your Matrica account, then check again."
+                "None of the NFTs in your linked wallets is from {collection}. If you own one, \
+                 link the wallet that holds it to your Matrica account, then check again."
             ),
         ),
         Requirement::DiscordRole { role, .. } => (

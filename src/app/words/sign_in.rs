@@ -17,7 +17,7 @@ pub struct Notice {
 }
 
 const NOTHING: &str = "Nothing was changed.";
-const NOT_MIXED: &str = "You're still signed in with the first one. We didn't mix the two.";
+const NOT_MIXED: &str = "You're still signed in with the first one. We didn't switch accounts.";
 const AGAIN: &str = "Use the button below to try again.";
 const LATER: &str = "You can safely try again. Waiting a minute usually helps.";
 const TELL_US: &str = "Try again later, or contact us and quote the reference below.";
@@ -30,11 +30,15 @@ pub const BAD_CALLBACK: (&str, &str) = (
 
 /// The notice in words. `signed_in`: whether a person is signed in at the moment.
 pub fn notice(notice: SignInNotice, signed_in: bool, reference: Option<String>) -> Notice {
-    let [title, text, next] = title_text_next(notice);
+    let [title, mut text, next] = title_text_next(notice);
+    if notice == SignInNotice::OtherAccount && !signed_in {
+        text = "It isn't the one you were signed in with here.";
+    }
     let offers_sign_out = notice == SignInNotice::OtherAccount && signed_in;
     let (changed, next) = match notice {
         SignInNotice::OtherAccount if signed_in => (NOT_MIXED, next),
         SignInNotice::OtherAccount => (NOTHING, AGAIN),
+        SignInNotice::Disabled => ("", next),
         _ => (NOTHING, next),
     };
     Notice {
@@ -91,7 +95,7 @@ fn title_text_next(notice: SignInNotice) -> [&'static str; 3] {
         ],
         SignInNotice::Disabled => [
             "Locked accounts can't sign in",
-            "If you've just tried to sign in, we have locked your account here.",
+            "If you've just tried, the account was locked here before.",
             "Contact us and quote the reference below.",
         ],
         SignInNotice::Busy => [

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use strum::VariantArray as _;
+use url::Url;
 
 use super::DemoProvider;
 use super::authorize::{STYLE, html};
@@ -18,6 +19,8 @@ struct Playground {
     style: &'static str,
     /// The address of this provider, as the browser wrote it.
     base: String,
+    /// The origin of the app.
+    app: Option<String>,
     now: Option<&'static Scene>,
     scenes: &'static [Scene],
     people: Vec<PersonLine>,
@@ -49,6 +52,7 @@ pub async fn page(State(provider): State<DemoProvider>, headers: HeaderMap) -> R
         });
         Playground {
             style: STYLE,
+            app: app_origin(&provider),
             base: format!("http://{}", host.unwrap_or("localhost")),
             now: state.scene,
             scenes: &SCENES,
@@ -57,6 +61,13 @@ pub async fn page(State(provider): State<DemoProvider>, headers: HeaderMap) -> R
         }
     };
     html(StatusCode::OK, "'self'", page.render())
+}
+
+/// The first application that is registered here.
+fn app_origin(provider: &DemoProvider) -> Option<String> {
+    let redirect_uri = provider.clients.first()?.redirect_uris.first()?;
+    let redirect_uri = Url::parse(redirect_uri).ok()?;
+    Some(redirect_uri.origin().ascii_serialization())
 }
 
 /// `POST /playground/{scene}`

@@ -59,14 +59,14 @@ impl Scene {
 pub const SCENES: [Scene; 9] = [
     Scene {
         does: "Every request is answered with 503.",
-        see: "Account pages show what they last read and say so. A new sign-in is refused with a page.",
+        see: "Account pages show what they last read and say so. A new sign-in gets an error page.",
         endpoints: &[&DATA, &TOKENS],
         fault: r#"{"status":503}"#,
         ..Scene::new("down", "Matrica is down")
     },
     Scene {
         does: "Every answer about a person takes 4 seconds.",
-        see: "The top of a page comes at once, and the rest after 2.5 seconds without what is missing.",
+        see: "The top of a page comes at once. The rest follows after 2.5 seconds, minus what hasn't arrived.",
         endpoints: &[&DATA],
         fault: r#"{"delay_ms":4000}"#,
         ..Scene::new("slow", "Matrica is slow")
@@ -79,28 +79,28 @@ pub const SCENES: [Scene; 9] = [
         ..Scene::new("limited", "Too many requests")
     },
     Scene {
-        does: "All grants of Ada end, as if she had removed the app at Matrica.",
+        does: "All of Ada's grants end, as if she had removed the app at Matrica.",
         see: "Ada stays signed in. Her account asks her to sign in again.",
         revokes: "ada",
         ..Scene::new("revoked", "Ada removes the app")
     },
     Scene {
         does: "New sign-ins grant the scope profile, and no other.",
-        see: "Sign in anew. Pages without their scope say quietly what is not shared.",
+        see: "Sign in again. Pages without their scope say quietly what is not shared.",
         settings: r#"{"granted_scope":"profile"}"#,
         ..Scene::new("profile-only", "Only the profile is shared")
     },
     Scene {
         does: "Profiles come without any user id.",
-        see: "Sign in anew. The app refuses, because it never guesses who somebody is.",
+        see: "Sign in again. The app refuses, because it never guesses who somebody is.",
         settings: r#"{"profile_shape":"without_id","v1_has_id":false}"#,
         ..Scene::new("no-id", "No user id")
     },
     Scene {
         does: "New access tokens live 5 seconds. The answer to the first refresh is lost, and the next \
                one reuses a refresh token.",
-        see: "Sign in anew, and reload the account after 5 seconds. The app stops using the token and asks \
-              to sign in again.",
+        see: "Sign in again, and reload the account after 5 seconds. The app stops using the token and asks \
+              you to sign in again.",
         settings: r#"{"expires_in":5}"#,
         endpoints: &[&[Endpoint::Refresh]],
         fault: r#"{"times":1,"close":"after_processing"}"#,
@@ -115,7 +115,7 @@ pub const SCENES: [Scene; 9] = [
     },
     Scene {
         does: "A firewall in front of Matrica answers 403 with a page of its own.",
-        see: "That is an outage, not a refusal. Nobody loses a grant by it.",
+        see: "That is an outage, not a refusal. No grants are lost.",
         endpoints: &[&DATA],
         fault: r#"{"status":403,"headers":{"content-type":"text/html"},"body":"<html><body>Blocked</body></html>"}"#,
         ..Scene::new("firewall", "A firewall blocks the app")

@@ -187,7 +187,7 @@ async fn nobody_loses_a_token_that_is_refreshed_while_keys_are_rotated() {
                     let mut page = browser.get(&url).await.assert_status(200);
                     // On a busy machine a token of one second can end on its way. The page then
                     // asks to be loaded again.
-                    if page.body.contains("Load the page again in a moment") {
+                    if page.body.contains("Reload the page in a moment") {
                         page = browser.get(&url).await.assert_status(200);
                     }
                     page.assert_contains("<details class=\"wallet\">");
