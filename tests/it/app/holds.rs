@@ -91,7 +91,7 @@ async fn holders_get_in_and_others_read_what_is_missing() {
             .assert_status(403);
         let words = [
             "This page is for holders of Paper Otters",
-            "link its wallet",
+            "link the wallet that holds it",
             "Check again",
             "Sign out",
         ];
