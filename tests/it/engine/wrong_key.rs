@@ -46,6 +46,14 @@ async fn wrong(app: &TestApp, key: &str) -> TestApp {
     replica
 }
 
+/// A server of this key, which has checked its keys and found nothing to object to yet. It looks
+/// again in a minute.
+async fn not_yet_wrong(app: &TestApp, key: &str) -> TestApp {
+    let replica = app.replica_with(&[("TOKEN_KEYS", key)]).await;
+    eventually("ready", async || readyz(&replica).await.0 == 200).await;
+    replica
+}
+
 /// Starts a login at `replica`, as if a proxy at `app` had led there.
 async fn start(app: &TestApp, replica: &TestApp, browser: &mut Browser) -> Answer {
     assert_eq!(browser.origin, app.url);
@@ -115,9 +123,7 @@ async fn one_altered_row_stops_no_server_and_a_new_sign_in_replaces_it() {
 #[tokio::test]
 async fn a_grant_of_a_missing_key_is_not_overwritten_before_a_check_finds_it() {
     let app = TestApp::with(&[("TOKEN_KEYS", &new_key("k1"))]).await;
-    // It has nothing to object to yet, and looks again in a minute.
-    let replica = app.replica_with(&[("TOKEN_KEYS", &new_key("k2"))]).await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let replica = not_yet_wrong(&app, &new_key("k2")).await;
     app.signed_in("ada").await;
     let before = app.text(ROWS).await;
     let mut browser = app.browser();
@@ -149,7 +155,7 @@ async fn rows_of_a_missing_key_do_not_hold_up_the_others() {
 #[tokio::test]
 async fn a_grant_of_a_missing_key_that_is_stored_at_that_moment_is_not_overwritten() {
     let app = TestApp::with(&[("TOKEN_KEYS", &new_key("k1"))]).await;
-    let replica = app.replica_with(&[("TOKEN_KEYS", &new_key("k2"))]).await;
+    let replica = not_yet_wrong(&app, &new_key("k2")).await;
     app.signed_in("ada").await;
     let elsewhere = app.ada_signs_in_elsewhere().await;
     let mut browser = app.browser();
