@@ -9,13 +9,10 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::holders::PaperOtter;
+use super::holders::Holders;
 use super::parameters::{self, Filter};
 use crate::engine::sign_in::{ReturnTo, sign_in_url};
-use crate::engine::{CurrentUser, Engine, Failure, Requirement, Rule, gate};
-
-/// The gates that a proxy can ask for with `?gate=`, by name.
-const GATES: [(&str, Requirement); 1] = [("paper-otters", PaperOtter::REQUIREMENT)];
+use crate::engine::{CurrentUser, Engine, Failure, Gate as _, Rule, gate};
 
 const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 /// Percent-encoded UTF-8, because a header holds ASCII only.
@@ -42,12 +39,13 @@ pub async fn check(
 ) -> Result<Response, Failure> {
     let CheckQuery { gate: Filter(name) } = parameters::parse(&query.unwrap_or_default())?;
     // A proxy with a mistyped gate must not open it.
-    let gate = name.map(|name| find(&name)).transpose()?;
+    let gate = name.map(|name| find(&engine, &name)).transpose()?;
     let Some(user) = user? else {
         return Ok(sign_in_required(&engine, &headers));
     };
-    if let Some(requirement) = gate {
-        gate::check(&engine, user.user_id, requirement).await?;
+    if let Some(rule) = gate {
+        let verdict = gate::check(&engine, user.user_id, &rule).await;
+        verdict.require()?;
     }
     let id = HeaderValue::try_from(user.user_id.to_string());
     let name = utf8_percent_encode(&user.display_name, NON_ALPHANUMERIC).to_string();
@@ -57,10 +55,14 @@ pub async fn check(
     Ok((StatusCode::NO_CONTENT, [(USER_ID, id), (USER_NAME, name)]).into_response())
 }
 
-fn find(name: &str) -> Result<Requirement, Failure> {
-    let gate = GATES.iter().find(|(known, _)| *known == name);
-    gate.map(|(_, requirement)| *requirement)
-        .ok_or_else(|| Failure::invalid_parameter("gate"))
+/// A gate of `GATES_FILE` or of the code, by its name.
+fn find(engine: &Engine, name: &str) -> Result<Rule, Failure> {
+    let configured = engine.config.gates.get(name).cloned();
+    let rule = configured.or_else(|| match name {
+        Holders::NAME => Some(Holders::rule()),
+        _ => None,
+    });
+    rule.ok_or_else(|| Failure::invalid_parameter("gate"))
 }
 
 fn sign_in_required(engine: &Engine, headers: &HeaderMap) -> Response {

@@ -1,34 +1,41 @@
-//! An example of a page for holders. Change the rule, or add pages with rules of their own.
+//! An example of a page for holders. Change the rule, or add pages with gates of their own.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
 use super::page::{Layout, page};
-use crate::engine::{Engine, Holds, Requirement, Rule};
+use super::words::gate::condition;
+use crate::engine::{Engine, Gate, Holds, Rule};
 
-/// Requires an NFT of this collection. The demo provider has it.
-pub struct PaperOtter;
+/// Requires an NFT of a collection that the demo provider has. A rule of this name in `GATES_FILE`
+/// replaces it.
+pub struct Holders;
 
-impl Rule for PaperOtter {
-    const REQUIREMENT: Requirement = Requirement::NftOf {
-        collection_id: "363603bc-7a57-4e12-8d9e-b5511c5684d8",
-        collection: "Paper Otters",
-    };
+impl Gate for Holders {
+    const NAME: &'static str = "paper-otters";
+
+    fn rule() -> Rule {
+        Rule::Nfts {
+            collection: "363603bc-7a57-4e12-8d9e-b5511c5684d8".to_owned(),
+            name: "Paper Otters".to_owned(),
+            at_least: 1,
+        }
+    }
 }
 
 #[derive(Template)]
 #[template(path = "app/holders.html")]
 struct HoldersPage {
     layout: Layout,
-    /// The name of the collection.
-    collection: &'static str,
+    /// The rule, as the end of a sentence.
+    condition: String,
 }
 
 /// `GET /holders`
-pub async fn holders(State(engine): State<Engine>, holder: Holds<PaperOtter>) -> Response {
+pub async fn holders(State(engine): State<Engine>, holder: Holds<Holders>) -> Response {
     page(&HoldersPage {
         layout: Layout::new(&engine, Some(&holder.user)),
-        collection: PaperOtter::REQUIREMENT.name(),
+        condition: condition(&holder.rule),
     })
 }

@@ -7,6 +7,7 @@
 //! | [`home`], [`holders`] | the front page, and an example of the gate |
 //! | [`sign_in`] | sign-in page, callback, sign-out |
 //! | [`account`] | pages about what a person owns |
+//! | [`refresh`] | "Check again" |
 //! | [`check`] | the question of a proxy in front of another app |
 //! | [`settings`] | sessions, connection, export, deleting the account |
 //! | [`api`] | the JSON API |
@@ -24,17 +25,16 @@
 //! `utoipa`.
 //!
 //! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs`. In this
-//! file the line `mod holders`, in `check.rs` the rows of `GATES`, in `tests/it/app/mod.rs` `mod
+//! file the line `mod holders`, in `check.rs` the row of `Holders`, in `tests/it/app/mod.rs` `mod
 //! holds`. In `routes.rs` the name `holders` and its route. In `home.rs` the field `holders` and
 //! its value, in `home.html` the block `if holders`.
 //!
 //! **Account pages.** `src/app/account`, `templates/app/account`. In this file the line `mod
-//! account`. In `routes.rs` the name `account` and its seven routes. In `sign_in/mod.rs`
+//! account`. In `routes.rs` the name `account` and its six routes. In `sign_in/mod.rs`
 //! `AFTER_SIGN_IN` becomes `"/"`. In `home.rs` the field `pages` and its value, in `home.html` the
 //! loop over `pages`. In `Cargo.toml` `bigdecimal`. The links to `/account` in `base.html`,
-//! `home.html`, `parts.html` and `holders.html`. "Check again" on the page of a closed gate posts
-//! to `/account/refresh`. So for a gate keep `mod account`, that route, and a file `account.rs`
-//! with only the function `refresh`.
+//! `home.html`, `parts.html` and `holders.html`. Keep `refresh.rs`, because "Check again" on the page
+//! of a closed gate posts there.
 //!
 //! **Check for proxies.** `check.rs`, `tests/it/app/proxies.rs`, `docs/behind-a-proxy.md`. In this
 //! file the line `mod check`. In `routes.rs` the name `check` and its route.
@@ -65,6 +65,7 @@ pub mod holders;
 pub mod home;
 mod page;
 mod parameters;
+pub mod refresh;
 pub mod routes;
 pub mod settings;
 pub mod sign_in;

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use super::sign_in::{callback, page, sign_out};
-use super::{account, api, assets, check, error_page, holders, home, settings};
+use super::{account, api, assets, check, error_page, holders, home, refresh, settings};
 use crate::engine::Engine;
 use crate::engine::error::CHECK_PATH;
 use crate::engine::http::{self, Access, Route, health};
@@ -39,7 +39,7 @@ pub fn table() -> Vec<Route> {
             get(account::balances::balances),
         ),
         route("/account/domains", SignedIn, get(account::domains::domains)),
-        route("/account/refresh", SignedIn, post(account::refresh)),
+        route("/account/refresh", SignedIn, post(refresh::refresh)),
         route("/holders", SignedIn, get(holders::holders)),
         route("/settings", SignedIn, get(settings::settings)),
         route(

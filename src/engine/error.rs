@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use strum::IntoStaticStr;
 
 use crate::engine::db;
-use crate::engine::matrica::Requirement;
+use crate::engine::rule::Rule;
 
 /// `Retry-After` of every 503, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -43,8 +43,8 @@ pub enum Failure {
     /// There is no grant any more. Signing in again makes a new one.
     #[strum(serialize = "reconnect-required")]
     Reconnect,
-    /// The person does not own what the page requires.
-    NotHeld(Requirement),
+    /// The person does not satisfy the rule of a gate. Holds the part that is missing.
+    NotHeld(Rule),
     /// The database does not answer. Nothing was changed, and the person stays signed in.
     Unavailable,
     /// The circuit breaker of the token endpoint is open, so a login cannot start.

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::gate;
 use super::scopes;
-use crate::engine::{Failure, Requirement};
+use crate::engine::Failure;
 
 /// A failure in words.
 pub struct ErrorText {
@@ -73,7 +74,7 @@ fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
             let title = format!("You don't share your {} with us", scopes::noun(scope));
             return (title.into(), NOT_SHARED.into());
         }
-        Failure::NotHeld(requirement) => return not_held(*requirement),
+        Failure::NotHeld(missing) => return gate::refusal(missing),
         Failure::InvalidParameter(name) => {
             let text = format!("We can't use the value of \u{201c}{name}\u{201d} in this address.");
             return ("We can't read this address".into(), text.into());
@@ -140,22 +141,3 @@ const LOGOUT_UNCONFIRMED: &str =
 const NOT_ASKED: &str = "So there's nothing to show or check here.";
 const NOT_SHARED: &str = "We can't show or check anything without that. If you change your mind, sign in \
                           again and allow it.";
-
-fn not_held(requirement: Requirement) -> (Cow<'static, str>, Cow<'static, str>) {
-    let (title, text) = match requirement {
-        Requirement::NftOf { collection, .. } => (
-            format!("This page is for holders of {collection}"),
-            format!(
-                "None of the NFTs in your linked wallets is from {collection}. If you own one, \
-                 link the wallet that holds it to your Matrica account, then check again."
-            ),
-        ),
-        Requirement::DiscordRole { role, .. } => (
-            format!("This page is for people with the role {role}"),
-            format!(
-                "Your Discord account doesn't have the role {role}. Once you have it, check again."
-            ),
-        ),
-    };
-    (title.into(), text.into())
-}

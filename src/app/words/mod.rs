@@ -14,5 +14,6 @@
 //! 10. One idea in a sentence. No exclamation marks, no "please" where nothing is asked.
 
 pub mod errors;
+pub mod gate;
 pub mod scopes;
 pub mod sign_in;

@@ -1,6 +1,7 @@
 //! The settings, read once from the environment. All mistakes are reported together, without
 //! values.
 
+mod gates;
 mod rules;
 mod source;
 
@@ -11,6 +12,7 @@ use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
+pub use self::gates::Gates;
 pub use self::rules::PublicUrl;
 pub use self::source::{ConfigError, Source};
 use crate::engine::seal::Keyring;
@@ -37,6 +39,8 @@ pub struct Config {
     pub remote_images: bool,
     /// `APP_NAME`, `SUPPORT_URL`, `PRIVACY_URL`, `TERMS_URL`
     pub site: Site,
+    /// `GATES_FILE`
+    pub gates: Gates,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
     /// Oddities that do not stop the start, one log line each.
@@ -136,10 +140,14 @@ impl Config {
             keep_grants: env.or_default("KEEP_GRANTS", "false", rules::boolean),
             remote_images: env.or_default("REMOTE_IMAGES", "on", rules::on_off),
             site: Some(parse_site(&mut env)),
+            gates: Some(env.optional("GATES_FILE", Gates::read).unwrap_or_default()),
             log_format: env.or_default("LOG_FORMAT", "json", rules::log_format),
             warnings: Some(check_the_rest(&mut env)),
         });
-        env.finish(config)
+        let mut config = env.finish(config)?;
+        let unasked = config.gates.warnings(&config.matrica.scopes);
+        config.warnings.extend(unasked);
+        Ok(config)
     }
 
     /// `redirect_uri`, byte for byte as it must be registered. Never derived from a request.

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::decimal::decimal;
+use super::paging::TAKE_MAX;
 use super::{ApiError, Page, Paging, Resource, UserApi, text};
 use crate::engine::oauth::Token;
 
@@ -37,13 +38,25 @@ pub struct TokenBalance {
     pub staked: Option<String>,
 }
 
-/// `/tokens`
-impl Resource for BalanceQuery {
-    type Data = Page<TokenBalance>;
-    const SCOPE: &'static str = BALANCES_SCOPE;
+impl TokenBalance {
+    pub fn is_of(&self, token_id: &str) -> bool {
+        text::is_same(token_id, &self.token_id)
+    }
+}
 
-    async fn fetch(self, api: &UserApi, token: &Token) -> Result<Page<TokenBalance>, ApiError> {
-        let (network, ids) = (self.network.clone(), self.token_ids.clone());
+impl BalanceQuery {
+    /// The balances of one token in all wallets.
+    pub fn of_token(token_id: String) -> Self {
+        Self {
+            network: None,
+            token_ids: vec![token_id],
+            min_balance: None,
+            paging: Paging::first(TAKE_MAX),
+        }
+    }
+
+    /// One page, as the provider filters it.
+    pub async fn page(self, api: &UserApi, token: &Token) -> Result<Page<TokenBalance>, ApiError> {
         let token_ids = Some(self.token_ids.join(",")).filter(|ids| !ids.is_empty());
         let filters = [
             ("networkSymbol", self.network),
@@ -51,11 +64,25 @@ impl Resource for BalanceQuery {
             ("minBalance", self.min_balance),
         ];
         let page = api.page("tokens", token, &self.paging, filters, parse_balance);
-        page.await?.readable()?.filtered(|balance| {
-            let is_asked = |id: &String| text::is_same(id, &balance.token_id);
-            text::fits(network.as_deref(), balance.network.as_deref())
-                && (ids.is_empty() || ids.iter().any(is_asked))
-        })
+        page.await
+    }
+}
+
+/// `/tokens`
+impl Resource for BalanceQuery {
+    type Data = Page<TokenBalance>;
+    const SCOPE: &'static str = BALANCES_SCOPE;
+
+    async fn fetch(self, api: &UserApi, token: &Token) -> Result<Page<TokenBalance>, ApiError> {
+        let (network, ids) = (self.network.clone(), self.token_ids.clone());
+        self.page(api, token)
+            .await?
+            .readable()?
+            .filtered(|balance| {
+                let is_asked = |id: &String| text::is_same(id, &balance.token_id);
+                text::fits(network.as_deref(), balance.network.as_deref())
+                    && (ids.is_empty() || ids.iter().any(is_asked))
+            })
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::paging::TAKE_MAX;
 use super::{ApiError, Page, Paging, Resource, UserApi, text};
 use crate::engine::oauth::Token;
 
@@ -30,6 +31,26 @@ pub struct Domain {
     pub network: Option<String>,
 }
 
+impl DomainQuery {
+    pub fn all() -> Self {
+        Self {
+            extension: None,
+            network: None,
+            paging: Paging::first(TAKE_MAX),
+        }
+    }
+
+    /// One page, as the provider filters it.
+    pub async fn page(self, api: &UserApi, token: &Token) -> Result<Page<Domain>, ApiError> {
+        let filters = [
+            ("extension", self.extension),
+            ("networkSymbol", self.network),
+        ];
+        let page = api.page("domains", token, &self.paging, filters, parse_domain);
+        page.await
+    }
+}
+
 /// `/domains` (scope `domains`).
 impl Resource for DomainQuery {
     type Data = Page<Domain>;
@@ -37,12 +58,7 @@ impl Resource for DomainQuery {
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<Page<Domain>, ApiError> {
         let (extension, network) = (self.extension.clone(), self.network.clone());
-        let filters = [
-            ("extension", self.extension),
-            ("networkSymbol", self.network),
-        ];
-        let page = api.page("domains", token, &self.paging, filters, parse_domain);
-        page.await?.readable()?.filtered(|domain| {
+        self.page(api, token).await?.readable()?.filtered(|domain| {
             text::fits(extension.as_deref(), domain.extension.as_deref())
                 && text::fits(network.as_deref(), domain.network.as_deref())
         })

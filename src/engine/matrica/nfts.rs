@@ -70,6 +70,16 @@ impl NftQuery {
         }
     }
 
+    /// The NFT with this mint address.
+    pub fn of_id(nft_id: String) -> Self {
+        Self {
+            nft_id: Some(nft_id),
+            collection_id: None,
+            network: None,
+            paging: Paging::first(TAKE_MAX),
+        }
+    }
+
     /// One page, as the provider filters it.
     pub async fn page(self, api: &UserApi, token: &Token) -> Result<Page<Nft>, ApiError> {
         let filters = [

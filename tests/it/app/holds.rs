@@ -3,9 +3,9 @@
 use matrica_starter::{
     app::{error_page, routes::table},
     engine::{
-        gate::{Holds, Rule},
+        gate::{Gate, Holds},
         http::{self, Access, Route, server},
-        matrica::Requirement,
+        rule::Rule,
     },
 };
 use reqwest::{Method, StatusCode};
@@ -17,12 +17,16 @@ use crate::support::{ALL_SCOPES, TestApp};
 
 struct Captain;
 
-impl Rule for Captain {
-    const REQUIREMENT: Requirement = Requirement::DiscordRole {
-        role_id: "cap-1",
-        guild_id: "801234567890123456",
-        role: "Captain of the Night Ferries",
-    };
+impl Gate for Captain {
+    const NAME: &'static str = "captain";
+
+    fn rule() -> Rule {
+        Rule::Role {
+            guild: "801234567890123456".to_owned(),
+            role: "cap-1".to_owned(),
+            name: "Captain of the Night Ferries".to_owned(),
+        }
+    }
 }
 
 async fn bridge(_: Holds<Captain>) -> &'static str {

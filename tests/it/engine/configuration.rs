@@ -9,7 +9,7 @@ use matrica_starter::engine::{
 };
 use secrecy::ExposeSecret;
 
-use crate::support::{process, settings};
+use crate::support::{Folder, process, settings};
 
 fn good() -> BTreeMap<String, String> {
     settings(
@@ -380,4 +380,86 @@ fn a_file_for_a_variable_that_takes_none_is_named() {
             .iter()
             .any(|warning| warning.contains("SOMETHING_ELSE"))
     );
+}
+
+#[test]
+fn a_mistake_in_the_gates_is_found_before_the_start() {
+    let folder = Folder::new();
+    let nested = format!(
+        "[a]\n{}linked = \"email\"{}",
+        "not = { ".repeat(6),
+        " }".repeat(6)
+    );
+    let many = format!("[a]\nany = [{}]", "{ linked = \"email\" },".repeat(21));
+    let nfts = |rest: &str| format!("[a]\nnfts = {{ collection = \"c\", name = \"C\"{rest} }}");
+    let bad = [
+        ("[a", "is no list of rules"),
+        ("[a]\nnfts = 3", "is no list of rules"),
+        ("[a]\nheld = { id = \"c\" }", "unknown variant `held`"),
+        (
+            "[a]\nnfts = { collection = \"c\" }",
+            "missing field `name` at line 2",
+        ),
+        (&nfts(", atleast = 3"), "unexpected keys in table: atleast"),
+        (&nfts(", at_least = 0"), "`at_least` of 0"),
+        (&nfts(", at_least = -1"), "is no list of rules"),
+        (
+            "[a]\nnfts = { collection = \" \", name = \"C\" }",
+            "empty id or name",
+        ),
+        ("[A]\nlinked = \"email\"", "lower-case letters"),
+        ("[a]\nlinked = \"phone\"", "unknown variant `phone`"),
+        ("[a]\nany = []", "empty list of rules"),
+        ("[a]\npeople = []", "empty list of people"),
+        ("[a]\npeople = [\"ada\"]", "is no list of rules"),
+        ("[a]\ndomain = { ending = \".sol\" }", "begins with a dot"),
+        (
+            "[a]\nbalance = { token = \"t\", name = \"T\", at_least = 0.5 }",
+            "text like",
+        ),
+        (
+            "[a]\nbalance = { token = \"t\", name = \"T\", at_least = \"1e9\" }",
+            "a number above 0",
+        ),
+        (
+            "[a]\nbalance = { token = \"t\", name = \"T\", at_least = \"0\" }",
+            "a number above 0",
+        ),
+        (
+            "[a]\nlinked = \"email\"\nnot = { linked = \"email\" }",
+            "is no list of rules",
+        ),
+        (&nested, "more than 5 rules inside each other"),
+        (&many, "more than 20 conditions"),
+    ];
+    for (text, rule) in bad {
+        let file = folder.path().join("gates.toml");
+        std::fs::write(&file, text).unwrap();
+        let message = mistakes(&with(&[("GATES_FILE", file.to_str().unwrap())]));
+        assert!(message.contains("GATES_FILE"), "{text}: {message}");
+        assert!(message.contains(rule), "{text}: {message}");
+    }
+    let message = mistakes(&with(&[("GATES_FILE", "/nowhere/gates.toml")]));
+    assert!(
+        message.contains("GATES_FILE names a file that cannot be read"),
+        "{message}"
+    );
+}
+
+/// Every rule in TOML, as the docs show it.
+#[test]
+fn the_gates_of_the_docs_are_accepted() {
+    let docs = include_str!("../../../docs/gates.md");
+    let (_, rest) = docs.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let folder = Folder::new();
+    let file = folder.path().join("gates.toml");
+    std::fs::write(&file, text).unwrap();
+    let settings = with(&[("GATES_FILE", file.to_str().unwrap())]);
+    assert_eq!(mistakes(&settings), "");
+    for kind in [
+        "nfts", "nft", "balance", "role", "domain", "linked", "people", "any", "all", "not",
+    ] {
+        assert!(text.contains(&format!("{kind} = ")), "{kind}");
+    }
 }
