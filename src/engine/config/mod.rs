@@ -41,6 +41,8 @@ pub struct Config {
     pub site: Site,
     /// `GATES_FILE`
     pub gates: Gates,
+    /// `AUTH_CHECK_KEY`. Signs a token for the app behind a proxy.
+    pub check_key: Option<SecretString>,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
     /// Oddities that do not stop the start, one log line each.
@@ -141,6 +143,7 @@ impl Config {
             remote_images: env.or_default("REMOTE_IMAGES", "on", rules::on_off),
             site: Some(parse_site(&mut env)),
             gates: Some(env.optional("GATES_FILE", Gates::read).unwrap_or_default()),
+            check_key: Some(env.optional_secret("AUTH_CHECK_KEY", rules::check_key)),
             log_format: env.or_default("LOG_FORMAT", "json", rules::log_format),
             warnings: Some(check_the_rest(&mut env)),
         });

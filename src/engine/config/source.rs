@@ -114,6 +114,19 @@ impl<'a> Source<'a> {
         self.checked(name, secret.and_then(|secret| rule(&secret.into())))
     }
 
+    /// A secret that may be absent.
+    pub fn optional_secret<T>(
+        &mut self,
+        name: &str,
+        rule: impl FnOnce(&SecretString) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.is_set(name) {
+            self.required_secret(name, rule)
+        } else {
+            None
+        }
+    }
+
     /// Checks a setting that has no effect yet.
     pub fn not_yet_used<T>(&mut self, name: &str, rule: Rule<T>) {
         if let Some(value) = self.value(name) {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_extractor_with_state, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tower::ServiceBuilder;
@@ -27,6 +27,7 @@ use tower_http::timeout::TimeoutLayer;
 pub use self::failures::{ErrorFormat, FailedRequest, PlainText, RenderFailure};
 use self::frame::Frame;
 pub use self::log::RequestId;
+use crate::engine::gate::{Gate, Holds};
 use crate::engine::session::{self, CurrentUser};
 use crate::engine::state::Engine;
 
@@ -50,7 +51,11 @@ pub struct Route {
     pub path: &'static str,
     pub access: Access,
     handler: MethodRouter<Engine>,
+    gate: Option<AddGate>,
 }
+
+/// Puts a gate in front of a handler.
+type AddGate = fn(MethodRouter<Engine>, Engine) -> MethodRouter<Engine>;
 
 impl Route {
     pub fn new(path: &'static str, access: Access, handler: MethodRouter<Engine>) -> Self {
@@ -58,7 +63,18 @@ impl Route {
             path,
             access,
             handler,
+            gate: None,
         }
+    }
+
+    /// Opens the route only to people who satisfy the rule of the gate.
+    #[must_use]
+    pub fn gate<G: Gate + 'static>(mut self) -> Self {
+        self.access = Access::SignedIn;
+        self.gate = Some(|handler, engine| {
+            handler.route_layer(from_extractor_with_state::<Holds<G>, Engine>(engine))
+        });
+        self
     }
 }
 
@@ -66,7 +82,10 @@ impl Route {
 pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Router {
     let (mut plain, mut with_session) = (Router::new(), Router::new());
     for route in routes {
-        let (path, handler) = (route.path, route.handler);
+        let (path, mut handler) = (route.path, route.handler);
+        if let Some(add_gate) = route.gate {
+            handler = add_gate(handler, engine.clone());
+        }
         match route.access {
             Access::Plain => plain = plain.route(path, handler),
             Access::Public => with_session = with_session.route(path, handler),

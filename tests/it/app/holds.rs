@@ -46,6 +46,8 @@ async fn with_bridge(app: &TestApp) -> String {
         Access::SignedIn,
         axum::routing::get(bridge),
     ));
+    let deck = axum::routing::get(async || "on deck");
+    routes.push(Route::new("/deck", Access::SignedIn, deck).gate::<Captain>());
     for (path, status) in [
         ("/api/conflict", StatusCode::CONFLICT),
         ("/api/gateway", StatusCode::BAD_GATEWAY),
@@ -320,8 +322,10 @@ async fn a_role_counts_by_its_id_in_its_community() {
         app.provider
             .fault("roles", json!({ "status": 200, "body": body }))
             .await;
-        let page = browser.get(&format!("{url}/bridge")).await;
-        assert_eq!(page.status, status, "{role}: {}", page.body);
+        for path in ["/bridge", "/deck"] {
+            let page = browser.get(&format!("{url}{path}")).await;
+            assert_eq!(page.status, status, "{path}, {role}: {}", page.body);
+        }
     }
     let missing = "This page is for people with the role Captain of the Night Ferries";
     browser

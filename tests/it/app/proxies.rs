@@ -274,3 +274,29 @@ async fn the_check_answers_programs_and_fails_closed() {
         .assert_status(503);
     ada.get("/auth/check").await.assert_status(204);
 }
+
+#[tokio::test]
+async fn an_app_that_does_not_trust_the_network_reads_a_signed_token() {
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    let app = TestApp::with(&[ALL_SCOPES, ("AUTH_CHECK_KEY", KEY)]).await;
+    let mut ada = app.signed_in("ada").await;
+    let passed = ada
+        .get("/auth/check?gate=paper-otters")
+        .await
+        .assert_status(204);
+    let token = passed.header("x-user-token");
+    let mut rules = Validation::new(Algorithm::HS256);
+    rules.set_issuer(&[&app.url]);
+    let key = DecodingKey::from_secret(KEY.as_bytes());
+    let claims: serde_json::Value = decode(token, &key, &rules).unwrap().claims;
+    assert_eq!(claims["sub"], passed.header("x-user-id"));
+    assert_eq!(claims["name"], "Ada Lindqvist");
+    assert_eq!(claims["gate"], "paper-otters");
+    let lifetime = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+    assert_eq!(lifetime, 60);
+    let other = DecodingKey::from_secret(b"another key");
+    assert!(decode::<serde_json::Value>(token, &other, &rules).is_err());
+    let refused = app.browser().get("/auth/check").await.assert_status(401);
+    assert!(refused.headers.get("x-user-token").is_none());
+}

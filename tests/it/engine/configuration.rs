@@ -57,6 +57,7 @@ fn a_mistake_names_its_variable_and_the_rule_and_never_the_value() {
             "https://canary:secret@example.com/",
             "user name or password",
         ),
+        ("AUTH_CHECK_KEY", "canary", "at least 32 characters"),
         ("MATRICA_CLIENT_ID", "canary ", "ends in white space"),
         ("MATRICA_CLIENT_SECRET", "canary\n", "ends in white space"),
         ("MATRICA_CLIENT_SECRET", "\"canary\"", "in quotes"),
