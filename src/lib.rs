@@ -33,8 +33,9 @@
 //! [`FreshSignIn`] also requires a sign-in of the last 10 minutes. Use it for actions that an
 //! unattended screen must not allow.
 //!
-//! [`Holds<Rule>`](engine::gate::Holds) also requires that the person owns what a
-//! [`Rule`](engine::gate::Rule) names, according to data at most 1 minute old. It fails closed.
+//! [`Holds<Gate>`](engine::gate::Holds) also requires that the person satisfies the
+//! [`Rule`](engine::rule::Rule) of a [`Gate`](engine::gate::Gate), according to data at most 1
+//! minute old. It fails closed.
 //!
 //! [`Reader::get`] reads a [`Resource`](engine::matrica::Resource) of one person, from the cache or
 //! from Matrica. [`Engine::reader`] returns a reader for one request.

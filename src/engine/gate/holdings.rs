@@ -44,7 +44,7 @@ impl Resource for NftsHeld {
         });
         let is_wanted = |nft: &Nft| match &wanted {
             Wanted::Collection(id) => nft.is_of(id),
-            Wanted::Id(id) => nft.id == *id,
+            Wanted::Id(id) => nft.has_id(id),
         };
         let mut count = 0;
         let enough = |nft: &Nft| {

@@ -34,14 +34,14 @@ pub trait Gate: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Yes,
-    /// What is missing. A part of the rule.
+    /// The part of the rule that is missing.
     No(Rule),
     /// Not known, and why. The scope is the one that the answer needs.
     NoAnswer(DataError, &'static str),
 }
 
 impl Verdict {
-    /// Fails closed. The failure says what is missing.
+    /// Fails closed. The failure names the missing part.
     pub fn require(self) -> Result<(), Failure> {
         match self {
             Self::Yes => Ok(()),

@@ -46,6 +46,11 @@ impl Nft {
         self.image_url.as_deref().filter(|_| self.shows_image)
     }
 
+    /// Whether this is its mint address. Those of Ethereum come in either case.
+    pub fn has_id(&self, id: &str) -> bool {
+        text::is_same(id, &self.id)
+    }
+
     pub fn is_of(&self, collection_id: &str) -> bool {
         let collection = self.collection.as_ref();
         collection.is_some_and(|collection| collection.id == collection_id)

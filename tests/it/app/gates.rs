@@ -59,13 +59,24 @@ async fn a_number_of_nfts_counts_each_once() {
 
 #[tokio::test]
 async fn one_nft_is_known_by_its_address() {
-    let gates = json!({ "one": { "nft": { "id": "mint-1", "name": "Otter 1" } } });
+    let gates = json!({
+        "one": { "nft": { "id": "mint-1", "name": "Otter 1" } },
+        "hex": { "nft": { "id": "0xAbC", "name": "Otter 2" } },
+    });
     let (app, _folder) = app_with(&gates).await;
     let mut browser = app.signed_in("newcomer").await;
     set(&app, "nfts", json!([nft("mint-1", OTTERS)])).await;
     ask(&mut browser, "one").await.assert_status(204);
     set(&app, "nfts", json!([nft("mint-2", OTTERS)])).await;
     ask(&mut browser, "one").await.assert_status(403);
+    set(
+        &app,
+        "nfts",
+        json!([nft("MINT-1", OTTERS), nft("0xaBc", OTTERS)]),
+    )
+    .await;
+    ask(&mut browser, "one").await.assert_status(403);
+    ask(&mut browser, "hex").await.assert_status(204);
 }
 
 #[tokio::test]

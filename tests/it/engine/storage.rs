@@ -267,6 +267,21 @@ const RELEASED: &[(&str, u64)] = &[
     ("0014_store_login_2.sql", 0xfab4_18eb_7040_5e3c),
 ];
 
+/// Numbers below 1000 are the engine's. An owner's begin with date and time, so that no update
+/// brings a second migration of the same number.
+#[test]
+fn a_migration_has_a_number_of_the_engine_or_a_date() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let number = name.split('_').next().unwrap_or_default();
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+        let is_of_engine = number.len() == 4 && number.starts_with('0');
+        let is_dated = number.len() == 14 && number.starts_with("20");
+        assert!(is_number && (is_of_engine || is_dated), "{name}");
+    }
+}
+
 #[test]
 fn a_released_migration_never_changes() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
