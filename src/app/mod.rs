@@ -24,9 +24,9 @@
 //! `Cargo.toml` `utoipa` and `jsonschema`. In `tests/it/engine/layout.rs` the rule for
 //! `utoipa`.
 //!
-//! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs`. In this
-//! file the line `mod holders`, in `check.rs` the row of `Holders`, in `tests/it/app/mod.rs` `mod
-//! holds`. In `routes.rs` the name `holders` and its route. In `home.rs` the field `holders` and
+//! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs` and
+//! `gates.rs` beside it. In this file the line `mod holders`, in `check.rs` the row of `Holders`, in
+//! `tests/it/app/mod.rs` `mod holds` and `mod gates`. In `routes.rs` the name `holders` and its route. In `home.rs` the field `holders` and
 //! its value, in `home.html` the block `if holders`.
 //!
 //! **Account pages.** `src/app/account`, `templates/app/account`. In this file the line `mod
