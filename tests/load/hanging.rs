@@ -77,7 +77,8 @@ async fn a_user_api_that_hangs_stops_no_page_that_does_without_it() {
         page.await.unwrap();
     }
     let most = most.load(Ordering::SeqCst);
-    assert!((1..=128).contains(&most), "{most} calls at once");
+    // 128 reads and 128 lists. The overview asks for both.
+    assert!((1..=256).contains(&most), "{most} calls at once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
