@@ -62,8 +62,8 @@ async fn each_page_of_somebody_with_very_much_is_few_calls_and_comes_within_a_se
             2,
             "981 to 1,000 of ",
         ),
-        ("/account/tokens", 2, "1 to 20 of 5,000"),
-        ("/account/tokens?page=250", 2, "4,981 to 5,000 of 5,000"),
+        ("/account/tokens", 2, "1 to 100 of 5,000"),
+        ("/account/tokens?page=50", 2, "4,901 to 5,000 of 5,000"),
         ("/account/domains", 2, "1 to 20 of 300"),
         ("/account/domains?page=15", 2, "281 to 300 of 300"),
     ] {
