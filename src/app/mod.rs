@@ -26,18 +26,19 @@
 //!
 //! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs` and
 //! `gates.rs` beside it. In this file the line `mod holders`, in `check.rs` the row of `Holders`, in
-//! `tests/it/app/mod.rs` `mod holds` and `mod gates`. In `routes.rs` the name `holders` and its route. In `home.rs` the field `holders` and
-//! its value, in `home.html` the block `if holders`.
+//! `tests/it/app/mod.rs` `mod holds` and `mod gates`. In `routes.rs` the name `holders` and its
+//! route. In `home.rs` the field `holders` and its value, in `home.html` the block `if holders`.
 //!
 //! **Account pages.** `src/app/account`, `templates/app/account`. In this file the line `mod
 //! account`. In `routes.rs` the name `account` and its six routes. In `sign_in/mod.rs`
 //! `AFTER_SIGN_IN` becomes `"/"`. In `home.rs` the field `pages` and its value, in `home.html` the
-//! loop over `pages`. In `Cargo.toml` `bigdecimal`. The links to `/account` in `base.html`,
+//! loop over `pages`. The links to `/account` in `base.html`,
 //! `home.html`, `parts.html` and `holders.html`. Keep `refresh.rs`, because "Check again" on the page
 //! of a closed gate posts there.
 //!
 //! **Check for proxies.** `check.rs`, `tests/it/app/proxies.rs`, `docs/behind-a-proxy.md`. In this
-//! file the line `mod check`. In `routes.rs` the name `check` and its route.
+//! file the line `mod check`. In `routes.rs` the name `check` and its route. In `Cargo.toml`
+//! `jsonwebtoken`. The tests in `tests/it/app/gates.rs` ask there.
 //!
 //! **Export.** In `settings.rs` `export`, in `routes.rs` its route, in `settings.html` its section.
 //!

@@ -224,7 +224,7 @@ async fn visit(person: &Browser, balancer: &Balancer) -> Found {
     match answer.status {
         200 if shows(words) => Found::Nfts,
         200 if shows("Sign in again to see your NFTs") => Found::SignInAgain,
-        200 if shows("right now") => Found::TryLater,
+        200 if shows("show your NFTs right now") => Found::TryLater,
         // The body broke off.
         200 => Found::Nothing,
         503 | 504 => Found::TryLater,

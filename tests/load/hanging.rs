@@ -51,7 +51,7 @@ async fn a_user_api_that_hangs_stops_no_page_that_does_without_it() {
                 tab.get(&account)
                     .await
                     .assert_status(200)
-                    .assert_contains("right now");
+                    .assert_contains("show your NFTs right now");
             })
         })
         .collect();
@@ -103,7 +103,7 @@ async fn a_token_endpoint_that_hangs_stops_nobody_whose_token_is_fresh() {
                     .get(&account)
                     .await
                     .assert_status(200)
-                    .assert_contains("right now");
+                    .assert_contains("show your NFTs right now");
             })
         })
         .collect();

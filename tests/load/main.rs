@@ -29,7 +29,10 @@ use self::support::Process;
 fn new_page() -> (String, &'static str) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    (format!("/account/nfts?network=N{number}"), "match</h2>")
+    (
+        format!("/account/nfts?network=N{number}"),
+        "<h2>None of your NFTs match</h2>",
+    )
 }
 
 static MACHINE: Mutex<()> = Mutex::const_new(());
