@@ -105,6 +105,10 @@ async fn the_whole_matrix_of_origins_holds_on_every_unsafe_route() {
     ] {
         assert!(routes.iter().any(|path| path == known), "{routes:?}");
     }
+    assert!(
+        routes.iter().any(|path| path.ends_with("/end")),
+        "{routes:?}"
+    );
     let state = "select count(*) * 1000 + (select count(*) from grants) * 10 + (select count(*) from users) from sessions";
     for (site, origin, with_session, without_session) in MATRIX {
         for path in &routes {
