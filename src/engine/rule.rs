@@ -98,16 +98,17 @@ fn one() -> u32 {
 
 impl Rule {
     /// What is wrong with the rule, as the end of a sentence.
-    pub fn mistake(&self) -> Option<&'static str> {
+    pub fn mistake(&self) -> Option<String> {
         if self.depth() > DEPTH_MAX {
-            return Some("has more than 5 rules inside each other");
+            return Some(format!("has more than {DEPTH_MAX} rules inside each other"));
         }
         let mut conditions = Vec::new();
         self.collect(&mut conditions);
         if conditions.len() > CONDITIONS_MAX {
-            return Some("has more than 20 conditions");
+            return Some(format!("has more than {CONDITIONS_MAX} conditions"));
         }
-        conditions.into_iter().find_map(Self::own_mistake)
+        let own = conditions.into_iter().find_map(Self::own_mistake);
+        own.map(str::to_owned)
     }
 
     /// The scopes that the conditions need.

@@ -2,25 +2,24 @@
 
 mod holdings;
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use uuid::Uuid;
 
 use self::holdings::{BalanceHeld, DomainHeld, NftsHeld, Wanted};
 use crate::engine::error::Failure;
 use crate::engine::matrica::{
-    DiscordQuery, EmailQuery, ROLES_MAX, RolesQuery, TelegramQuery, TwitterQuery,
+    DiscordQuery, EmailQuery, ROLES_MAX, Resource, Role, RolesQuery, TelegramQuery, TwitterQuery,
 };
 use crate::engine::rule::{Linked, Rule};
 use crate::engine::session::CurrentUser;
 use crate::engine::state::Engine;
 use crate::engine::user_data::{DataError, Reader};
-
-/// Budget for all conditions of a rule.
-const RULE_BUDGET: Duration = Duration::from_secs(12);
 
 /// A named gate of the app.
 pub trait Gate: Send + Sync {
@@ -88,111 +87,103 @@ pub fn rule<G: Gate>(engine: &Engine) -> Rule {
 ///
 /// Pages, parts of pages and background work ask here. "No" needs complete answers.
 pub async fn check(engine: &Engine, user_id: Uuid, rule: &Rule) -> Verdict {
-    let reader = engine.reader(user_id);
-    let verdict = evaluate(&reader, user_id, rule);
-    let in_time = tokio::time::timeout(RULE_BUDGET, verdict).await;
-    in_time.unwrap_or(Verdict::NoAnswer(DataError::Unavailable, ""))
+    evaluate(&engine.reader(user_id), user_id, rule).await
 }
 
-/// One yes satisfies `any`, and one no decides `all`, even if other answers are missing. A missing
-/// answer is no reason for `not`.
 async fn evaluate(reader: &Reader<'_>, user_id: Uuid, rule: &Rule) -> Verdict {
-    match rule {
-        Rule::Any(rules) => {
-            let (mut missing, mut unknown) = (Vec::new(), None);
-            for rule in rules {
-                match Box::pin(evaluate(reader, user_id, rule)).await {
-                    Verdict::Yes => return Verdict::Yes,
-                    Verdict::No(rule) => missing.push(rule),
-                    no_answer @ Verdict::NoAnswer(..) => {
-                        unknown.get_or_insert(no_answer);
-                    }
-                }
-            }
-            unknown.unwrap_or_else(|| Verdict::No(one_or(missing, Rule::Any)))
+    let is_met = match rule {
+        Rule::Any(rules) | Rule::All(rules) => {
+            let is_any = matches!(rule, Rule::Any(_));
+            return evaluate_list(reader, user_id, rules, is_any).await;
         }
-        Rule::All(rules) => {
-            let (mut missing, mut unknown) = (Vec::new(), None);
-            for rule in rules {
-                match Box::pin(evaluate(reader, user_id, rule)).await {
-                    Verdict::Yes => {}
-                    Verdict::No(rule) => missing.push(rule),
-                    no_answer @ Verdict::NoAnswer(..) => {
-                        unknown.get_or_insert(no_answer);
-                    }
-                }
-            }
-            if missing.is_empty() {
-                unknown.unwrap_or(Verdict::Yes)
-            } else {
-                Verdict::No(one_or(missing, Rule::All))
-            }
+        Rule::Not(inner) => {
+            return match Box::pin(evaluate(reader, user_id, inner)).await {
+                Verdict::Yes => Verdict::No(rule.clone()),
+                Verdict::No(_) => Verdict::Yes,
+                // Otherwise hiding something would open the gate.
+                no_answer @ Verdict::NoAnswer(..) => no_answer,
+            };
         }
-        Rule::Not(inner) => match Box::pin(evaluate(reader, user_id, inner)).await {
-            Verdict::Yes => Verdict::No(rule.clone()),
-            Verdict::No(_) => Verdict::Yes,
-            no_answer @ Verdict::NoAnswer(..) => no_answer,
-        },
-        Rule::People(people) if people.contains(&user_id) => Verdict::Yes,
-        Rule::People(_) => Verdict::No(rule.clone()),
-        condition => match Box::pin(is_met(reader, condition)).await {
-            Ok(true) => Verdict::Yes,
-            Ok(false) => Verdict::No(rule.clone()),
-            Err(error) => Verdict::NoAnswer(error, condition.scope().unwrap_or_default()),
-        },
-    }
-}
-
-fn one_or(mut rules: Vec<Rule>, many: fn(Vec<Rule>) -> Rule) -> Rule {
-    match rules.pop() {
-        Some(rule) if rules.is_empty() => rule,
-        last => {
-            rules.extend(last);
-            many(rules)
-        }
-    }
-}
-
-/// Whether one condition about data of Matrica is met.
-async fn is_met(reader: &Reader<'_>, condition: &Rule) -> Result<bool, DataError> {
-    match condition {
         Rule::Nfts {
             collection,
             at_least,
             ..
         } => {
             let wanted = Wanted::Collection(collection.clone());
-            let held = NftsHeld(wanted, *at_least);
-            Ok(*reader.get(held).await?.current()?)
+            holds(reader, NftsHeld(wanted, *at_least)).await
         }
-        Rule::Nft { id, .. } => {
-            let held = NftsHeld(Wanted::Id(id.clone()), 1);
-            Ok(*reader.get(held).await?.current()?)
-        }
+        Rule::Nft { id, .. } => holds(reader, NftsHeld(Wanted::Id(id.clone()), 1)).await,
         Rule::Balance {
             token, at_least, ..
-        } => {
-            let held = BalanceHeld(token.clone(), at_least.clone());
-            Ok(*reader.get(held).await?.current()?)
-        }
-        Rule::Domain { ending } => {
-            let held = DomainHeld(ending.to_ascii_lowercase());
-            Ok(*reader.get(held).await?.current()?)
-        }
+        } => holds(reader, BalanceHeld(token.clone(), at_least.clone())).await,
+        Rule::Domain { ending } => holds(reader, DomainHeld(ending.to_ascii_lowercase())).await,
         Rule::Role { guild, role, .. } => has_role(reader, guild, role).await,
-        Rule::Linked(Linked::Discord) => Ok(reader.get(DiscordQuery).await?.current()?.is_some()),
-        Rule::Linked(Linked::Email) => Ok(reader.get(EmailQuery).await?.current()?.is_some()),
-        Rule::Linked(Linked::Telegram) => Ok(reader.get(TelegramQuery).await?.current()?.is_some()),
-        Rule::Linked(Linked::Twitter) => Ok(reader.get(TwitterQuery).await?.current()?.is_some()),
-        Rule::People(_) | Rule::Any(_) | Rule::All(_) | Rule::Not(_) => Err(DataError::Rejected),
+        Rule::Linked(Linked::Discord) => has_linked(reader, DiscordQuery).await,
+        Rule::Linked(Linked::Email) => has_linked(reader, EmailQuery).await,
+        Rule::Linked(Linked::Telegram) => has_linked(reader, TelegramQuery).await,
+        Rule::Linked(Linked::Twitter) => has_linked(reader, TwitterQuery).await,
+        Rule::People(people) => Ok(people.contains(&user_id)),
+    };
+    match is_met {
+        Ok(true) => Verdict::Yes,
+        Ok(false) => Verdict::No(rule.clone()),
+        Err(error) => Verdict::NoAnswer(error, rule.scope().unwrap_or_default()),
     }
+}
+
+/// `any` of the rules, or all of them. Asks at the same time, so that an answer that never comes
+/// holds up no yes.
+async fn evaluate_list(
+    reader: &Reader<'_>,
+    user_id: Uuid,
+    rules: &[Rule],
+    is_any: bool,
+) -> Verdict {
+    let ask = async |(place, rule)| (place, Box::pin(evaluate(reader, user_id, rule)).await);
+    let mut answers: FuturesUnordered<_> = rules.iter().enumerate().map(ask).collect();
+    // In the order of the rules, so that the page reads the same each time.
+    let (mut missing, mut unknown) = (BTreeMap::new(), BTreeMap::new());
+    while let Some((place, verdict)) = answers.next().await {
+        match verdict {
+            Verdict::Yes if is_any => return Verdict::Yes,
+            Verdict::Yes => {}
+            Verdict::No(rule) => {
+                missing.insert(place, rule);
+            }
+            no_answer @ Verdict::NoAnswer(..) => {
+                unknown.insert(place, no_answer);
+            }
+        }
+    }
+    let unknown = unknown.into_values().next();
+    match unknown {
+        Some(no_answer) if is_any || missing.is_empty() => no_answer,
+        None if missing.is_empty() => Verdict::Yes,
+        _ => {
+            let mut missing: Vec<Rule> = missing.into_values().collect();
+            Verdict::No(match missing.len() {
+                1 => missing.remove(0),
+                _ if is_any => Rule::Any(missing),
+                _ => Rule::All(missing),
+            })
+        }
+    }
+}
+
+async fn holds(reader: &Reader<'_>, held: impl Resource<Data = bool>) -> Result<bool, DataError> {
+    Ok(*reader.get(held).await?.current()?)
+}
+
+async fn has_linked<T>(
+    reader: &Reader<'_>,
+    account: impl Resource<Data = Option<T>>,
+) -> Result<bool, DataError> {
+    Ok(reader.get(account).await?.current()?.is_some())
 }
 
 async fn has_role(reader: &Reader<'_>, guild: &str, role: &str) -> Result<bool, DataError> {
     let roles = reader.get(RolesQuery).await?.current()?;
-    let is_it = |held: &crate::engine::matrica::Role| {
-        held.id == role && held.guild_id.as_deref() == Some(guild)
-    };
+    let is_it = |held: &Role| held.id == role && held.guild_id.as_deref() == Some(guild);
     let held = roles.iter().any(is_it);
     // The list may be cut off, so the role may be among those that were not read.
     if !held && roles.len() >= ROLES_MAX {

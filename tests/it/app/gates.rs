@@ -237,3 +237,17 @@ async fn a_rule_of_the_file_replaces_the_one_of_the_code() {
     page.assert_contains("This page opens if you have 2 NFTs of Paper Otters or");
     ask(&mut browser, "nothing").await.assert_status(400);
 }
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_holds_up_no_yes() {
+    let role = json!({ "role": { "guild": "g", "role": "r", "name": "Captain" } });
+    let (app, _folder) = app_with(&json!({ "any": { "any": [role, otters(1)] } })).await;
+    let mut browser = app.signed_in("newcomer").await;
+    set(&app, "nfts", json!([nft("a", OTTERS)])).await;
+    let slow = json!({ "delay_ms": 60_000 });
+    app.provider.fault("roles", slow).await;
+    let started = std::time::Instant::now();
+    ask(&mut browser, "any").await.assert_status(204);
+    let took = started.elapsed();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+}
