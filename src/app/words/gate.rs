@@ -28,11 +28,15 @@ pub fn refusal(missing: &Rule) -> (Cow<'static, str>, Cow<'static, str>) {
             "You're not on its list. If you should be, ask the people who run this site."
                 .to_owned(),
         ),
+        Rule::Not(_) => (
+            "This page isn't open to you".to_owned(),
+            format!("It opens only if {}.", condition(missing)),
+        ),
         rule => (
             "This page isn't open to you yet".to_owned(),
             format!(
-                "It opens if {}. If it's in a wallet or an account that isn't linked yet, link it \
-                 to your Matrica account, then check again.",
+                "It opens if {}. If you have that in a wallet or an account that isn't linked yet, \
+                 link it to your Matrica account, then check again.",
                 condition(rule)
             ),
         ),

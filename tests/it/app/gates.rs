@@ -200,6 +200,9 @@ async fn no_answer_is_neither_a_yes_nor_a_no() {
         }
         assert_eq!(found, expected, "roles {roles}, NFTs {nfts}");
     }
+    set(&app, "roles", captain).await;
+    let refused = ask(&mut browser, "not").await.assert_status(403);
+    refused.assert_contains("It opens only if you don't have the Discord role Captain.");
 }
 
 #[tokio::test]
