@@ -1,5 +1,7 @@
 //! The page or problem that a failed request is answered with.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::Json;
 use axum::http::{HeaderValue, header};
@@ -9,6 +11,8 @@ use serde::Serialize;
 use super::brand::PROBLEM_TYPE;
 use super::page::{Layout, page_with_login};
 use super::words::errors::{self, ErrorText, WayOn};
+use super::words::form;
+use crate::engine::Failure;
 use crate::engine::http::failures::bare_page;
 use crate::engine::http::{ErrorFormat, FailedRequest};
 
@@ -34,6 +38,9 @@ struct Problem<'a> {
     detail: &'a str,
     /// Names this request in the log.
     reference: &'a str,
+    /// What is wrong with each field of the body.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    errors: BTreeMap<&'a str, String>,
 }
 
 /// Writes the body of a failed response.
@@ -56,6 +63,7 @@ pub fn render(failed: &FailedRequest<'_>) -> Response {
                 status,
                 detail: &text.text,
                 reference,
+                errors: field_errors(failed.failure),
             })
         }
         ErrorFormat::BarePage => bare_page(&text.title, &text.text, reference),
@@ -76,6 +84,16 @@ pub fn render(failed: &FailedRequest<'_>) -> Response {
             page_with_login(&error, way_on == WayOn::Connect)
         }
     }
+}
+
+fn field_errors(failure: &Failure) -> BTreeMap<&str, String> {
+    let Failure::InvalidFields(mistakes) = failure else {
+        return BTreeMap::new();
+    };
+    let mistakes = mistakes.iter();
+    mistakes
+        .map(|(name, mistake)| (*name, form::mistake(mistake)))
+        .collect()
 }
 
 fn problem(problem: &Problem<'_>) -> Response {

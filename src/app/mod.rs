@@ -64,7 +64,7 @@ pub mod check;
 pub mod error_page;
 pub mod holders;
 pub mod home;
-mod page;
+pub mod page;
 mod parameters;
 pub mod refresh;
 pub mod routes;

@@ -74,6 +74,15 @@ pub fn page(template: &impl Template) -> Response {
     }
 }
 
+/// Renders a form again, with what was typed and what is wrong.
+pub fn form_page(template: &impl Template) -> Response {
+    let mut response = page(template);
+    if response.status().is_success() {
+        *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    }
+    response
+}
+
 /// Renders a page with the form that starts a login. Its policy lets the form leave for the
 /// provider.
 pub fn sign_in_page(template: &impl Template) -> Response {
@@ -187,7 +196,41 @@ pub fn duration(timeout: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use askama::Template;
+
     use super::{OffsetDateTime, ago_at};
+    use crate::engine::{Mistake, Refused};
+
+    #[derive(Template)]
+    #[template(
+        ext = "html",
+        source = r#"{% import "app/parts.html" as parts %}{% call parts::text_field(refused, "name", "Name") %}{% endcall %}{% call parts::lines_field(refused, "about", "About") %}{% endcall %}"#
+    )]
+    struct Fields {
+        refused: Refused,
+    }
+
+    #[test]
+    fn a_field_says_beside_it_what_is_wrong() {
+        let refused = Refused::default();
+        let empty = Fields { refused }.render().unwrap();
+        assert!(!empty.contains("invalid"), "{empty}");
+        let refused = Refused::default().with("name", Mistake::TooLong(40));
+        let html = Fields { refused }.render().unwrap();
+        assert!(
+            html.contains(
+                r#"<input id="name" name="name" value="" aria-invalid="true" aria-describedby="name-mistake">"#
+            ),
+            "{html}"
+        );
+        assert!(
+            html.contains(
+                r#"<p class="field-mistake" id="name-mistake">Use at most 40 characters.</p>"#
+            ),
+            "{html}"
+        );
+        assert_eq!(html.matches("aria-invalid").count(), 1, "{html}");
+    }
 
     #[test]
     fn the_past_is_told_as_people_say_it() {

@@ -1,8 +1,7 @@
 //! The settings page, with sessions, connection, export and deletion.
 
 use askama::Template;
-use axum::Form;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -15,7 +14,7 @@ use super::sign_in::sign_out::forget_session;
 use super::words::scopes::{self, ScopeLine};
 use crate::engine::endings::{self, SessionSelection};
 use crate::engine::session::ListedSession;
-use crate::engine::{CurrentUser, Engine, Failure, FreshSignIn};
+use crate::engine::{CurrentUser, Engine, Failure, FieldReader, Fields, Form, FreshSignIn};
 
 #[derive(Template)]
 #[template(path = "app/settings.html")]
@@ -71,10 +70,16 @@ impl SettingsNotice {
 }
 
 /// The form that deletes the account.
-#[derive(Default, Deserialize)]
 pub struct DeleteForm {
     /// The tick.
-    confirm: Option<String>,
+    confirm: bool,
+}
+
+impl Fields for DeleteForm {
+    fn read(fields: &mut FieldReader) -> Option<Self> {
+        let confirm = fields.flag("confirm")?;
+        Some(Self { confirm })
+    }
 }
 
 /// `?done=`
@@ -166,10 +171,9 @@ pub async fn disconnect(
 pub async fn delete(
     State(engine): State<Engine>,
     FreshSignIn(user): FreshSignIn,
-    form: Result<Form<DeleteForm>, FormRejection>,
+    Form(form): Form<DeleteForm>,
 ) -> Result<Response, Failure> {
-    let form = form.map(|Form(form)| form).unwrap_or_default();
-    if form.confirm.as_deref() != Some("yes") {
+    if !form.is_ok_and(|form| form.confirm) {
         return Ok(done("not-sure"));
     }
     endings::delete_account(engine.clone(), user.user_id).await?;

@@ -1,10 +1,13 @@
 //! `Failure`: the only error that becomes a response. People see the app's words for it.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use strum::IntoStaticStr;
 
 use crate::engine::db;
+use crate::engine::mistake::Mistake;
 use crate::engine::rule::Rule;
 
 /// `Retry-After` of every 503, in seconds.
@@ -34,6 +37,8 @@ pub enum Failure {
     BadRequest,
     /// The query parameter of this name is unknown, repeated, or has an invalid value.
     InvalidParameter(String),
+    /// Fields of a form or a JSON object are wrong. Holds one mistake for each.
+    InvalidFields(BTreeMap<&'static str, Mistake>),
     /// The app does not ask for this scope.
     #[strum(serialize = "scope-required")]
     NotAsked(&'static str),
@@ -103,6 +108,7 @@ impl Failure {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadRequest | Self::InvalidParameter(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidFields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CrossSiteRequest
             | Self::NotAsked(_)
             | Self::NotShared(_)

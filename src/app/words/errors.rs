@@ -79,6 +79,10 @@ fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
             let text = format!("We can't use the value of \u{201c}{name}\u{201d} in this address.");
             return ("We can't read this address".into(), text.into());
         }
+        Failure::InvalidFields(_) => (
+            "We can't use what you sent",
+            "Go back to the form and check its fields.",
+        ),
         Failure::SignInRequired(_) | Failure::FreshSignInRequired(_) => (
             "Sign in first",
             "This page is for people who are signed in.",

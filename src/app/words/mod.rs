@@ -14,6 +14,7 @@
 //! 10. One idea in a sentence. No exclamation marks, no "please" where nothing is asked.
 
 pub mod errors;
+pub mod form;
 pub mod gate;
 pub mod scopes;
 pub mod sign_in;

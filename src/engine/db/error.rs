@@ -1,13 +1,23 @@
 //! Why a call to the database failed.
 
-use std::io;
+use std::{fmt, io};
 
 use sqlx::error::DatabaseError;
 
 /// A failed query. Its text names the kind of failure and never a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the database {0}")]
-pub struct Error(Kind);
+pub struct Error(Kind, Option<Constraint>);
+
+/// Longest name in Postgres, in bytes.
+const NAME_MAX: usize = 63;
+
+/// The name of a constraint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Constraint {
+    bytes: [u8; NAME_MAX],
+    length: usize,
+}
 
 /// The kind of failure, as the log and the text of the error name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +66,8 @@ pub(super) enum Kind {
     TooManyConnections,
     #[error("is shutting down or timed out")]
     Stopping,
+    #[error("refused a value")]
+    Constraint,
     #[error("refused a statement")]
     Refused,
     #[error("answered unexpectedly")]
@@ -66,15 +78,15 @@ pub(super) enum Kind {
 
 impl Error {
     /// The task that ran the query panicked. The panic hook has logged where.
-    pub const TASK_BROKE: Self = Self(Kind::TaskBroke);
+    pub const TASK_BROKE: Self = Self(Kind::TaskBroke, None);
     /// Another server than the primary answers.
-    pub const READ_ONLY: Self = Self(Kind::ReadOnly);
+    pub const READ_ONLY: Self = Self(Kind::ReadOnly, None);
     /// The encoding of the database is not UTF8.
-    pub const ENCODING: Self = Self(Kind::Encoding);
+    pub const ENCODING: Self = Self(Kind::Encoding, None);
     /// The server has closed the connection, or the network has cut it.
-    pub const BROKE: Self = Self(Kind::Broke);
+    pub const BROKE: Self = Self(Kind::Broke, None);
     /// The client gave up waiting.
-    pub(super) const NO_ANSWER: Self = Self(Kind::NoAnswer);
+    pub(super) const NO_ANSWER: Self = Self(Kind::NoAnswer, None);
 
     /// Whether other connections that are as old lead to the same dead or demoted server.
     pub(super) fn is_lost(self) -> bool {
@@ -102,19 +114,46 @@ impl Error {
 
     /// The kind of failure, without a line in the log.
     pub(super) fn of(error: &sqlx::Error) -> Self {
-        Self(match error {
+        let kind = match error {
             sqlx::Error::PoolTimedOut => Kind::PoolTimedOut,
             sqlx::Error::PoolClosed => Kind::PoolClosed,
             sqlx::Error::Io(error) => of_io(error),
             sqlx::Error::Tls(error) => of_tls(&error.to_string()),
             sqlx::Error::Database(error) => of_database(&**error),
             _ => Kind::Unexpected,
-        })
+        };
+        let database_error = error.as_database_error();
+        Self(kind, database_error.and_then(Constraint::of))
+    }
+
+    /// The name of the constraint that a row violates, such as `clubs_name_key`. `None` for every other
+    /// failure.
+    pub fn violated(&self) -> Option<&str> {
+        let constraint = self.1.as_ref().filter(|_| self.0 == Kind::Constraint)?;
+        str::from_utf8(constraint.bytes.get(..constraint.length)?).ok()
     }
 
     /// Whether an operator can act on the kind. The others need the server's own words.
     pub(super) fn has_reason(self) -> bool {
-        !matches!(self.0, Kind::Refused | Kind::Unexpected)
+        !matches!(self.0, Kind::Refused | Kind::Constraint | Kind::Unexpected)
+    }
+}
+
+impl Constraint {
+    fn of(error: &dyn DatabaseError) -> Option<Self> {
+        let name = error.constraint()?.as_bytes();
+        let mut bytes = [0; NAME_MAX];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        Some(Self {
+            bytes,
+            length: name.len(),
+        })
+    }
+}
+
+impl fmt::Debug for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Constraint")
     }
 }
 
@@ -159,6 +198,7 @@ fn of_database(error: &dyn DatabaseError) -> Kind {
         "28000" => Kind::NotAdmitted,
         "3D000" => Kind::NoDatabase,
         "42501" => Kind::NoRights,
+        "23502" | "23503" | "23505" | "23514" | "23P01" => Kind::Constraint,
         "22P05" | "22021" => Kind::Encoding,
         "53300" => Kind::TooManyConnections,
         // PgBouncer uses one code for all of its refusals.
@@ -181,6 +221,14 @@ impl From<sqlx::Error> for Error {
             .and_then(DatabaseError::code)
             .unwrap_or_default();
         let kind = Self::of(&error);
+        if let Some(constraint) = kind.violated() {
+            tracing::warn!(
+                event = "constraint_violated",
+                constraint,
+                "the database refused a value"
+            );
+            return kind;
+        }
         tracing::error!(event = "database_error", kind = %kind.0, %code, "a database call failed");
         kind
     }

@@ -5,6 +5,8 @@ use axum::http::{StatusCode, header};
 use http_body::Body as _;
 use tower_http::csrf::CsrfLayer;
 
+use crate::engine::error::is_api;
+use crate::engine::form::is_json;
 use crate::engine::session::cookies;
 use crate::engine::sign_in::{START_PATH, is_foreign_host};
 use crate::engine::state::Engine;
@@ -46,9 +48,13 @@ pub fn require_origin_proof(engine: &Engine, request: &Request) -> Result<(), St
     Ok(())
 }
 
-/// Refuses other formats, such as `text/plain`, which needs no CORS preflight.
+/// Refuses other formats, such as `text/plain`, which needs no CORS preflight. JSON needs one, and is for
+/// programs only.
 pub fn require_form_encoding(request: &Request) -> Result<(), StatusCode> {
     if request.method().is_safe() || request.body().is_end_stream() {
+        return Ok(());
+    }
+    if is_json(request) && is_api(request.uri()) {
         return Ok(());
     }
     let content_type = request.headers().get(header::CONTENT_TYPE);

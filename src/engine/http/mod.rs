@@ -67,6 +67,13 @@ impl Route {
         }
     }
 
+    /// Takes bodies up to this size, in bytes, instead of [`BODY_MAX`].
+    #[must_use]
+    pub fn body_max(mut self, bytes: usize) -> Self {
+        self.handler = self.handler.layer(DefaultBodyLimit::max(bytes));
+        self
+    }
+
     /// Opens the route only to people who satisfy the rule of the gate.
     #[must_use]
     pub fn gate<G: Gate + 'static>(mut self) -> Self {

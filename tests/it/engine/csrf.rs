@@ -151,6 +151,10 @@ async fn every_form_comes_as_a_form_and_no_header_changes_the_method() {
             "application/json",
             "",
         ] {
+            // A route of an owner may take JSON there.
+            if kind == "application/json" && path.starts_with("/api/") {
+                continue;
+            }
             let mut request = browser.request(Method::POST, &path).body("return_to=x");
             if !kind.is_empty() {
                 request = request.header("content-type", kind);

@@ -10,6 +10,7 @@ mod database_words;
 mod deployments;
 mod dialects;
 mod failover;
+mod forms;
 mod identities;
 mod keys;
 mod layout;
