@@ -96,7 +96,7 @@ fn start_postgres() -> anyhow::Result<PrivatePostgres> {
 async fn create_database(database: &config::Database) -> anyhow::Result<()> {
     let options = database.options.clone().database("postgres");
     let mut connection = options.connect().await?;
-    let statement = sqlx::AssertSqlSafe(format!("create database {DATABASE}"));
+    let statement = sqlx::AssertSqlSafe(format!("create database \"{DATABASE}\""));
     match connection.execute(statement).await {
         Ok(_) => Ok(()),
         // It exists (`duplicate_database`).

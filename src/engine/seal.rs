@@ -33,10 +33,12 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Part of every subkey and envelope, so it never changes. Written in two parts, so that renaming the
+    /// app does not find it.
     fn label(self) -> &'static [u8] {
         match self {
-            Self::Tokens => b"matrica-starter tokens v1",
-            Self::LoginAttempt => b"matrica-starter login attempt v1",
+            Self::Tokens => concat!("matrica", "-starter tokens v1").as_bytes(),
+            Self::LoginAttempt => concat!("matrica", "-starter login attempt v1").as_bytes(),
         }
     }
 }
@@ -209,4 +211,33 @@ pub fn key_id(envelope: &[u8]) -> Option<&str> {
         return None;
     };
     str::from_utf8(rest.get(..usize::from(*length))?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+    use secrecy::ExposeSecret as _;
+
+    use super::{Keyring, Purpose};
+
+    const KEY: &str = "k1:+8zCKapUddXn//waJBEpjIhAOEQuQL+tATKj/3sc7AA=";
+
+    #[test]
+    fn envelopes_of_earlier_releases_still_open() {
+        let keys = Keyring::parse(&KEY.into()).unwrap();
+        for (purpose, envelope) in [
+            (
+                Purpose::Tokens,
+                "01026b3118f243296fe9833d3c489b83a3d26f2f500fc44a269179edd0d01826043633a2093de797e5ae61d675e1fc1d6aee6b",
+            ),
+            (
+                Purpose::LoginAttempt,
+                "01026b3159bbfa9938aa4d85c811d65851d839d8621d63c9462ebc300a1bc93a4bf9b5f90b2cffd646ef2d3ef2924c9f2fce4e",
+            ),
+        ] {
+            let envelope = HEXLOWER.decode(envelope.as_bytes()).unwrap();
+            let opened = keys.sealer(purpose).open(&[b"row"], &envelope).unwrap();
+            assert_eq!(opened.expose_secret(), b"a token");
+        }
+    }
 }

@@ -2,5 +2,6 @@
 
 mod demo_provider;
 mod dev_command;
+mod new_app;
 mod playground;
 mod private_postgres;
