@@ -38,7 +38,7 @@ struct Problem<'a> {
     detail: &'a str,
     /// Names this request in the log.
     reference: &'a str,
-    /// What is wrong with each field of the body.
+    /// One sentence for each refused field of the body.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     errors: BTreeMap<&'a str, String>,
 }

@@ -74,7 +74,7 @@ pub fn page(template: &impl Template) -> Response {
     }
 }
 
-/// Renders a form again, with what was typed and what is wrong.
+/// Renders a refused form again, with status 422.
 pub fn form_page(template: &impl Template) -> Response {
     let mut response = page(template);
     if response.status().is_success() {

@@ -1,7 +1,7 @@
 //! Typed fields of a form, or of a JSON object below `/api/`.
 //!
-//! [`Form<T>`](Form) reads the body. [`Fields::read`] of `T` says what each field may hold. A handler that
-//! takes `Form<T>` gets the value, or [`Refused`] with what was typed and one [`Mistake`] per field.
+//! [`Form<T>`](Form) reads the body, and [`Fields::read`] of `T` has the rule of each field. A
+//! handler gets the value, or [`Refused`] with the typed text and one [`Mistake`] per field.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -37,7 +37,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// What was typed, for showing the form again. Empty for a field that was not sent.
+    /// The typed text, for showing the form again. Empty for a field that was not sent.
     pub fn value(&self, name: &str) -> &str {
         self.values.get(name).map_or("", String::as_str)
     }
@@ -74,8 +74,8 @@ pub struct FieldReader {
 }
 
 impl FieldReader {
-    /// One line of text without white space at its edges. `length` is in characters. With a minimum of 0
-    /// the field may be absent.
+    /// One line of text without white space at its edges. `length` is in characters. With a minimum
+    /// of 0 the field may be absent.
     pub fn text(&mut self, name: &'static str, length: RangeInclusive<usize>) -> Option<String> {
         self.checked_text(name, length, char::is_control)
     }
@@ -152,8 +152,8 @@ impl FieldReader {
         Some(text)
     }
 
-    /// The value without white space at its edges, empty if the field is absent. Which of two values counts would depend on the reader,
-    /// so two are refused.
+    /// The value without white space at its edges, empty if the field is absent. Which of two
+    /// values counts would depend on the reader, so two are refused.
     fn sent_once(&mut self, name: &'static str) -> Option<String> {
         match self.sent.get(name).map(Vec::as_slice) {
             None => Some(String::new()),

@@ -33,8 +33,8 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Part of every subkey and envelope, so it never changes. Written in two parts, so that renaming the
-    /// app does not find it.
+    /// Part of every subkey and envelope, so it never changes. Written in two parts, so that
+    /// renaming the app does not find it.
     fn label(self) -> &'static [u8] {
         match self {
             Self::Tokens => concat!("matrica", "-starter tokens v1").as_bytes(),

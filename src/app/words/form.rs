@@ -1,4 +1,4 @@
-//! What is wrong with a field of a form, beside the field.
+//! The sentence beside a field that is refused.
 
 use crate::engine::Mistake;
 

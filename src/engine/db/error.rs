@@ -126,8 +126,8 @@ impl Error {
         Self(kind, database_error.and_then(Constraint::of))
     }
 
-    /// The name of the constraint that a row violates, such as `clubs_name_key`. `None` for every other
-    /// failure.
+    /// The name of the constraint that a row violates, such as `clubs_name_key`. `None` for every
+    /// other failure.
     pub fn violated(&self) -> Option<&str> {
         let constraint = self.1.as_ref().filter(|_| self.0 == Kind::Constraint)?;
         str::from_utf8(constraint.bytes.get(..constraint.length)?).ok()

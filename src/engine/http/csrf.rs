@@ -48,8 +48,8 @@ pub fn require_origin_proof(engine: &Engine, request: &Request) -> Result<(), St
     Ok(())
 }
 
-/// Refuses other formats, such as `text/plain`, which needs no CORS preflight. JSON needs one, and is for
-/// programs only.
+/// Refuses other formats, such as `text/plain`, which needs no CORS preflight. JSON needs one, and
+/// is for programs only.
 pub fn require_form_encoding(request: &Request) -> Result<(), StatusCode> {
     if request.method().is_safe() || request.body().is_end_stream() {
         return Ok(());
