@@ -1,4 +1,4 @@
-//! `scripts/new-app` on a copy of this repository.
+//! `scripts/new-app` and `scripts/update` on copies of this repository.
 
 use std::{fs, path::Path, process::Command};
 
@@ -70,6 +70,10 @@ fn one_command_renames_everything_that_may_be_renamed() {
     );
     assert_eq!(done(at, "git", &["status", "--porcelain"]), "");
     let manifest = fs::read_to_string(at.join("Cargo.toml")).unwrap();
+    assert!(
+        manifest.contains("version = \"0.1.0\"\nedition"),
+        "{manifest}"
+    );
     let record = "name = \"Otter Club\"\nslug = \"otter-club\"\n";
     assert!(manifest.ends_with(record), "{manifest}");
     let seal = fs::read_to_string(at.join("src/engine/seal.rs")).unwrap();
@@ -127,4 +131,146 @@ fn what_it_cannot_do_is_refused_before_the_first_change() {
     );
     assert_eq!(fs::read_to_string(at.join("README.md")).unwrap(), "mine");
     assert_eq!(done(at, "git", &["rev-parse", "HEAD"]), head);
+}
+
+/// A line of the lock file.
+const WINCON: &str = "name = \"anstyle-wincon\"\nversion = \"";
+
+/// A template with version 0.1.0, an app that was made of it, and then version 9.0.0 of the template.
+fn template_and_app() -> (Folder, Folder) {
+    let (template, app) = (copy(), Folder::new());
+    let from = template.path();
+    done(from, "git", &["tag", "v0.1.0"]);
+    let source = from.to_str().unwrap();
+    done(app.path(), "git", &["clone", "--quiet", source, "."]);
+    done(app.path(), "scripts/new-app", &["Otter Club"]);
+
+    let clock = from.join("src/engine/clock.rs");
+    append(&clock, "// A comment of matrica_starter.\n");
+    append(&from.join("CHANGELOG.md"), "- **Security** A new line.\n");
+    replace(
+        &from.join("Cargo.toml"),
+        "version = \"0.1.0\"",
+        "version = \"9.0.0\"",
+    );
+    replace(
+        &from.join("Cargo.lock"),
+        "name = \"matrica-starter\"\nversion = \"0.1.0\"",
+        "name = \"matrica-starter\"\nversion = \"9.0.0\"",
+    );
+    replace(&from.join("Cargo.lock"), WINCON, &format!("{WINCON}8"));
+    fs::write(
+        from.join("docs/advisories/2027-001.md"),
+        "# Strangers may read it.\n\nAffected since: 0.1.0\nFixed in: 9.0.0\n",
+    )
+    .unwrap();
+    done(from, "git", &["add", "--all"]);
+    done(from, "git", &["commit", "--quiet", "--message", "Newer"]);
+    done(from, "git", &["tag", "v9.0.0"]);
+    (template, app)
+}
+
+fn append(file: &Path, text: &str) {
+    let old = fs::read_to_string(file).unwrap();
+    fs::write(file, old + text).unwrap();
+}
+
+fn replace(file: &Path, old: &str, new: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(old), "{old}");
+    fs::write(file, text.replacen(old, new, 1)).unwrap();
+}
+
+fn commit(folder: &Path) {
+    done(
+        folder,
+        "git",
+        &["commit", "--quiet", "--all", "--message", "Mine"],
+    );
+}
+
+#[test]
+fn an_update_merges_the_newer_template_into_a_changed_app() {
+    let (_template, app) = template_and_app();
+    let at = app.path();
+    append(&at.join("src/app/home.rs"), "// Mine.\n");
+    // The versions of the app are its own. Both sides have another version of one library.
+    replace(
+        &at.join("Cargo.toml"),
+        "version = \"0.1.0\"",
+        "version = \"0.1.7\"",
+    );
+    replace(&at.join("Cargo.lock"), WINCON, &format!("{WINCON}7"));
+    commit(at);
+
+    let (is_safe, said) = run(at, "scripts/update", &["--check"]);
+    assert!(!is_safe, "{said}");
+    assert!(
+        said.contains("2027-001: Strangers may read it. Fixed in 9.0.0."),
+        "{said}"
+    );
+
+    let said = done(at, "scripts/update", &["--merge-only"]);
+    assert!(said.contains("from version 0.1.0 to 9.0.0"), "{said}");
+    assert!(said.contains("  - **Security** A new line."), "{said}");
+    let clock = fs::read_to_string(at.join("src/engine/clock.rs")).unwrap();
+    assert!(clock.ends_with("// A comment of otter_club.\n"), "{clock}");
+    let home = fs::read_to_string(at.join("src/app/home.rs")).unwrap();
+    assert!(home.ends_with("// Mine.\n"));
+    assert_eq!(done(at, "git", &["status", "--porcelain"]), "");
+    assert_eq!(done(at, "git", &["worktree", "list"]).lines().count(), 1);
+
+    let manifest = fs::read_to_string(at.join("Cargo.toml")).unwrap();
+    assert!(
+        manifest.contains("version = \"0.1.7\"\nedition"),
+        "{manifest}"
+    );
+    assert!(
+        manifest.contains("version = \"9.0.0\"\ncommit"),
+        "{manifest}"
+    );
+    let lock = fs::read_to_string(at.join("Cargo.lock")).unwrap();
+    assert!(lock.contains(&format!("{WINCON}8")));
+    let said = done(at, "scripts/update", &["--check"]);
+    assert!(
+        said.contains("No advisory affects version 9.0.0."),
+        "{said}"
+    );
+    let said = done(at, "scripts/update", &["--merge-only"]);
+    assert!(said.contains("up to date with version 9.0.0"), "{said}");
+    // The branch was lost, and is made again without a change of the files.
+    done(at, "git", &["branch", "--quiet", "-D", "starter"]);
+    let (found, said) = run(at, "scripts/update", &["--merge-only"]);
+    assert!(!found && said.contains("--adopt"), "{said}");
+    let before = done(at, "git", &["rev-parse", "HEAD^{tree}"]);
+    done(at, "scripts/update", &["--adopt"]);
+    assert_eq!(done(at, "git", &["rev-parse", "HEAD^{tree}"]), before);
+    let said = done(at, "scripts/update", &["--merge-only"]);
+    assert!(said.contains("up to date"), "{said}");
+}
+
+#[test]
+fn an_update_that_git_cannot_merge_names_the_files_and_can_be_undone() {
+    let (_template, app) = template_and_app();
+    let at = app.path();
+    append(&at.join("src/engine/clock.rs"), "// Mine.\n");
+    let (clean, said) = run(at, "scripts/update", &["--merge-only"]);
+    assert!(!clean && said.contains("the tree has changes"), "{said}");
+    commit(at);
+    let mine = done(at, "git", &["rev-parse", "HEAD"]);
+    let (unknown, said) = run(at, "scripts/update", &["3.0.0"]);
+    assert!(!unknown && said.contains("no version 3.0.0"), "{said}");
+
+    let (merged, said) = run(at, "scripts/update", &["--merge-only"]);
+    assert!(!merged, "{said}");
+    assert!(
+        said.contains("could not merge these files:\n  src/engine/clock.rs\nEdit"),
+        "{said}"
+    );
+    done(at, "git", &["merge", "--abort"]);
+    assert_eq!(done(at, "git", &["rev-parse", "HEAD"]), mine);
+    assert_eq!(done(at, "git", &["status", "--porcelain"]), "");
+    // Trying again must not say that all is well.
+    let (merged, said) = run(at, "scripts/update", &["--merge-only"]);
+    assert!(!merged && said.contains("src/engine/clock.rs"), "{said}");
 }
