@@ -218,7 +218,7 @@ mod tests {
     use data_encoding::HEXLOWER;
     use secrecy::ExposeSecret as _;
 
-    use super::{Keyring, Purpose};
+    use crate::engine::seal::{Keyring, Purpose};
 
     const KEY: &str = "k1:+8zCKapUddXn//waJBEpjIhAOEQuQL+tATKj/3sc7AA=";
 
