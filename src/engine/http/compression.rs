@@ -56,8 +56,11 @@ pub struct Marked;
 
 impl Predicate for Marked {
     fn should_compress<B: http_body::Body>(&self, response: &axum::http::Response<B>) -> bool {
-        let is_long = response.body().size_hint().lower() >= SIZE_MIN;
-        is_long && response.extensions().get::<Compressible>().is_some()
+        // A body that is read from a file does not know its length.
+        let length = response.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = length.unwrap_or_else(|| response.body().size_hint().lower());
+        length >= SIZE_MIN && response.extensions().get::<Compressible>().is_some()
     }
 }
 

@@ -11,6 +11,20 @@ use crate::engine::matrica::pictures::demo_origin;
 #[derive(Debug, Clone, Copy)]
 pub struct SignInForm;
 
+/// What the pages of a route may load, beside our own style sheets and pictures. A response
+/// extension.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy(&'static str);
+
+impl Policy {
+    /// Scripts, fonts, workers and calls of this site. Inline scripts and other sites stay refused.
+    pub const fn own_scripts() -> Self {
+        Self(
+            "script-src 'self'; connect-src 'self'; font-src 'self'; manifest-src 'self'; worker-src 'self'",
+        )
+    }
+}
+
 /// Headers that a response gets beside the fixed ones.
 const HEADERS_BESIDE: usize = 8;
 /// One year, for this host and its subdomains.
@@ -62,14 +76,16 @@ impl SecurityHeaders {
         } else {
             &self.policy
         };
+        let wider = response.extensions().get::<Policy>().copied();
         // A URL below /auth/ may hold a code. Elsewhere `no-referrer` would blank our forms' `Origin`.
         let auth = uri.path().starts_with("/auth/");
         let referrer_policy = if auth { "no-referrer" } else { "same-origin" };
         let headers = response.headers_mut();
         headers.reserve(self.others.len() + HEADERS_BESIDE);
+        let policy = || with_directives(policy, wider);
         headers
             .entry(CONTENT_SECURITY_POLICY)
-            .or_insert_with(|| policy.clone());
+            .or_insert_with(policy);
         headers
             .entry(REFERRER_POLICY)
             .or_insert(HeaderValue::from_static(referrer_policy));
@@ -77,6 +93,14 @@ impl SecurityHeaders {
             headers.entry(name).or_insert_with(|| value.clone());
         }
     }
+}
+
+/// The policy with the directives of a route.
+fn with_directives(policy: &HeaderValue, wider: Option<Policy>) -> HeaderValue {
+    let (Some(Policy(directives)), Ok(text)) = (wider, policy.to_str()) else {
+        return policy.clone();
+    };
+    HeaderValue::from_str(&format!("{text}; {directives}")).unwrap_or_else(|_| policy.clone())
 }
 
 /// Nothing is allowed but what a line here allows.

@@ -5,6 +5,7 @@ pub mod compression;
 mod connection;
 mod csrf;
 pub mod failures;
+pub mod files;
 mod frame;
 pub mod headers;
 mod heads;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_extractor_with_state, from_fn_with_state};
+use axum::middleware::{Next, from_extractor_with_state, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tower::ServiceBuilder;
@@ -26,6 +27,7 @@ use tower_http::timeout::TimeoutLayer;
 
 pub use self::failures::{ErrorFormat, FailedRequest, PlainText, RenderFailure};
 use self::frame::Frame;
+pub use self::headers::Policy;
 pub use self::log::RequestId;
 use crate::engine::gate::{Gate, Holds};
 use crate::engine::session::{self, CurrentUser};
@@ -65,6 +67,17 @@ impl Route {
             handler,
             gate: None,
         }
+    }
+
+    /// Lets the pages of the route load more than our own pages do.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        let add = move |mut response: Response| async move {
+            response.extensions_mut().insert(policy);
+            response
+        };
+        self.handler = self.handler.layer(map_response(add));
+        self
     }
 
     /// Takes bodies up to this size, in bytes, instead of [`BODY_MAX`].

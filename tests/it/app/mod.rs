@@ -7,6 +7,7 @@ mod data_in_browser;
 mod data_large;
 mod data_parts;
 mod firefox;
+mod front_end;
 mod gates;
 mod holds;
 mod pages;
