@@ -7,14 +7,14 @@ use sqlx::error::DatabaseError;
 /// A failed query. Its text names the kind of failure and never a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the database {0}")]
-pub struct Error(Kind, Option<Constraint>);
+pub struct Error(Kind);
 
 /// Longest name in Postgres, in bytes.
 const NAME_MAX: usize = 63;
 
 /// The name of a constraint.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Constraint {
+pub(super) struct Constraint {
     bytes: [u8; NAME_MAX],
     length: usize,
 }
@@ -67,7 +67,7 @@ pub(super) enum Kind {
     #[error("is shutting down or timed out")]
     Stopping,
     #[error("refused a value")]
-    Constraint,
+    Constraint(Constraint),
     #[error("refused a statement")]
     Refused,
     #[error("answered unexpectedly")]
@@ -78,15 +78,15 @@ pub(super) enum Kind {
 
 impl Error {
     /// The task that ran the query panicked. The panic hook has logged where.
-    pub const TASK_BROKE: Self = Self(Kind::TaskBroke, None);
+    pub const TASK_BROKE: Self = Self(Kind::TaskBroke);
     /// Another server than the primary answers.
-    pub const READ_ONLY: Self = Self(Kind::ReadOnly, None);
+    pub const READ_ONLY: Self = Self(Kind::ReadOnly);
     /// The encoding of the database is not UTF8.
-    pub const ENCODING: Self = Self(Kind::Encoding, None);
+    pub const ENCODING: Self = Self(Kind::Encoding);
     /// The server has closed the connection, or the network has cut it.
-    pub const BROKE: Self = Self(Kind::Broke, None);
+    pub const BROKE: Self = Self(Kind::Broke);
     /// The client gave up waiting.
-    pub(super) const NO_ANSWER: Self = Self(Kind::NoAnswer, None);
+    pub(super) const NO_ANSWER: Self = Self(Kind::NoAnswer);
 
     /// Whether other connections that are as old lead to the same dead or demoted server.
     pub(super) fn is_lost(self) -> bool {
@@ -114,28 +114,31 @@ impl Error {
 
     /// The kind of failure, without a line in the log.
     pub(super) fn of(error: &sqlx::Error) -> Self {
-        let kind = match error {
+        Self(match error {
             sqlx::Error::PoolTimedOut => Kind::PoolTimedOut,
             sqlx::Error::PoolClosed => Kind::PoolClosed,
             sqlx::Error::Io(error) => of_io(error),
             sqlx::Error::Tls(error) => of_tls(&error.to_string()),
             sqlx::Error::Database(error) => of_database(&**error),
             _ => Kind::Unexpected,
-        };
-        let database_error = error.as_database_error();
-        Self(kind, database_error.and_then(Constraint::of))
+        })
     }
 
     /// The name of the constraint that a row violates, such as `clubs_name_key`. `None` for every
     /// other failure.
     pub fn violated(&self) -> Option<&str> {
-        let constraint = self.1.as_ref().filter(|_| self.0 == Kind::Constraint)?;
+        let Kind::Constraint(constraint) = &self.0 else {
+            return None;
+        };
         str::from_utf8(constraint.bytes.get(..constraint.length)?).ok()
     }
 
     /// Whether an operator can act on the kind. The others need the server's own words.
     pub(super) fn has_reason(self) -> bool {
-        !matches!(self.0, Kind::Refused | Kind::Constraint | Kind::Unexpected)
+        !matches!(
+            self.0,
+            Kind::Refused | Kind::Constraint(_) | Kind::Unexpected
+        )
     }
 }
 
@@ -198,7 +201,9 @@ fn of_database(error: &dyn DatabaseError) -> Kind {
         "28000" => Kind::NotAdmitted,
         "3D000" => Kind::NoDatabase,
         "42501" => Kind::NoRights,
-        "23502" | "23503" | "23505" | "23514" | "23P01" => Kind::Constraint,
+        "23503" | "23505" | "23514" | "23P01" => {
+            Constraint::of(error).map_or(Kind::Refused, Kind::Constraint)
+        }
         "22P05" | "22021" => Kind::Encoding,
         "53300" => Kind::TooManyConnections,
         // PgBouncer uses one code for all of its refusals.
