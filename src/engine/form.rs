@@ -18,7 +18,7 @@ use crate::engine::mistake::Mistake;
 use crate::engine::state::Engine;
 
 /// Media type of JSON (RFC 8259).
-const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 
 /// A body that was read. Rejects only bodies without fields: too large, or no JSON object.
 pub struct Form<T>(pub Result<T, Refused>);
@@ -183,7 +183,7 @@ impl<T: Fields> FromRequest<Engine> for Form<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, engine: &Engine) -> Result<Self, Failure> {
-        let has_json = is_json(&request);
+        let has_json = has_media_type(&request, JSON);
         if has_json && !is_api(request.uri()) {
             return Err(Failure::UnsupportedFormat);
         }
@@ -203,11 +203,11 @@ impl<T: Fields> FromRequest<Engine> for Form<T> {
     }
 }
 
-/// Whether the body says that it is JSON.
-pub fn is_json(request: &Request) -> bool {
+/// Whether the body says that it has this media type, with or without parameters.
+pub fn has_media_type(request: &Request, expected: &str) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let media_type = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
-    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(JSON))
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(expected))
 }
 
 fn form_fields(bytes: &[u8]) -> BTreeMap<String, Vec<String>> {

@@ -6,7 +6,7 @@ use http_body::Body as _;
 use tower_http::csrf::CsrfLayer;
 
 use crate::engine::error::is_api;
-use crate::engine::form::is_json;
+use crate::engine::form::{JSON, has_media_type};
 use crate::engine::session::cookies;
 use crate::engine::sign_in::{START_PATH, is_foreign_host};
 use crate::engine::state::Engine;
@@ -54,14 +54,9 @@ pub fn require_form_encoding(request: &Request) -> Result<(), StatusCode> {
     if request.method().is_safe() || request.body().is_end_stream() {
         return Ok(());
     }
-    if is_json(request) && is_api(request.uri()) {
-        return Ok(());
-    }
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    let media_type = content_type
-        .and_then(|value| value.to_str().ok()?.split(';').next())
-        .unwrap_or_default();
-    if media_type.trim().eq_ignore_ascii_case(FORM) {
+    let is_expected =
+        has_media_type(request, FORM) || is_api(request.uri()) && has_media_type(request, JSON);
+    if is_expected {
         return Ok(());
     }
     Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
