@@ -77,8 +77,10 @@ pub struct DeleteForm {
 
 impl Fields for DeleteForm {
     fn read(fields: &mut FieldReader) -> Option<Self> {
-        let confirm = fields.flag("confirm")?;
-        Some(Self { confirm })
+        let confirm = fields.text("confirm", 0..=3)?;
+        Some(Self {
+            confirm: confirm == "yes",
+        })
     }
 }
 
