@@ -4,11 +4,9 @@ use std::fs;
 
 use axum::http::StatusCode;
 use matrica_starter::{
-    app::{error_page, routes::table},
-    engine::http::{self, Access, Policy, Route, files::front_end, server},
+    app::routes::table,
+    engine::http::{Access, Policy, Route, files::front_end},
 };
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{Answer, Folder, TestApp, chromium::Chromium, eventually};
 
@@ -41,17 +39,7 @@ async fn with_front_end(app: &TestApp, folder: &Folder) -> String {
         let route = Route::new(path, Access::Plain, front_end(dist));
         routes.push(route.policy(Policy::own_scripts()));
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let service = http::router(app.engine.clone(), routes, error_page::render);
-    tokio::spawn(server::serve(
-        listener,
-        service,
-        app.engine.tasks.clone(),
-        app.engine.config.keep_alive_timeout,
-        CancellationToken::new().cancelled_owned(),
-    ));
-    url
+    app.serve(routes).await
 }
 
 async fn get(url: &str) -> Answer {

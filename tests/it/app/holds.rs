@@ -1,17 +1,15 @@
 //! The holding gate admits holders, tells others the reason, and fails closed.
 
 use matrica_starter::{
-    app::{error_page, routes::table},
+    app::routes::table,
     engine::{
         gate::{Gate, Holds},
-        http::{self, Access, Route, server},
+        http::{Access, Route},
         rule::Rule,
     },
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{ALL_SCOPES, TestApp};
 
@@ -55,17 +53,7 @@ async fn with_bridge(app: &TestApp) -> String {
         let answer = axum::routing::get(async move || status);
         routes.push(Route::new(path, Access::Public, answer));
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let service = http::router(app.engine.clone(), routes, error_page::render);
-    tokio::spawn(server::serve(
-        listener,
-        service,
-        app.engine.tasks.clone(),
-        app.engine.config.keep_alive_timeout,
-        CancellationToken::new().cancelled_owned(),
-    ));
-    url
+    app.serve(routes).await
 }
 
 fn nft_of(collection: &str) -> Value {

@@ -9,16 +9,14 @@ use axum::{
     routing::post,
 };
 use matrica_starter::{
-    app::{error_page, page},
+    app::page,
     engine::{
         CurrentUser, Engine, Failure, FieldReader, Fields, Form, Mistake, Refused, db,
-        http::{self, Access, Route, server},
+        http::{Access, Route},
     },
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{Answer, Browser, TestApp};
 
@@ -94,21 +92,10 @@ async fn with_notes() -> (TestApp, String) {
     app.sql("create table notes (title text unique)").await;
     let mut routes = matrica_starter::app::routes::table();
     routes.push(Route::new("/notes", Access::SignedIn, post(on_page)).body_max(BIG));
-    routes.push(Route::new(
-        "/api/notes",
-        Access::SignedIn,
-        post(for_programs),
-    ));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let service = http::router(app.engine.clone(), routes, error_page::render);
-    tokio::spawn(server::serve(
-        listener,
-        service,
-        app.engine.tasks.clone(),
-        app.engine.config.keep_alive_timeout,
-        CancellationToken::new().cancelled_owned(),
-    ));
+    for path in ["/api/notes", "/notes/plain"] {
+        routes.push(Route::new(path, Access::SignedIn, post(for_programs)));
+    }
+    let url = app.serve(routes).await;
     (app, url)
 }
 
@@ -175,6 +162,10 @@ async fn a_form_is_trimmed_counted_in_characters_and_shown_again_if_it_is_wrong(
             "{body}: {page}"
         );
     }
+    // A handler without a page of its own gets one with a way on.
+    let (status, page) = send(&browser, &url, "/notes/plain", FORM, "").await;
+    assert_eq!(status, 422, "{page}");
+    assert!(page.contains("use what you sent"), "{page}");
     let (_, page) = form("title=%3Cb%3E&text=kept&stars=0").await;
     assert!(page.contains(r#"value="&#60;b&#62;""#), "{page}");
     assert!(page.contains("<textarea>kept</textarea>"), "{page}");

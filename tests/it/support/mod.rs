@@ -17,10 +17,10 @@ pub mod wire;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use matrica_starter::{
-    app::routes::router,
+    app::{error_page, routes::router},
     engine::{
         config::{Config, Source},
-        http::server,
+        http::{self, Route, server},
         seal::Keyring,
         state::{Engine, Parts},
         user_data::cache::UserDataCache,
@@ -172,6 +172,21 @@ impl TestApp {
             caches_user_data,
             stop,
         }
+    }
+
+    /// Serves this app with other routes, at an address of its own. Returns the address, which is
+    /// not `PUBLIC_URL`.
+    pub async fn serve(&self, routes: Vec<Route>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(server::serve(
+            listener,
+            http::router(self.engine.clone(), routes, error_page::render),
+            self.engine.tasks.clone(),
+            self.engine.config.keep_alive_timeout,
+            CancellationToken::new().cancelled_owned(),
+        ));
+        url
     }
 
     pub fn browser(&self) -> Browser {
