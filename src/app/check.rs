@@ -11,6 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::config::Config;
 use super::holders::Holders;
 use super::parameters::{self, Filter};
 use crate::engine::sign_in::{ReturnTo, sign_in_url};
@@ -69,7 +70,7 @@ pub async fn check(
         let verdict = gate::check(&engine, user.user_id, &rule).await;
         verdict.require()?;
     }
-    let token = engine.config.check_key.as_ref();
+    let token = engine.config.app.get::<Config>().check_key.as_ref();
     let token = token.map(|key| sign(key, &engine, &user, name.as_deref()));
     let id = HeaderValue::try_from(user.user_id.to_string());
     let user_name = utf8_percent_encode(&user.display_name, NON_ALPHANUMERIC).to_string();

@@ -35,7 +35,7 @@ struct HoldersPage {
 /// `GET /holders`
 pub async fn holders(State(engine): State<Engine>, holder: Holds<Holders>) -> Response {
     page(&HoldersPage {
-        layout: Layout::new(&engine, Some(&holder.user)),
+        layout: Layout::new(&engine, Some(&holder.user)).at("/holders"),
         condition: condition(&holder.rule),
     })
 }

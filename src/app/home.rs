@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::account::frame::{AccountPage, pages};
-use super::page::{Layout, page_with_login};
+use super::account::frame::pages;
+use super::page::{Layout, Link, page_with_login};
 use super::sign_in::AFTER_SIGN_IN;
 use super::{assets, brand};
 use crate::engine::config::Config;
@@ -24,9 +24,7 @@ struct Home<'a> {
     origin: String,
     preview: &'static str,
     summary: &'static str,
-    pages: Vec<&'static AccountPage>,
-    /// The app asks for NFTs, so the example for holders works.
-    holders: bool,
+    pages: Vec<&'static Link>,
     return_to: &'static str,
     /// The person has just deleted their account.
     deleted: bool,
@@ -39,14 +37,14 @@ pub async fn home(
     user: Result<Option<CurrentUser>, Failure>,
 ) -> Response {
     let user = user.ok().flatten();
+    let layout = Layout::new(&engine, user.as_ref());
     let home = Home {
         config: &engine.config,
-        layout: Layout::new(&engine, user.as_ref()),
         origin: engine.config.public_url.origin.clone(),
         preview: assets::preview_path(),
         summary: brand::SUMMARY,
-        pages: pages(&engine).collect(),
-        holders: engine.config.matrica.asks_for("nfts"),
+        pages: pages(&engine).chain(layout.links()).collect(),
+        layout,
         return_to: AFTER_SIGN_IN,
         deleted: user.is_none() && engine.cookie_names.has_flash(&headers, DELETED),
     };

@@ -2,7 +2,9 @@
 //!
 //! | part | what it is |
 //! |---|---|
+//! | [`App`] | what the engine takes from the app |
 //! | [`brand`] | the name of the app |
+//! | [`config`] | the app's own variables |
 //! | [`routes`] | the route table with its access column |
 //! | [`home`], [`holders`] | the front page, and an example of the gate |
 //! | [`sign_in`] | sign-in page, callback, sign-out |
@@ -61,6 +63,7 @@ pub mod api;
 pub mod assets;
 pub mod brand;
 pub mod check;
+pub mod config;
 pub mod error_page;
 pub mod holders;
 pub mod home;
@@ -71,3 +74,35 @@ pub mod routes;
 pub mod settings;
 pub mod sign_in;
 pub mod words;
+
+use axum::response::Response;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::engine::Application;
+use crate::engine::config::Source;
+use crate::engine::db::{self, Db};
+use crate::engine::http::{FailedRequest, Route};
+
+/// This app.
+pub enum App {}
+
+impl Application for App {
+    type Config = config::Config;
+
+    fn config(env: &mut Source<'_>) -> Option<Self::Config> {
+        Self::Config::read(env)
+    }
+
+    fn routes() -> Vec<Route> {
+        routes::table()
+    }
+
+    fn error_page(failed: &FailedRequest<'_>) -> Response {
+        error_page::render(failed)
+    }
+
+    async fn export(_: &Db, _: Uuid) -> Result<Map<String, Value>, db::Error> {
+        Ok(Map::new())
+    }
+}

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+use super::routes::LINKS;
 use super::{assets, brand};
 use crate::engine::config::{Config, Site};
 use crate::engine::http::headers::SignInForm;
@@ -24,6 +25,23 @@ const TOP_ALONE_AFTER: Duration = Duration::from_millis(150);
 /// Begins the part of a page that depends on data.
 const MAIN: &[u8] = b"<main";
 
+/// A link to a page of the app, in the header or on the front page.
+pub struct Link {
+    pub href: &'static str,
+    pub label: &'static str,
+    /// One sentence about what the page shows.
+    pub about: &'static str,
+    /// The scope that the page needs. Empty for a page that needs none.
+    pub scope: &'static str,
+}
+
+impl Link {
+    /// Whether the app asks for the scope of the page.
+    pub fn is_useful(&self, config: &Config) -> bool {
+        self.scope.is_empty() || config.matrica.asks_for(self.scope)
+    }
+}
+
 /// The frame of a page.
 #[derive(Clone)]
 pub struct Layout {
@@ -31,6 +49,8 @@ pub struct Layout {
     pub icon: &'static str,
     /// The name of the person who is signed in.
     pub person: Option<String>,
+    /// The path of this page, if the header links to it.
+    current: &'static str,
     /// The browser has a session that was not looked up.
     pub maybe_signed_in: bool,
     /// The origin of the demo provider, if this is the demo.
@@ -44,10 +64,29 @@ impl Layout {
             css: assets::css_path(),
             icon: assets::icon_path(),
             person: user.map(|user| user.display_name.clone()),
+            current: "",
             maybe_signed_in: false,
             demo: demo_origin(&engine.config.matrica),
             config: engine.config.clone(),
         }
+    }
+
+    /// Marks the link to this page in the header.
+    #[must_use]
+    pub fn at(mut self, current: &'static str) -> Self {
+        self.current = current;
+        self
+    }
+
+    /// Whether this is the page that the link leads to.
+    pub fn is_at(&self, link: &Link) -> bool {
+        self.current == link.href
+    }
+
+    /// The links in the header, for people who are signed in.
+    pub fn links(&self) -> Vec<&'static Link> {
+        let useful = |link: &&Link| self.person.is_some() && link.is_useful(&self.config);
+        LINKS.iter().filter(useful).collect()
     }
 
     pub fn app_name(&self) -> &str {

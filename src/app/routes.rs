@@ -1,16 +1,24 @@
 //! The route table. A route refuses everybody who is not signed in unless its line says otherwise.
 
-use axum::Router;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
+use super::page::Link;
 use super::sign_in::{callback, page, sign_out};
-use super::{account, api, assets, check, error_page, holders, home, refresh, settings};
+use super::{account, api, assets, check, holders, home, refresh, settings};
 use crate::engine::Engine;
 use crate::engine::error::CHECK_PATH;
-use crate::engine::http::{self, Access, Route, health};
+use crate::engine::http::{Access, Route, health};
 use crate::engine::sign_in::{CALLBACK_PATH, START_PATH};
+
+/// The links in the header and on the front page, for people who are signed in.
+pub const LINKS: &[Link] = &[Link {
+    href: "/holders",
+    label: "For holders",
+    about: "A page that opens to people who own an NFT of one collection.",
+    scope: "nfts",
+}];
 
 /// Every route of the app.
 pub fn table() -> Vec<Route> {
@@ -73,11 +81,6 @@ pub fn table() -> Vec<Route> {
         route("/healthz", Plain, get(health::healthz)),
         route("/readyz", Plain, get(health::readyz)),
     ]
-}
-
-/// The app as one service.
-pub fn router(engine: Engine) -> Router {
-    http::router(engine, table(), error_page::render)
 }
 
 /// axum answers HEAD with the handler of GET. A link checker must not use up a code.

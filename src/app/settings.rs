@@ -8,10 +8,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::App;
 use super::home::DELETED;
 use super::page::{Layout, duration, page_with_login};
 use super::sign_in::sign_out::forget_session;
 use super::words::scopes::{self, ScopeLine};
+use crate::engine::application;
 use crate::engine::endings::{self, SessionSelection};
 use crate::engine::session::ListedSession;
 use crate::engine::{CurrentUser, Engine, Failure, FieldReader, Fields, Form, FreshSignIn};
@@ -189,7 +191,7 @@ pub async fn delete(
 /// `GET /settings/export`. Everything that is stored about the person, as JSON. Tokens are keys, so
 /// they are not in it.
 pub async fn export(State(engine): State<Engine>, user: CurrentUser) -> Result<Response, Failure> {
-    let stored = engine.export(user.user_id).await?;
+    let stored = application::export::<App>(&engine, user.user_id).await?;
     let body = serde_json::to_vec_pretty(&stored).map_err(|_| Failure::Internal("the export"))?;
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

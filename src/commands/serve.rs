@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::{block_on, log_warnings};
-use crate::app::routes::router;
+use crate::app::App;
+use crate::engine::application::{Application as _, router};
 use crate::engine::config::{Config, Database, Source};
 use crate::engine::db;
 use crate::engine::db::schema::{self, Schema};
@@ -24,7 +25,7 @@ const LAST_BATCH_TIMEOUT: Duration = Duration::from_secs(1);
 /// `serve --check`
 pub fn check() -> anyhow::Result<()> {
     let variables = Source::environment();
-    let config = Config::from_source(Source::new(&variables));
+    let config = Config::from_source(Source::new(&variables), App::config);
     // A misspelt name is often why another one is missing, so warnings come with mistakes too.
     let warnings = match &config {
         Ok(config) => &config.warnings,
@@ -43,7 +44,7 @@ pub fn check() -> anyhow::Result<()> {
 /// `serve`
 pub fn serve() -> anyhow::Result<()> {
     let variables = Source::environment();
-    let config = Config::from_source(Source::new(&variables))?;
+    let config = Config::from_source(Source::new(&variables), App::config)?;
     let _log = log::init(config.log_format);
     log_warnings(&config);
     block_on(async {
@@ -73,7 +74,7 @@ pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listene
     // Before the first request, because nobody is signed in before the keys are known to be right.
     engine.vault.check_keys().await;
     workers::start(&engine);
-    let (router, tasks) = (router(engine.clone()), engine.tasks.clone());
+    let (router, tasks) = (router::<App>(engine.clone()), engine.tasks.clone());
     server::serve(
         listener,
         router,

@@ -15,7 +15,9 @@ use super::demo_provider::{self, DemoClient, DemoProvider};
 use super::postgres::{Durability, PrivatePostgres, StartError};
 use super::settings::{self, Ports};
 use super::{DATA_DIR, DATABASE};
+use crate::app::App;
 use crate::commands::{self, serve};
+use crate::engine::Application as _;
 use crate::engine::config::{self, Config, Source};
 use crate::engine::db::schema;
 use crate::engine::http::{log, server};
@@ -50,7 +52,7 @@ pub fn dev(options: &Options) -> anyhow::Result<()> {
         Some(start_postgres()?)
     };
     let settings = settings::with_environment(&environment, ports, postgres.as_ref())?;
-    let config = Config::from_source(Source::new(&settings))?;
+    let config = Config::from_source(Source::new(&settings), App::config)?;
     let _log = log::init(config.log_format);
     commands::log_warnings(&config);
     let result = commands::block_on(run(config, ports, postgres.is_some()));

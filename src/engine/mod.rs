@@ -1,6 +1,7 @@
 //! The engine: sign-in, token vault, sessions, user data and the server around them. An app leaves
 //! it alone and updates it as a whole.
 
+pub mod application;
 pub mod clock;
 pub mod config;
 pub mod db;
@@ -26,6 +27,7 @@ pub mod user_data;
 pub mod vault;
 pub mod workers;
 
+pub use self::application::Application;
 pub use self::error::Failure;
 pub use self::extract::FreshSignIn;
 pub use self::form::{FieldReader, Fields, Form, Refused};

@@ -4,12 +4,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::engine::config::{self, Config};
+use crate::engine::db::Db;
 use crate::engine::db::notifications::PROBE_AFTER;
-use crate::engine::db::{self, Db};
 use crate::engine::matrica::UserApi;
 use crate::engine::notifier::Notifier;
 use crate::engine::oauth::OAuthClient;
@@ -64,11 +63,6 @@ impl Engine {
     /// Connects to nothing yet. Fails if no certificate authority is installed.
     pub fn new(config: Config) -> Result<Self, ClientError> {
         Parts::new(config).map(Self::from)
-    }
-
-    /// Everything that is stored about a person, without tokens.
-    pub async fn export(&self, user_id: Uuid) -> Result<Value, db::Error> {
-        db::export::find(&self.db, user_id).await
     }
 
     /// Reads the data of one user during one request.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use matrica_starter::app::App;
 use matrica_starter::dev::demo_provider::{DemoClient, DemoProvider};
 use matrica_starter::dev::postgres::{Durability, PrivatePostgres};
-use matrica_starter::engine::Engine;
 use matrica_starter::engine::config::{Config, Source};
 use matrica_starter::engine::db::schema;
+use matrica_starter::engine::{Application as _, Engine};
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -86,7 +87,7 @@ impl Site {
             let front = TlsFront::start(&folder, &provider.url, latency).await;
             front.change(&mut settings);
         }
-        let config = Config::from_source(Source::new(&settings)).unwrap();
+        let config = Config::from_source(Source::new(&settings), App::config).unwrap();
         schema::migrate(&config.database).await.unwrap();
         let engine = Engine::new(config).unwrap();
         let pool = PgPool::connect(&database).await.unwrap();

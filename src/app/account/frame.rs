@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::list::thousands;
 use super::places::matrica_page;
 use super::view::{Section, initial};
+use crate::app::page::Link;
 use crate::engine::matrica::{
     BALANCES_SCOPE, BalanceQuery, DomainQuery, NftQuery, Page, Profile, ProfileQuery, WalletsQuery,
 };
@@ -33,42 +34,32 @@ pub struct Tab {
     pub current: bool,
 }
 
-/// An account page.
-pub struct AccountPage {
-    pub href: &'static str,
-    pub label: &'static str,
-    /// One sentence about what it shows.
-    pub about: &'static str,
-    /// Empty for a page that needs none.
-    scope: &'static str,
-}
-
-const PAGES: [AccountPage; 5] = [
-    AccountPage {
+const PAGES: [Link; 5] = [
+    Link {
         href: "/account",
         label: "Overview",
         about: "Who you are at Matrica, and what you own.",
         scope: "",
     },
-    AccountPage {
+    Link {
         href: "/account/nfts",
         label: "NFTs",
         about: "A gallery of what your wallets hold.",
         scope: "nfts",
     },
-    AccountPage {
+    Link {
         href: "/account/tokens",
         label: "Tokens",
         about: "How much of each token you have, available and staked.",
         scope: BALANCES_SCOPE,
     },
-    AccountPage {
+    Link {
         href: "/account/domains",
         label: "Domains",
         about: "The domain names in your wallets.",
         scope: "domains",
     },
-    AccountPage {
+    Link {
         href: "/account/wallets",
         label: "Wallets",
         about: "Every wallet that you linked, your primary ones first.",
@@ -77,9 +68,8 @@ const PAGES: [AccountPage; 5] = [
 ];
 
 /// The account pages whose scope the app asks for.
-pub fn pages(engine: &Engine) -> impl Iterator<Item = &'static AccountPage> {
-    let asked = |scope: &str| scope.is_empty() || engine.config.matrica.asks_for(scope);
-    PAGES.iter().filter(move |page| asked(page.scope))
+pub fn pages(engine: &Engine) -> impl Iterator<Item = &'static Link> {
+    PAGES.iter().filter(|page| page.is_useful(&engine.config))
 }
 
 impl Frame {

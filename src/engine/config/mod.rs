@@ -2,7 +2,9 @@
 //! values.
 
 mod gates;
+mod own;
 mod rules;
+mod site;
 mod source;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +15,9 @@ use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
 pub use self::gates::Gates;
+pub use self::own::AppConfig;
 pub use self::rules::PublicUrl;
+pub use self::site::Site;
 pub use self::source::{ConfigError, Source};
 use crate::engine::seal::Keyring;
 
@@ -41,8 +45,8 @@ pub struct Config {
     pub site: Site,
     /// `GATES_FILE`
     pub gates: Gates,
-    /// `AUTH_CHECK_KEY`. Signs a token for the app behind a proxy.
-    pub check_key: Option<SecretString>,
+    /// The app's own settings.
+    pub app: AppConfig,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
     /// Oddities that do not stop the start, one log line each.
@@ -98,16 +102,6 @@ pub struct SessionLifetime {
     pub absolute: Duration,
 }
 
-/// Who runs this site. Each may be absent.
-#[derive(Debug, Clone, Default)]
-pub struct Site {
-    pub name: Option<String>,
-    /// A page, or a `mailto:` address.
-    pub support: Option<String>,
-    pub privacy: Option<String>,
-    pub terms: Option<String>,
-}
-
 /// `LOG_FORMAT`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -129,8 +123,12 @@ macro_rules! all_fields {
 }
 
 impl Config {
-    /// Reads and checks everything. The error lists every mistake, not only the first.
-    pub fn from_source(mut env: Source<'_>) -> Result<Self, ConfigError> {
+    /// Reads and checks everything. `app` reads the app's own settings. The error lists every
+    /// mistake, not only the first.
+    pub fn from_source<C: Send + Sync + 'static>(
+        mut env: Source<'_>,
+        app: fn(&mut Source<'_>) -> Option<C>,
+    ) -> Result<Self, ConfigError> {
         let config = all_fields!(Config {
             public_url: env.required("PUBLIC_URL", rules::public_url),
             listen_addr: Some(parse_listen_addr(&mut env)),
@@ -141,9 +139,9 @@ impl Config {
             session: parse_session(&mut env),
             keep_grants: env.or_default("KEEP_GRANTS", "false", rules::boolean),
             remote_images: env.or_default("REMOTE_IMAGES", "on", rules::on_off),
-            site: Some(parse_site(&mut env)),
+            site: Some(Site::read(&mut env)),
             gates: Some(env.optional("GATES_FILE", Gates::read).unwrap_or_default()),
-            check_key: Some(env.optional_secret("AUTH_CHECK_KEY", rules::check_key)),
+            app: app(&mut env).map(AppConfig::new),
             log_format: env.or_default("LOG_FORMAT", "json", rules::log_format),
             warnings: Some(check_the_rest(&mut env)),
         });
@@ -186,15 +184,6 @@ impl Database {
     pub fn from_source(mut env: Source<'_>) -> Result<Self, ConfigError> {
         let database = parse_database(&mut env);
         env.finish(database)
-    }
-}
-
-fn parse_site(env: &mut Source<'_>) -> Site {
-    Site {
-        name: env.optional("APP_NAME", rules::app_name),
-        support: env.optional("SUPPORT_URL", rules::support_url),
-        privacy: env.optional("PRIVACY_URL", rules::page_url),
-        terms: env.optional("TERMS_URL", rules::page_url),
     }
 }
 

@@ -205,21 +205,6 @@ pub fn client_secret(secret: &SecretString) -> Result<SecretString, String> {
     }
 }
 
-/// Shortest key that signs tokens, in characters. RFC 7518 asks for 256 bits.
-const CHECK_KEY_MIN: usize = 32;
-
-/// A key for HMAC-SHA-256.
-pub fn check_key(secret: &SecretString) -> Result<SecretString, String> {
-    let text = secret.expose_secret();
-    if text.len() < CHECK_KEY_MIN || text.starts_with('<') {
-        Err(format!(
-            "must have at least {CHECK_KEY_MIN} characters, such as those of `openssl rand -base64 32`"
-        ))
-    } else {
-        Ok(secret.clone())
-    }
-}
-
 /// The scopes that Matrica documents.
 pub const KNOWN_SCOPES: [&str; 9] = [
     "profile",

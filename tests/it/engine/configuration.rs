@@ -3,9 +3,13 @@
 
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 
-use matrica_starter::engine::{
-    config::{Config, Source},
-    seal::Keyring,
+use matrica_starter::{
+    app::App,
+    engine::{
+        Application as _,
+        config::{Config, Source},
+        seal::Keyring,
+    },
 };
 use secrecy::ExposeSecret;
 
@@ -28,7 +32,7 @@ fn with(overrides: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn mistakes(settings: &BTreeMap<String, String>) -> String {
-    Config::from_source(Source::new(settings))
+    Config::from_source(Source::new(settings), App::config)
         .map_or_else(|error| error.to_string(), |_| String::new())
 }
 
@@ -204,8 +208,11 @@ fn good_settings_are_taken_as_they_are() {
     ] {
         assert_eq!(mistakes(&with(&overrides)), "", "{overrides:?}");
     }
-    let config =
-        Config::from_source(Source::new(&with(&[("PUBLIC_URL", "https://app.test")]))).unwrap();
+    let config = Config::from_source(
+        Source::new(&with(&[("PUBLIC_URL", "https://app.test")])),
+        App::config,
+    )
+    .unwrap();
     assert_eq!(config.redirect_uri(), "https://app.test/auth/callback");
 }
 
@@ -228,7 +235,7 @@ fn a_secret_may_come_from_a_file_but_not_from_two_places() {
         ("MATRICA_CLIENT_SECRET", ""),
         ("MATRICA_CLIENT_SECRET_FILE", path),
     ]);
-    let config = Config::from_source(Source::new(&settings)).unwrap();
+    let config = Config::from_source(Source::new(&settings), App::config).unwrap();
     assert_eq!(
         config.matrica.client_secret.unwrap().expose_secret(),
         "from-file"
@@ -256,7 +263,7 @@ fn a_misspelled_variable_is_pointed_out() {
         ("MATRICA_CLIENT_SECRT", "canary"),
         ("METRICS_ADDR", "127.0.0.1:9000"),
     ]);
-    let warnings = Config::from_source(Source::new(&settings))
+    let warnings = Config::from_source(Source::new(&settings), App::config)
         .unwrap()
         .warnings
         .join("\n");
@@ -336,7 +343,7 @@ fn a_generated_key_is_accepted_and_a_file_of_keys_is_never_overwritten() {
 fn a_port_listens_on_every_address_and_a_listen_address_wins() {
     let listens = |overrides: &[(&str, &str)]| {
         let settings = with(overrides);
-        let config = Config::from_source(Source::new(&settings)).unwrap();
+        let config = Config::from_source(Source::new(&settings), App::config).unwrap();
         config.listen_addr.to_string()
     };
     let none = ("LISTEN_ADDR", "");
@@ -349,7 +356,7 @@ fn a_port_listens_on_every_address_and_a_listen_address_wins() {
 #[test]
 fn an_unknown_scope_is_warned_of() {
     let settings = with(&[("MATRICA_SCOPES", "profile walets")]);
-    let config = Config::from_source(Source::new(&settings)).unwrap();
+    let config = Config::from_source(Source::new(&settings), App::config).unwrap();
     assert!(
         config
             .warnings
@@ -368,7 +375,7 @@ fn a_file_for_a_variable_that_takes_none_is_named() {
         ("SESSION_IDLE_TIMEOUT_FILE", "/run/idle"),
         ("SOMETHING_ELSE_FILE", "/run/other"),
     ]);
-    let warnings = Config::from_source(Source::new(&settings))
+    let warnings = Config::from_source(Source::new(&settings), App::config)
         .unwrap()
         .warnings;
     for name in ["PUBLIC_URL", "MATRICA_SCOPES", "SESSION_IDLE_TIMEOUT"] {

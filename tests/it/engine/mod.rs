@@ -1,5 +1,6 @@
 //! The engine. Updated as a whole, like `src/engine`.
 
+mod application;
 mod breakers;
 mod callback;
 mod configuration;

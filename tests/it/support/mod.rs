@@ -17,8 +17,10 @@ pub mod wire;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use matrica_starter::{
-    app::{error_page, routes::router},
+    app::{App, error_page},
     engine::{
+        Application as _,
+        application::router,
         config::{Config, Source},
         http::{self, Route, server},
         seal::Keyring,
@@ -146,7 +148,8 @@ impl TestApp {
         change: impl FnOnce(&mut Parts),
     ) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut parts = Parts::new(Config::from_source(Source::new(&settings)).unwrap()).unwrap();
+        let mut parts =
+            Parts::new(Config::from_source(Source::new(&settings), App::config).unwrap()).unwrap();
         if !caches_user_data {
             parts.user_data.cache = UserDataCache::new(Duration::ZERO, Duration::ZERO);
         }
@@ -157,7 +160,7 @@ impl TestApp {
         let stop = CancellationToken::new();
         let serving = server::serve(
             listener,
-            router(engine.clone()),
+            router::<App>(engine.clone()),
             engine.tasks.clone(),
             engine.config.keep_alive_timeout,
             stop.clone().cancelled_owned(),
