@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use matrica_starter::commands::{healthcheck, keys, migrate, serve};
+use matrica_starter::commands::{healthcheck, jobs, keys, migrate, serve};
 
 /// The backend of an app that signs people in with Matrica.
 #[derive(Parser)]
@@ -40,6 +40,9 @@ enum Command {
     /// Manage the keys that seal tokens
     #[command(subcommand)]
     Keys(Keys),
+    /// Background work with stored tokens
+    #[command(subcommand)]
+    Jobs(Jobs),
     /// Run the app with a private Postgres, the demo provider and all migrations. Settings in the
     /// environment win, `DATABASE_URL` included
     #[cfg(feature = "dev")]
@@ -71,6 +74,17 @@ enum Keys {
     },
 }
 
+#[derive(Subcommand)]
+enum Jobs {
+    /// Do one job now for everybody, while servers run. Can be stopped
+    Run {
+        /// Name of the job
+        name: String,
+    },
+    /// Count people, turns that are due, and failures of each job
+    Status,
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve { check: true } => serve::check(),
@@ -81,6 +95,8 @@ fn main() -> ExitCode {
         Command::Keys(Keys::Status) => keys::status(),
         Command::Keys(Keys::Rotate) => keys::rotate(),
         Command::Keys(Keys::Check { id }) => keys::check(&id),
+        Command::Jobs(Jobs::Run { name }) => jobs::run(&name),
+        Command::Jobs(Jobs::Status) => jobs::status(),
         #[cfg(feature = "dev")]
         Command::Dev(options) => matrica_starter::dev::dev(&options),
         #[cfg(feature = "dev")]

@@ -63,6 +63,7 @@ pub mod api;
 pub mod assets;
 pub mod brand;
 pub mod check;
+pub mod club;
 pub mod config;
 pub mod error_page;
 pub mod holders;
@@ -79,10 +80,10 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::engine::Application;
 use crate::engine::config::Source;
 use crate::engine::db::{self, Db};
 use crate::engine::http::{FailedRequest, Route};
+use crate::engine::{AnyJob, Application};
 
 /// This app.
 pub enum App {}
@@ -102,7 +103,13 @@ impl Application for App {
         error_page::render(failed)
     }
 
-    async fn export(_: &Db, _: Uuid) -> Result<Map<String, Value>, db::Error> {
-        Ok(Map::new())
+    fn jobs() -> Vec<AnyJob> {
+        vec![AnyJob::of::<club::Membership>()]
+    }
+
+    async fn export(db: &Db, user_id: Uuid) -> Result<Map<String, Value>, db::Error> {
+        let since = club::member_since(db, user_id).await?;
+        let since = since.map(page::rfc3339);
+        Ok(Map::from_iter([("member_since".to_owned(), since.into())]))
     }
 }

@@ -66,6 +66,7 @@ pub fn table() -> Vec<Route> {
             post(settings::end_all),
         ),
         route("/settings/export", SignedIn, get(settings::export)),
+        route("/settings/away", SignedIn, post(settings::away)),
         route("/settings/disconnect", SignedIn, post(settings::disconnect)),
         route("/settings/delete", SignedIn, post(settings::delete)),
         route("/api/me", SignedIn, get(api::me)),

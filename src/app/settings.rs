@@ -14,9 +14,12 @@ use super::page::{Layout, duration, page_with_login};
 use super::sign_in::sign_out::forget_session;
 use super::words::scopes::{self, ScopeLine};
 use crate::engine::application;
+use crate::engine::db::jobs;
 use crate::engine::endings::{self, SessionSelection};
 use crate::engine::session::ListedSession;
-use crate::engine::{CurrentUser, Engine, Failure, FieldReader, Fields, Form, FreshSignIn};
+use crate::engine::{
+    Application as _, CurrentUser, Engine, Failure, FieldReader, Fields, Form, FreshSignIn, db,
+};
 
 #[derive(Template)]
 #[template(path = "app/settings.html")]
@@ -32,6 +35,8 @@ struct Settings {
     /// Scopes that the app asks for and does not have.
     missing: Vec<ScopeLine>,
     done: Option<SettingsNotice>,
+    /// Whether background work goes on while the person is away. `None` if nobody is asked.
+    while_away: Option<bool>,
     /// Tokens are revoked at Matrica, and not only deleted here.
     revokes: bool,
 }
@@ -43,6 +48,10 @@ pub enum SettingsNotice {
     Ended,
     EndedOthers,
     Disconnected,
+    /// Background work goes on while the person is away.
+    Away,
+    /// It does not.
+    NotAway,
     /// The box beside "Delete account" was not ticked.
     NotSure,
 }
@@ -54,6 +63,7 @@ impl SettingsNotice {
             Self::Ended => "Session ended",
             Self::EndedOthers => "Other sessions ended",
             Self::Disconnected => "Disconnected from Matrica",
+            Self::Away | Self::NotAway => "Saved",
             Self::NotSure => "Your account is still here",
         }
     }
@@ -66,6 +76,8 @@ impl SettingsNotice {
                 "We deleted our access and asked Matrica to revoke it. You're still signed in here."
             }
             Self::Disconnected => "We deleted our access. You're still signed in here.",
+            Self::Away => "We keep checking while you're signed out.",
+            Self::NotAway => "We stop checking when you sign out.",
             Self::NotSure => "To delete it, tick the box first.",
         }
     }
@@ -86,6 +98,21 @@ impl Fields for DeleteForm {
     }
 }
 
+/// The form that allows background work.
+pub struct AwayForm {
+    /// The tick.
+    away: bool,
+}
+
+impl Fields for AwayForm {
+    fn read(fields: &mut FieldReader) -> Option<Self> {
+        let away = fields.text("away", 0..=3)?;
+        Some(Self {
+            away: away == "yes",
+        })
+    }
+}
+
 /// `?done=`
 #[derive(Deserialize)]
 pub struct SettingsQuery {
@@ -99,7 +126,9 @@ pub async fn settings(
     user: CurrentUser,
 ) -> Result<Response, Failure> {
     let listed = engine.sessions.list(user.user_id);
-    let (listed, connection) = tokio::join!(listed, engine.vault.scopes(user.user_id));
+    let while_away = while_away(&engine, user.user_id);
+    let scopes = engine.vault.scopes(user.user_id);
+    let (listed, connection, while_away) = tokio::join!(listed, scopes, while_away);
     let connection = connection?;
     let done = query.ok().and_then(|Query(query)| query.done);
     // The notice may stand in an old tab.
@@ -114,6 +143,7 @@ pub async fn settings(
         idle: duration(engine.config.session.idle),
         missing: scopes::lines(missing),
         shared: connection.map(|connection| scopes::lines(&connection.scope)),
+        while_away: while_away?,
         revokes: engine.config.matrica.revocation_endpoint.is_some(),
         done,
     };
@@ -169,6 +199,28 @@ pub async fn disconnect(
     endings::disconnect(engine, user.user_id).await?;
     tracing::info!(event = "disconnected", user_id = %user.user_id, "disconnected from Matrica");
     Ok(done("disconnected"))
+}
+
+/// Whether background work goes on while the person is away. `None` if there is none, or if
+/// `KEEP_GRANTS` lets it go on for everybody.
+async fn while_away(engine: &Engine, user_id: Uuid) -> Result<Option<bool>, db::Error> {
+    if App::jobs().is_empty() || engine.config.keep_grants {
+        return Ok(None);
+    }
+    let checks = jobs::checks_while_away(&engine.db, user_id).await?;
+    Ok(Some(checks))
+}
+
+/// `POST /settings/away`, with `away=yes` or without.
+pub async fn away(
+    State(engine): State<Engine>,
+    user: CurrentUser,
+    Form(form): Form<AwayForm>,
+) -> Result<Response, Failure> {
+    let away = form.is_ok_and(|form| form.away);
+    jobs::set_check_while_away(&engine.db, user.user_id, away).await?;
+    tracing::info!(event = "check_while_away", user_id = %user.user_id, away, "background work was allowed or stopped");
+    Ok(done(if away { "away" } else { "not-away" }))
 }
 
 /// `POST /settings/delete`, with `confirm=yes`. Deletes the person with all their data.

@@ -1,6 +1,7 @@
 //! The subcommands of production, one file each.
 
 pub mod healthcheck;
+pub mod jobs;
 pub mod keys;
 pub mod migrate;
 pub mod serve;

@@ -73,7 +73,7 @@ pub fn serve() -> anyhow::Result<()> {
 pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listener: TcpListener) {
     // Before the first request, because nobody is signed in before the keys are known to be right.
     engine.vault.check_keys().await;
-    workers::start(&engine);
+    workers::start(&engine, App::jobs());
     let (router, tasks) = (router::<App>(engine.clone()), engine.tasks.clone());
     server::serve(
         listener,
@@ -93,7 +93,7 @@ pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listene
 }
 
 /// Refuses to start on another schema, where requests would fail one by one.
-async fn require_current_schema(database: &Database, provider: &str) -> anyhow::Result<()> {
+pub async fn require_current_schema(database: &Database, provider: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + DATABASE_WAIT;
     let schema = loop {
         match check_schema(database, provider).await {

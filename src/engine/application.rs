@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::engine::config::Source;
 use crate::engine::db::{self, Db};
 use crate::engine::http::{self, FailedRequest, Route};
+use crate::engine::jobs::AnyJob;
 use crate::engine::state::Engine;
 
 /// An app on this engine.
@@ -20,6 +21,9 @@ pub trait Application: 'static {
 
     /// Every route.
     fn routes() -> Vec<Route>;
+
+    /// Background work.
+    fn jobs() -> Vec<AnyJob>;
 
     /// The body of a failed response, with its headers.
     fn error_page(failed: &FailedRequest<'_>) -> Response;

@@ -34,6 +34,9 @@ pub struct Parts {
     pub oauth: OAuthClient,
     pub user_api: UserApi,
     pub user_data: UserData,
+    /// The same for background work, with circuit breakers and permits of its own. Each turn brings
+    /// its own cache.
+    pub background: UserData,
     pub vault: Vault,
     pub sessions: LiveSessions,
     pub notifier: Notifier,
@@ -88,10 +91,16 @@ impl Parts {
             scopes: config.matrica.scopes.clone().into(),
             tracker: tasks.tracker.clone(),
         };
+        let background = UserData {
+            cache: UserDataCache::default(),
+            api: user_api.lane(),
+            ..user_data.clone()
+        };
         Ok(Self {
             oauth,
             user_api,
             user_data,
+            background,
             vault,
             notifier: Notifier::default(),
             sessions: LiveSessions::new(db.clone(), config.session),

@@ -36,7 +36,7 @@ pub struct Removed {
 }
 
 /// Deletes sessions. With the last live one the grant is queued for revocation, unless `keep_grant`
-/// is set.
+/// is set or the person lets work go on while they are away.
 pub async fn end_sessions(
     db: Db,
     which: SessionSelection,
@@ -79,7 +79,9 @@ async fn end_sessions_on(
     .await?;
     let queued = sqlx::query!(
         "with gone as (
-             delete from grants where user_id = $1 and not $2 and $4 and not exists (
+             delete from grants where user_id = $1 and not $2 and $4
+                 and not exists (select from users where id = $1 and check_while_away)
+                 and not exists (
                  select from sessions where user_id = $1 and now() < expires_at
                                         and last_seen_at > now() - make_interval(secs => $3)
              )

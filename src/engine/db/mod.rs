@@ -7,6 +7,7 @@ mod error;
 mod executor;
 pub mod export;
 pub mod grants;
+pub mod jobs;
 pub mod keys;
 pub mod logins;
 pub mod notifications;

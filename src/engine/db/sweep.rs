@@ -72,7 +72,7 @@ pub struct Walked {
 }
 
 /// Looks at the next `limit` grants by user id. Queues those for revocation whose user has no live
-/// session and was last active more than `grace_seconds` ago. A login that comes at the same time
+/// session, was last active more than `grace_seconds` ago, and lets no work go on while away. A login that comes at the same time
 /// wins, because it makes the grant young.
 pub async fn unused_grants(
     db: &Db,
@@ -90,7 +90,7 @@ pub async fn unused_grants(
            ), unused as materialized (
                select grants.id from page join grants using (user_id) join users on users.id = user_id
                where greatest(access_issued_at, last_login_at) < now() - make_interval(secs => $4)
-                 and (select mine from turn)
+                 and (select mine from turn) and not check_while_away
                  and not exists (
                      select from sessions where user_id = page.user_id and now() < expires_at
                                             and last_seen_at > now() - make_interval(secs => $5))

@@ -48,6 +48,16 @@ impl Verdict {
             Self::NoAnswer(error, scope) => Err(error.into_failure(scope)),
         }
     }
+
+    /// Whether the rule is met, for background work. Whoever does not share what it asks for does
+    /// not meet it. An error means that the answer is not known now.
+    pub fn decided(self) -> Result<bool, DataError> {
+        match self {
+            Self::Yes => Ok(true),
+            Self::No(_) | Self::NoAnswer(DataError::NotShared, _) => Ok(false),
+            Self::NoAnswer(error, _) => Err(error),
+        }
+    }
 }
 
 /// Proof that the user satisfies the rule of the gate, according to data at most 1 minute old.
@@ -87,17 +97,22 @@ pub fn rule<G: Gate>(engine: &Engine) -> Rule {
 ///
 /// Pages, parts of pages and background work ask here. "No" needs complete answers.
 pub async fn check(engine: &Engine, user_id: Uuid, rule: &Rule) -> Verdict {
-    evaluate(&engine.reader(user_id), user_id, rule).await
+    check_with(&engine.reader(user_id), rule).await
 }
 
-async fn evaluate(reader: &Reader<'_>, user_id: Uuid, rule: &Rule) -> Verdict {
+/// The same with a reader of one's own, such as that of a [`Job`](crate::engine::jobs::Job).
+pub async fn check_with(reader: &Reader<'_>, rule: &Rule) -> Verdict {
+    evaluate(reader, rule).await
+}
+
+async fn evaluate(reader: &Reader<'_>, rule: &Rule) -> Verdict {
     let is_met = match rule {
         Rule::Any(rules) | Rule::All(rules) => {
             let is_any = matches!(rule, Rule::Any(_));
-            return evaluate_list(reader, user_id, rules, is_any).await;
+            return evaluate_list(reader, rules, is_any).await;
         }
         Rule::Not(inner) => {
-            return match Box::pin(evaluate(reader, user_id, inner)).await {
+            return match Box::pin(evaluate(reader, inner)).await {
                 Verdict::Yes => Verdict::No(rule.clone()),
                 Verdict::No(_) => Verdict::Yes,
                 // Otherwise hiding something would open the gate.
@@ -122,7 +137,7 @@ async fn evaluate(reader: &Reader<'_>, user_id: Uuid, rule: &Rule) -> Verdict {
         Rule::Linked(Linked::Email) => has_linked(reader, EmailQuery).await,
         Rule::Linked(Linked::Telegram) => has_linked(reader, TelegramQuery).await,
         Rule::Linked(Linked::Twitter) => has_linked(reader, TwitterQuery).await,
-        Rule::People(people) => Ok(people.contains(&user_id)),
+        Rule::People(people) => Ok(people.contains(&reader.user_id())),
     };
     match is_met {
         Ok(true) => Verdict::Yes,
@@ -133,13 +148,8 @@ async fn evaluate(reader: &Reader<'_>, user_id: Uuid, rule: &Rule) -> Verdict {
 
 /// `any` of the rules, or all of them. Asks at the same time, so that an answer that never comes
 /// holds up no yes.
-async fn evaluate_list(
-    reader: &Reader<'_>,
-    user_id: Uuid,
-    rules: &[Rule],
-    is_any: bool,
-) -> Verdict {
-    let ask = async |(place, rule)| (place, Box::pin(evaluate(reader, user_id, rule)).await);
+async fn evaluate_list(reader: &Reader<'_>, rules: &[Rule], is_any: bool) -> Verdict {
+    let ask = async |(place, rule)| (place, Box::pin(evaluate(reader, rule)).await);
     let mut answers: FuturesUnordered<_> = rules.iter().enumerate().map(ask).collect();
     // In the order of the rules, so that the page reads the same each time.
     let (mut missing, mut unknown) = (BTreeMap::new(), BTreeMap::new());

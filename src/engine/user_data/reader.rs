@@ -54,6 +54,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The person whose data it reads.
+    pub fn user_id(&self) -> Uuid {
+        self.user_id
+    }
+
     /// Waits no longer than this for each resource. A call that takes longer goes on, and a later
     /// read finds its answer.
     #[must_use]

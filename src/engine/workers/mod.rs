@@ -3,10 +3,11 @@
 mod notifications;
 mod sweeper;
 
+use crate::engine::jobs::{AnyJob, run_jobs};
 use crate::engine::state::Engine;
 
-/// Starts the workers as tracked tasks. They end on shutdown.
-pub fn start(engine: &Engine) {
+/// Starts the workers as tracked tasks, and one for each job. They end on shutdown.
+pub fn start(engine: &Engine, jobs: Vec<AnyJob>) {
     let tracker = &engine.tasks.tracker;
     tracker.spawn(engine.vault.clone().revoke_queued());
     tracker.spawn(engine.vault.clone().watch_keys());
@@ -14,4 +15,7 @@ pub fn start(engine: &Engine) {
     tracker.spawn(engine.notifier.clone().send_batches(db, shutdown));
     tracker.spawn(notifications::run_listener(engine.clone()));
     tracker.spawn(sweeper::run_sweeper(engine.clone()));
+    for job in jobs {
+        tracker.spawn(run_jobs(engine.clone(), job));
+    }
 }

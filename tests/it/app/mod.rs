@@ -10,6 +10,7 @@ mod firefox;
 mod front_end;
 mod gates;
 mod holds;
+mod jobs;
 mod pages;
 mod proxies;
 mod reading;

@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response, routing::get};
 use matrica_starter::{
     app::error_page,
     engine::{
-        Application, CurrentUser, Engine,
+        AnyJob, Application, CurrentUser, Engine,
         application::{export, router},
         config::{Config, Source},
         db::{self, Db},
@@ -37,6 +37,10 @@ impl Application for Otters {
 
     fn routes() -> Vec<Route> {
         vec![Route::new("/pond", Access::SignedIn, get(pond))]
+    }
+
+    fn jobs() -> Vec<AnyJob> {
+        Vec::new()
     }
 
     fn error_page(failed: &FailedRequest<'_>) -> Response {

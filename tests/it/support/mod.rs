@@ -156,7 +156,7 @@ impl TestApp {
         change(&mut parts);
         let engine = Engine::from(parts);
         engine.vault.check_keys().await;
-        workers::start(&engine);
+        workers::start(&engine, Vec::new());
         let stop = CancellationToken::new();
         let serving = server::serve(
             listener,
