@@ -265,6 +265,7 @@ const RELEASED: &[(&str, u64)] = &[
     ("0012_store_login.sql", 0x5075_6f98_df0d_aaeb),
     ("0013_session_public_id.sql", 0x70fd_7269_e74d_0e09),
     ("0014_store_login_2.sql", 0xfab4_18eb_7040_5e3c),
+    ("0015_jobs.sql", 0xe342_7e73_5ed4_7dfe),
 ];
 
 /// Numbers below 1000 are the engine's. An owner's begin with date and time, so that no update
