@@ -3,12 +3,10 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use time::OffsetDateTime;
 
-use super::club;
 use super::page::{Layout, page};
 use super::words::gate::condition;
-use crate::engine::{Engine, Failure, Gate, Holds, Rule};
+use crate::engine::{Engine, Gate, Holds, Rule};
 
 /// Requires an NFT of a collection that the demo provider has. A rule of this name in `GATES_FILE`
 /// replaces it.
@@ -32,19 +30,12 @@ struct HoldersPage {
     layout: Layout,
     /// The rule, as the end of a sentence.
     condition: String,
-    /// Since when the person is in the table of members, which background work keeps.
-    member_since: Option<OffsetDateTime>,
 }
 
 /// `GET /holders`
-pub async fn holders(
-    State(engine): State<Engine>,
-    holder: Holds<Holders>,
-) -> Result<Response, Failure> {
-    let member_since = club::member_since(&engine.db, holder.user.user_id).await?;
-    Ok(page(&HoldersPage {
+pub async fn holders(State(engine): State<Engine>, holder: Holds<Holders>) -> Response {
+    page(&HoldersPage {
         layout: Layout::new(&engine, Some(&holder.user)).at("/holders"),
         condition: condition(&holder.rule),
-        member_since,
-    }))
+    })
 }

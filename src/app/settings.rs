@@ -6,13 +6,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::App;
 use super::home::DELETED;
 use super::page::{Layout, duration, page_with_login};
 use super::sign_in::sign_out::forget_session;
 use super::words::scopes::{self, ScopeLine};
+use super::{App, club};
 use crate::engine::application;
 use crate::engine::db::jobs;
 use crate::engine::endings::{self, SessionSelection};
@@ -37,6 +38,8 @@ struct Settings {
     done: Option<SettingsNotice>,
     /// Whether background work goes on while the person is away. `None` if nobody is asked.
     while_away: Option<bool>,
+    /// Since when the person is a member of the club, which background work checks.
+    member_since: Option<OffsetDateTime>,
     /// Tokens are revoked at Matrica, and not only deleted here.
     revokes: bool,
 }
@@ -128,7 +131,9 @@ pub async fn settings(
     let listed = engine.sessions.list(user.user_id);
     let while_away = while_away(&engine, user.user_id);
     let scopes = engine.vault.scopes(user.user_id);
-    let (listed, connection, while_away) = tokio::join!(listed, scopes, while_away);
+    let member_since = club::member_since(&engine.db, user.user_id);
+    let (listed, connection, while_away, member_since) =
+        tokio::join!(listed, scopes, while_away, member_since);
     let connection = connection?;
     let done = query.ok().and_then(|Query(query)| query.done);
     // The notice may stand in an old tab.
@@ -144,6 +149,7 @@ pub async fn settings(
         missing: scopes::lines(missing),
         shared: connection.map(|connection| scopes::lines(&connection.scope)),
         while_away: while_away?,
+        member_since: member_since?,
         revokes: engine.config.matrica.revocation_endpoint.is_some(),
         done,
     };

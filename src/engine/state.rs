@@ -80,7 +80,7 @@ impl Parts {
         let config = Arc::new(config);
         let db = Db::new(&config.database);
         let (tasks, tls) = (Tasks::default(), Tls::new()?);
-        let oauth = OAuthClient::new(config.matrica.clone(), config.redirect_uri(), &tls)?;
+        let oauth = OAuthClient::new(config.matrica.clone().into(), config.redirect_uri(), &tls)?;
         let sealer = config.token_keys.sealer(Purpose::Tokens);
         let vault = Vault::new(db.clone(), sealer, oauth.clone(), tasks.clone());
         let user_api = UserApi::new(&config.matrica, config.remote_images, &tls)?;

@@ -23,8 +23,6 @@ const IDLE_CONNECTIONS: usize = 32;
 const IDLE_MAX: Duration = Duration::from_secs(90);
 /// Reads in flight per circuit breaker.
 const READS_MAX: usize = 128;
-/// The same for background work. Each person's turn makes a few reads at once.
-const JOB_READS_MAX: usize = 32;
 /// Longest URL, in bytes. Servers refuse longer request lines than 8 KiB, and filters come from
 /// visitors.
 const URL_MAX: usize = 4 * 1024;
@@ -45,9 +43,9 @@ pub struct UserApi {
     pictures: PictureRule,
     caller: Option<Caller>,
     /// Separate circuit breakers, so that failing lists block neither sign-in nor the profile.
-    identifying: Breaker,
-    reading: Breaker,
-    listing: Breaker,
+    pub(super) identifying: Breaker,
+    pub(super) reading: Breaker,
+    pub(super) listing: Breaker,
 }
 
 type Answer = (Value, HeaderMap);
@@ -76,18 +74,6 @@ impl UserApi {
     pub(crate) fn on_behalf_of(&self, user_id: Uuid) -> Self {
         Self {
             caller: Some(Caller::new(user_id)),
-            ..self.clone()
-        }
-    }
-
-    /// The same for background work, with circuit breakers and permits of its own, so that neither
-    /// holds up the other.
-    #[must_use]
-    pub fn lane(&self) -> Self {
-        Self {
-            identifying: Breaker::of_strangers("jobs_identity", JOB_READS_MAX),
-            reading: Breaker::new("jobs_user_api", JOB_READS_MAX),
-            listing: Breaker::new("jobs_user_api_lists", JOB_READS_MAX),
             ..self.clone()
         }
     }

@@ -8,6 +8,7 @@ mod decimal;
 mod domains;
 mod error;
 mod identity;
+mod lane;
 mod nfts;
 pub mod paging;
 pub mod pictures;

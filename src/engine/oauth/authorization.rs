@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::Url;
 
-use crate::engine::config::MatricaSettings;
+use super::ClientSettings;
 use crate::engine::random::{self, REFERENCE_LENGTH};
 
 /// Random bytes in `state` and in `code_verifier` each.
@@ -78,7 +78,7 @@ impl CodeVerifier {
 
 /// Each parameter once, none of them from a request.
 pub(super) fn url(
-    settings: &MatricaSettings,
+    settings: &ClientSettings,
     redirect_uri: &str,
     state: &OAuthState,
     code_verifier: &CodeVerifier,
@@ -91,7 +91,8 @@ pub(super) fn url(
         .append_pair("scope", &settings.scopes.join(" "))
         .append_pair("code_challenge", &code_verifier.code_challenge())
         .append_pair("code_challenge_method", "S256")
-        .append_pair("state", state.expose());
+        .append_pair("state", state.expose())
+        .extend_pairs(&settings.extra);
     // Not every decoder reads `+` as a space. A literal `+` is `%2B` here.
     let query = url.query().unwrap_or_default().replace('+', "%20");
     url.set_query(Some(&query));

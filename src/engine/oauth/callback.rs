@@ -64,6 +64,8 @@ pub struct CallbackParameters {
     pub outcome: Outcome,
     /// `None` when absent or not of the shape that we send.
     pub state: Option<OAuthState>,
+    /// The issuer (RFC 9207).
+    pub iss: Option<String>,
 }
 
 /// A query that no provider sends. It must not consume an attempt.
@@ -106,7 +108,7 @@ impl CallbackParameters {
             *slot = Some(value.into_owned());
         }
         let present = |value: Option<String>| value.filter(|value| !value.is_empty());
-        let [code, state, error] = [code, state, error].map(present);
+        let [code, state, error, iss] = [code, state, error, iss].map(present);
         let outcome = match (code, error) {
             (Some(_), Some(_)) => return Err(CallbackError::CodeAndError),
             (Some(code), None) => Outcome::Code(AuthorizationCode(code.into())),
@@ -118,6 +120,7 @@ impl CallbackParameters {
         Ok(Self {
             outcome,
             state: state.as_deref().and_then(OAuthState::parse),
+            iss,
         })
     }
 }

@@ -3,6 +3,7 @@
 mod authorization;
 pub mod breaker;
 mod callback;
+mod client;
 mod dialect;
 mod error;
 pub mod json;
@@ -15,18 +16,18 @@ use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 pub use self::authorization::{CodeVerifier, OAuthState};
 use self::breaker::{Breaker, BreakerPermit, BreakerRefusal, Caller, Health};
 pub use self::callback::{
     AuthorizationCode, AuthorizationError, CallbackError, CallbackParameters, Outcome,
 };
+pub use self::client::{ClientAuth, ClientSettings};
 pub use self::error::TokenError;
 use self::reuse::Connections;
 pub use self::token::{Token, TokenSet};
 use self::transport::{BodyError, ClientError, Tls};
-use crate::engine::config::MatricaSettings;
 
 /// Longest answer of the token endpoint, in bytes.
 const TOKEN_ANSWER_MAX: usize = 64 * 1024;
@@ -44,7 +45,7 @@ const REVOCATIONS_MAX: usize = 8;
 #[derive(Clone)]
 pub struct OAuthClient {
     connections: Connections,
-    settings: Arc<MatricaSettings>,
+    settings: Arc<ClientSettings>,
     redirect_uri: Arc<str>,
     provider: Arc<str>,
     exchanging: Breaker,
@@ -69,7 +70,7 @@ pub struct RefreshSlot<'a> {
 impl OAuthClient {
     /// Connects to nothing yet.
     pub fn new(
-        settings: MatricaSettings,
+        settings: ClientSettings,
         redirect_uri: String,
         tls: &Tls,
     ) -> Result<Self, ClientError> {
@@ -82,6 +83,11 @@ impl OAuthClient {
             refreshing: Breaker::new("refresh", REFRESHES_MAX),
             revoking: Breaker::new("revocation", REVOCATIONS_MAX),
         })
+    }
+
+    /// The registration.
+    pub fn settings(&self) -> &ClientSettings {
+        &self.settings
     }
 
     /// Names the provider, as stored with each identity and token.
@@ -165,7 +171,8 @@ impl OAuthClient {
             BodyError::TooLong => TokenError::Unreadable("too long"),
             BodyError::BrokenOff => TokenError::Lost,
         })?;
-        token::parse_token_set(&body, scopes, sent).map_err(|reason| {
+        let lifetime = self.settings.lifetime;
+        token::parse_token_set(&body, scopes, lifetime, sent).map_err(|reason| {
             let body: Value = json::parse(&body).unwrap_or_default();
             match dialect::error_code(&body) {
                 Some(_) => error::classify_refusal(status, &body),
@@ -174,19 +181,33 @@ impl OAuthClient {
         })
     }
 
-    /// Authenticates by `client_secret_post` (RFC 6749 section 2.3.1) and in no other way.
+    /// Authenticates in the way that is configured, and in no other.
     fn post(
         &self,
         client: &reqwest::Client,
         endpoint: &Url,
         form: &[(&str, &str)],
     ) -> reqwest::RequestBuilder {
-        let mut form = form.to_vec();
-        form.push(("client_id", &self.settings.client_id));
-        if let Some(secret) = &self.settings.client_secret {
-            form.push(("client_secret", secret.expose_secret()));
+        let (mut form, client_id) = (form.to_vec(), self.settings.client_id.as_str());
+        let request = client.post(endpoint.clone());
+        match &self.settings.auth {
+            ClientAuth::None => form.push(("client_id", client_id)),
+            ClientAuth::Post(secret) => {
+                form.push(("client_id", client_id));
+                form.push(("client_secret", secret.expose_secret()));
+            }
+            ClientAuth::Basic(secret) => {
+                // Both are encoded first, so that neither may hold the colon between them.
+                let encode = |text: &str| {
+                    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
+                };
+                let secret = encode(secret.expose_secret());
+                return request
+                    .basic_auth(encode(client_id), Some(secret))
+                    .form(&form);
+            }
         }
-        client.post(endpoint.clone()).form(&form)
+        request.form(&form)
     }
 }
 

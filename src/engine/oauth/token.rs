@@ -10,8 +10,8 @@ use super::json;
 
 /// Longest token, in bytes.
 const TOKEN_MAX: usize = 8 * 1024;
-/// Lifetime of an access token without a usable `expires_in`.
-const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
+/// Lifetime of an access token without a usable `expires_in`, unless the provider has another.
+pub(super) const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
 /// Longer lifetimes are cut to this.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 30);
 const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
@@ -59,6 +59,7 @@ struct TokenResponse {
 pub(super) fn parse_token_set(
     body: &[u8],
     requested: &[String],
+    default_lifetime: Duration,
     sent: Instant,
 ) -> Result<TokenSet, &'static str> {
     // serde accepts an array for a struct. It refuses duplicate keys and deep nesting.
@@ -76,7 +77,7 @@ pub(super) fn parse_token_set(
         access_token: parse_token(response.access_token)?.ok_or("no access_token")?,
         refresh_token: parse_token(response.refresh_token)?,
         scope: granted_scope(response.scope.as_ref(), requested),
-        expires_in: lifetime.unwrap_or(DEFAULT_LIFETIME),
+        expires_in: lifetime.unwrap_or(default_lifetime),
         sent,
     })
 }

@@ -70,7 +70,8 @@ async fn members_are_those_who_hold_one_and_the_next_turn_is_a_day_later() {
     let (app, mut ada) = with_members().await;
     let soon = "select count(*) from job_turns where due_at not between now() + interval '22 hours' and now() + interval '26 hours'";
     assert_eq!(app.count(soon).await, 0);
-    ada.get("/holders")
+    ada.get("/holders").await.assert_status(200);
+    ada.get("/settings")
         .await
         .assert_status(200)
         .assert_contains("been a member of the club since");

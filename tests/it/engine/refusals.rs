@@ -206,7 +206,7 @@ fn exposed(state: &OAuthState) -> String {
         user_api: "https://provider.test/".parse().unwrap(),
         user_api_v1: None,
     };
-    let provider = OAuthClient::new(matrica, String::new(), &Tls::new().unwrap()).unwrap();
+    let provider = OAuthClient::new(matrica.into(), String::new(), &Tls::new().unwrap()).unwrap();
     let url = provider.authorization_url(state, &CodeVerifier::generate());
     url.query_pairs()
         .find(|(name, _)| name == "state")
