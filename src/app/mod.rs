@@ -9,6 +9,7 @@
 //! | [`home`], [`holders`] | the front page, and an example of the gate |
 //! | [`sign_in`] | sign-in page, callback, sign-out |
 //! | [`account`] | pages about what a person owns |
+//! | [`linked`] | linking accounts of other providers |
 //! | [`refresh`] | "Check again" |
 //! | [`check`] | the question of a proxy in front of another app |
 //! | [`settings`] | sessions, connection, export, deleting the account |
@@ -68,6 +69,7 @@ pub mod config;
 pub mod error_page;
 pub mod holders;
 pub mod home;
+pub mod linked;
 pub mod page;
 mod parameters;
 pub mod refresh;

@@ -6,7 +6,7 @@ use axum::routing::{MethodRouter, get, post};
 
 use super::page::Link;
 use super::sign_in::{callback, page, sign_out};
-use super::{account, api, assets, check, holders, home, refresh, settings};
+use super::{account, api, assets, check, holders, home, linked, refresh, settings};
 use crate::engine::Engine;
 use crate::engine::error::CHECK_PATH;
 use crate::engine::http::{Access, Route, health};
@@ -35,6 +35,16 @@ pub fn table() -> Vec<Route> {
         route(CALLBACK_PATH, Public, callback()),
         // A provider may have the redirect URI with a slash at the end.
         route("/auth/callback/", Public, callback()),
+        route(
+            "/auth/callback/{provider}",
+            Public,
+            get(callback::linked_callback).head(only_get),
+        ),
+        route(
+            "/auth/login/{provider}",
+            Public,
+            post(page::start_linked).get(page::lead_to_sign_in),
+        ),
         route(CHECK_PATH, Public, get(check::check)),
         route("/auth/logout", Public, post(sign_out::sign_out)),
         route("/account", SignedIn, get(account::overview::account)),
@@ -67,6 +77,12 @@ pub fn table() -> Vec<Route> {
         ),
         route("/settings/export", SignedIn, get(settings::export)),
         route("/settings/away", SignedIn, post(settings::away)),
+        route("/settings/link/{provider}", SignedIn, post(linked::link)),
+        route(
+            "/settings/unlink/{provider}",
+            SignedIn,
+            post(linked::unlink),
+        ),
         route("/settings/disconnect", SignedIn, post(settings::disconnect)),
         route("/settings/delete", SignedIn, post(settings::delete)),
         route("/api/me", SignedIn, get(api::me)),

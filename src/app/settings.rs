@@ -10,13 +10,16 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::home::DELETED;
+use super::linked::{self, LinkedLine};
 use super::page::{Layout, duration, page_with_login};
 use super::sign_in::sign_out::forget_session;
 use super::words::scopes::{self, ScopeLine};
+use super::words::sign_in::{Notice, notice};
 use super::{App, club};
 use crate::engine::application;
 use crate::engine::db::jobs;
 use crate::engine::endings::{self, SessionSelection};
+use crate::engine::random::is_reference;
 use crate::engine::session::ListedSession;
 use crate::engine::{
     Application as _, CurrentUser, Engine, Failure, FieldReader, Fields, Form, FreshSignIn, db,
@@ -36,6 +39,10 @@ struct Settings {
     /// Scopes that the app asks for and does not have.
     missing: Vec<ScopeLine>,
     done: Option<SettingsNotice>,
+    /// Providers beside Matrica.
+    linked: Vec<LinkedLine>,
+    /// Why an account was not linked.
+    notice: Option<Notice>,
     /// Whether background work goes on while the person is away. `None` if nobody is asked.
     while_away: Option<bool>,
     /// Since when the person is a member of the club, which background work checks.
@@ -55,6 +62,8 @@ pub enum SettingsNotice {
     Away,
     /// It does not.
     NotAway,
+    Linked,
+    Unlinked,
     /// The box beside "Delete account" was not ticked.
     NotSure,
 }
@@ -67,6 +76,8 @@ impl SettingsNotice {
             Self::EndedOthers => "Other sessions ended",
             Self::Disconnected => "Disconnected from Matrica",
             Self::Away | Self::NotAway => "Saved",
+            Self::Linked => "Account linked",
+            Self::Unlinked => "Account unlinked",
             Self::NotSure => "Your account is still here",
         }
     }
@@ -81,6 +92,8 @@ impl SettingsNotice {
             Self::Disconnected => "We deleted our access. You're still signed in here.",
             Self::Away => "We keep checking while you're signed out.",
             Self::NotAway => "We stop checking when you sign out.",
+            Self::Linked => "You can sign in with it from now on.",
+            Self::Unlinked => "We deleted our access to it. You can't sign in with it any more.",
             Self::NotSure => "To delete it, tick the box first.",
         }
     }
@@ -116,10 +129,24 @@ impl Fields for AwayForm {
     }
 }
 
-/// `?done=`
-#[derive(Deserialize)]
+/// `?done=`, and after a refusal `?e=` with its `&ref=` and `&provider=`.
+#[derive(Default, Deserialize)]
 pub struct SettingsQuery {
     done: Option<SettingsNotice>,
+    e: Option<String>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+    provider: Option<String>,
+}
+
+impl SettingsQuery {
+    /// Why an account of another provider was not linked.
+    fn notice(self, engine: &Engine) -> Option<Notice> {
+        let provider = engine.provider(self.provider?.as_str())?;
+        let reference = self.reference.filter(|reference| is_reference(reference));
+        let known = self.e?.parse().ok()?;
+        Some(notice(known, provider.label, true, reference))
+    }
 }
 
 /// `GET /settings`
@@ -135,7 +162,8 @@ pub async fn settings(
     let (listed, connection, while_away, member_since) =
         tokio::join!(listed, scopes, while_away, member_since);
     let connection = connection?;
-    let done = query.ok().and_then(|Query(query)| query.done);
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    let done = query.done;
     // The notice may stand in an old tab.
     let done = done.filter(|done| *done != SettingsNotice::Disconnected || connection.is_none());
     let asked = &engine.config.matrica;
@@ -146,6 +174,8 @@ pub async fn settings(
         sessions: listed?,
         this: user.session,
         idle: duration(engine.config.session.idle),
+        linked: linked::lines(&engine, user.user_id).await?,
+        notice: query.notice(&engine),
         missing: scopes::lines(missing),
         shared: connection.map(|connection| scopes::lines(&connection.scope)),
         while_away: while_away?,
@@ -154,7 +184,8 @@ pub async fn settings(
         done,
     };
     // Connecting again is a login.
-    Ok(page_with_login(&settings, settings.shared.is_none()))
+    let leads_away = settings.shared.is_none() || !settings.linked.is_empty();
+    Ok(page_with_login(&settings, leads_away))
 }
 
 /// `POST /settings/sessions/{id}/end`. Idempotent.

@@ -12,7 +12,7 @@ use crate::engine::config::{Config, Database, Source};
 use crate::engine::db::jobs::{self, JobStatus};
 use crate::engine::http::log;
 use crate::engine::jobs::run_now;
-use crate::engine::{Application as _, Engine, db};
+use crate::engine::{Application as _, application, db};
 
 /// Pause between two lines of progress.
 const PROGRESS_PAUSE: Duration = Duration::from_secs(5);
@@ -28,7 +28,8 @@ pub fn run(name: &str) -> anyhow::Result<()> {
     log_warnings(&config);
     block_on(async {
         require_current_schema(&config.database, &config.matrica.provider()).await?;
-        let engine = Engine::new(config).context("no certificate authorities are installed")?;
+        let engine = application::engine::<App>(config)
+            .context("no certificate authorities are installed")?;
         engine.vault.check_keys().await;
         if let Some(problem) = engine.vault.key_problem() {
             bail!(problem);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{block_on, log_warnings};
 use crate::app::App;
-use crate::engine::application::{Application as _, router};
+use crate::engine::application::{self, Application as _, router};
 use crate::engine::config::{Config, Database, Source};
 use crate::engine::db;
 use crate::engine::db::schema::{self, Schema};
@@ -52,7 +52,7 @@ pub fn serve() -> anyhow::Result<()> {
         let listen_addr = config.listen_addr;
         // Reading the certificate authorities takes as long as asking the database.
         let (database, provider) = (config.database.clone(), config.matrica.provider());
-        let building = tokio::task::spawn_blocking(|| Engine::new(config));
+        let building = tokio::task::spawn_blocking(|| application::engine::<App>(config));
         tokio::select! {
             current = require_current_schema(&database, &provider) => current?,
             () = &mut stop => return Ok(()),

@@ -17,11 +17,10 @@ use super::settings::{self, Ports};
 use super::{DATA_DIR, DATABASE};
 use crate::app::App;
 use crate::commands::{self, serve};
-use crate::engine::Application as _;
+use crate::engine::application::{self, Application as _};
 use crate::engine::config::{self, Config, Source};
 use crate::engine::db::schema;
 use crate::engine::http::{log, server};
-use crate::engine::state::Engine;
 
 /// Options of `dev`.
 #[derive(Args)]
@@ -74,7 +73,7 @@ async fn run(config: Config, ports: Ports, private_database: bool) -> anyhow::Re
     let provider = tokio::spawn(provider.serve(provider_listener, shutdown.clone()));
     let public_url = config.public_url.origin.clone();
     let real_provider = config.matrica.authorization_endpoint.scheme() == "https";
-    let engine = Engine::new(config)?;
+    let engine = application::engine::<App>(config)?;
     let stop = server::stop_signal()?;
     banner(&public_url, ports, private_database, real_provider);
     serve::serve_until(stop, engine, listener).await;

@@ -5,10 +5,12 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::engine::config::Source;
+use crate::engine::config::{Config, Source};
 use crate::engine::db::{self, Db};
 use crate::engine::http::{self, FailedRequest, Route};
 use crate::engine::jobs::AnyJob;
+use crate::engine::linked::ProviderSettings;
+use crate::engine::oauth::transport::ClientError;
 use crate::engine::state::Engine;
 
 /// An app on this engine.
@@ -22,6 +24,11 @@ pub trait Application: 'static {
     /// Every route.
     fn routes() -> Vec<Route>;
 
+    /// Providers beside Matrica whose accounts people can link.
+    fn providers(_: &Self::Config) -> Vec<ProviderSettings> {
+        Vec::new()
+    }
+
     /// Background work.
     fn jobs() -> Vec<AnyJob>;
 
@@ -33,6 +40,12 @@ pub trait Application: 'static {
         db: &Db,
         user_id: Uuid,
     ) -> impl Future<Output = Result<Map<String, Value>, db::Error>> + Send;
+}
+
+/// The engine of an app. Connects to nothing yet. Fails if no certificate authority is installed.
+pub fn engine<A: Application>(config: Config) -> Result<Engine, ClientError> {
+    let providers = A::providers(config.app.get());
+    Engine::new(config, providers)
 }
 
 /// The app as one service.

@@ -7,6 +7,8 @@ use uuid::Uuid;
 use crate::engine::db;
 pub use crate::engine::db::endings::SessionSelection;
 use crate::engine::db::endings::{self, Removed};
+use crate::engine::db::linked;
+use crate::engine::linked::LinkedProvider;
 use crate::engine::state::Engine;
 
 /// Ends sessions and returns how many. The last one takes the grant with it, unless `KEEP_GRANTS`.
@@ -19,6 +21,17 @@ pub async fn end_sessions(engine: Engine, which: SessionSelection) -> Result<usi
 /// Revokes the grant of a user, if there is one. The sessions stay.
 pub async fn disconnect(engine: Engine, user_id: Uuid) -> Result<(), db::Error> {
     let work = endings::disconnect(engine.db.clone(), user_id);
+    spawn_to_completion(engine, work).await.map(drop)
+}
+
+/// Unlinks the account of another provider and revokes its tokens. The sessions stay.
+pub async fn unlink(
+    engine: Engine,
+    provider: &LinkedProvider,
+    user_id: Uuid,
+) -> Result<(), db::Error> {
+    let name = provider.oauth.provider().to_owned();
+    let work = linked::unlink(engine.db.clone(), name, user_id);
     spawn_to_completion(engine, work).await.map(drop)
 }
 
@@ -42,6 +55,9 @@ async fn spawn_to_completion(
         }
         if removed.revocations_queued {
             engine.vault.revoke_soon();
+            for provider in &engine.linked {
+                provider.vault.revoke_soon();
+            }
         }
         for session in &removed.sessions {
             engine.sessions.forget(*session);

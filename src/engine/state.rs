@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::engine::config::{self, Config};
 use crate::engine::db::Db;
 use crate::engine::db::notifications::PROBE_AFTER;
+use crate::engine::linked::{LinkedProvider, ProviderSettings};
 use crate::engine::matrica::UserApi;
 use crate::engine::notifier::Notifier;
 use crate::engine::oauth::OAuthClient;
@@ -38,6 +39,8 @@ pub struct Parts {
     /// its own cache.
     pub background: UserData,
     pub vault: Vault,
+    /// The other providers.
+    pub linked: Vec<LinkedProvider>,
     pub sessions: LiveSessions,
     pub notifier: Notifier,
     pub cookie_names: Arc<CookieNames>,
@@ -64,8 +67,13 @@ impl From<Parts> for Engine {
 
 impl Engine {
     /// Connects to nothing yet. Fails if no certificate authority is installed.
-    pub fn new(config: Config) -> Result<Self, ClientError> {
-        Parts::new(config).map(Self::from)
+    pub fn new(config: Config, providers: Vec<ProviderSettings>) -> Result<Self, ClientError> {
+        Parts::new(config, providers).map(Self::from)
+    }
+
+    /// Another provider, by the name in the path of its callback.
+    pub fn provider(&self, name: &str) -> Option<&LinkedProvider> {
+        self.linked.iter().find(|provider| provider.name == name)
     }
 
     /// Reads the data of one user during one request.
@@ -76,7 +84,7 @@ impl Engine {
 
 impl Parts {
     /// The parts for a configuration. Tests replace single ones before they make an [`Engine`].
-    pub fn new(config: Config) -> Result<Self, ClientError> {
+    pub fn new(config: Config, providers: Vec<ProviderSettings>) -> Result<Self, ClientError> {
         let config = Arc::new(config);
         let db = Db::new(&config.database);
         let (tasks, tls) = (Tasks::default(), Tls::new()?);
@@ -96,12 +104,17 @@ impl Parts {
             api: user_api.lane(),
             ..user_data.clone()
         };
+        let linked = providers
+            .into_iter()
+            .map(|settings| LinkedProvider::new(settings, &config.public_url.origin, &vault, &tls));
+        let linked = linked.collect::<Result<_, _>>()?;
         Ok(Self {
             oauth,
             user_api,
             user_data,
             background,
             vault,
+            linked,
             notifier: Notifier::default(),
             sessions: LiveSessions::new(db.clone(), config.session),
             cookie_names: Arc::new(CookieNames::new(config.public_url.secure)),

@@ -89,7 +89,7 @@ impl Site {
         }
         let config = Config::from_source(Source::new(&settings), App::config).unwrap();
         schema::migrate(&config.database).await.unwrap();
-        let engine = Engine::new(config).unwrap();
+        let engine = Engine::new(config, Vec::new()).unwrap();
         let pool = PgPool::connect(&database).await.unwrap();
         fill::fill(&engine, &pool, users).await;
         let binary = options.server.clone();

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::Form;
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
@@ -11,9 +11,9 @@ use serde::Deserialize;
 use super::{AFTER_SIGN_IN, ReturnForm};
 use crate::app::page::{Layout, sign_in_page as render};
 use crate::app::words::scopes::{self, ScopeLine};
-use crate::app::words::sign_in::{Notice, notice};
+use crate::app::words::sign_in::{MATRICA, Notice, notice};
 use crate::engine::random::is_reference;
-use crate::engine::sign_in::{self, ReturnTo, SignInNotice};
+use crate::engine::sign_in::{self, Intent, ReturnTo, SignInNotice};
 use crate::engine::{CurrentUser, Engine, Failure};
 
 /// `?return_to=`, and after a refusal `?e=` with its `&ref=`.
@@ -23,6 +23,8 @@ pub struct SignInQuery {
     e: Option<String>,
     #[serde(rename = "ref")]
     reference: Option<String>,
+    /// The name of another provider than Matrica, if the notice is about it.
+    provider: Option<String>,
 }
 
 #[derive(Template)]
@@ -33,6 +35,8 @@ struct SignInPage {
     return_to: String,
     notice: Option<Notice>,
     provider_host: String,
+    /// Name and label of each provider beside Matrica.
+    others: Vec<(&'static str, &'static str)>,
 }
 
 /// Another person is signed in, so the notice holds the way on instead of the button.
@@ -60,12 +64,22 @@ pub async fn sign_in_page(
         layout: Layout::new(&engine, user.as_ref()),
         scopes: scopes::lines(&matrica.scopes),
         return_to: return_to.to_string(),
-        notice: known.map(|known| notice(known, user.is_some(), reference)),
+        notice: known.map(|known| {
+            let other = query
+                .provider
+                .as_deref()
+                .and_then(|name| engine.provider(name));
+            let label = other.map_or(MATRICA, |other| other.label);
+            notice(known, label, user.is_some(), reference)
+        }),
         provider_host: matrica
             .authorization_endpoint
             .host_str()
             .unwrap_or_default()
             .to_owned(),
+        others: (engine.linked.iter())
+            .map(|other| (other.name, other.label))
+            .collect(),
     })
 }
 
@@ -85,5 +99,35 @@ pub async fn start(
     form: Result<Form<ReturnForm>, FormRejection>,
 ) -> Result<Response, Failure> {
     let return_to = ReturnForm::target(form, "/")?;
-    sign_in::begin(&engine, return_to, user.ok().flatten().as_ref(), &headers)
+    let user = user.ok().flatten();
+    sign_in::begin(
+        &engine,
+        None,
+        Intent::SignIn,
+        return_to,
+        user.as_ref(),
+        &headers,
+    )
+}
+
+/// `POST /auth/login/{provider}`. The same with a provider beside Matrica, for people who have linked
+/// their account there.
+pub async fn start_linked(
+    State(engine): State<Engine>,
+    Path(name): Path<String>,
+    user: Result<Option<CurrentUser>, Failure>,
+    headers: HeaderMap,
+    form: Result<Form<ReturnForm>, FormRejection>,
+) -> Result<Response, Failure> {
+    let provider = engine.provider(&name).ok_or(Failure::NotFound)?;
+    let return_to = ReturnForm::target(form, "/")?;
+    let user = user.ok().flatten();
+    sign_in::begin(
+        &engine,
+        Some(provider),
+        Intent::SignIn,
+        return_to,
+        user.as_ref(),
+        &headers,
+    )
 }

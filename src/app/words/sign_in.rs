@@ -4,13 +4,13 @@ use crate::engine::sign_in::SignInNotice;
 
 /// A notice at the top of the sign-in page.
 pub struct Notice {
-    pub title: &'static str,
+    pub title: String,
     /// What happened.
-    pub text: &'static str,
+    pub text: String,
     /// Whether anything was changed.
     pub changed: &'static str,
     /// What to do next.
-    pub next: &'static str,
+    pub next: String,
     pub reference: Option<String>,
     /// Offers to sign out, because another sign-in would be refused as well.
     pub offers_sign_out: bool,
@@ -28,8 +28,17 @@ pub const BAD_CALLBACK: (&str, &str) = (
     "It's incomplete, or something changed it on the way. Start again from the sign-in page.",
 );
 
-/// The notice in words. `signed_in`: whether a person is signed in at the moment.
-pub fn notice(notice: SignInNotice, signed_in: bool, reference: Option<String>) -> Notice {
+/// The provider that the words below name. Those about another provider have its name instead.
+pub const MATRICA: &str = "Matrica";
+
+/// The notice in words. `provider`: the name of the provider. `signed_in`: whether a person is signed
+/// in at the moment.
+pub fn notice(
+    notice: SignInNotice,
+    provider: &str,
+    signed_in: bool,
+    reference: Option<String>,
+) -> Notice {
     let [title, mut text, next] = title_text_next(notice);
     if notice == SignInNotice::OtherAccount && !signed_in {
         text = "It isn't the one you were signed in with here.";
@@ -41,11 +50,12 @@ pub fn notice(notice: SignInNotice, signed_in: bool, reference: Option<String>) 
         SignInNotice::Disabled => ("", next),
         _ => (NOTHING, next),
     };
+    let name = |words: &str| words.replace(MATRICA, provider);
     Notice {
-        title,
-        text,
+        title: name(title),
+        text: name(text),
         changed,
-        next,
+        next: name(next),
         reference,
         offers_sign_out,
     }
@@ -97,6 +107,21 @@ fn title_text_next(notice: SignInNotice) -> [&'static str; 3] {
             "Locked accounts can't sign in",
             "If you've just tried, the account was locked here before.",
             "Contact us and quote the reference below.",
+        ],
+        SignInNotice::NotLinked => [
+            "This Matrica account isn't linked",
+            "Nobody here has linked it, so we don't know who you are.",
+            "Sign in as usual. Then link it in the settings.",
+        ],
+        SignInNotice::LinkedElsewhere => [
+            "This Matrica account is taken",
+            "Another account here has linked it. We don't move it.",
+            "Unlink it there first, or choose another one.",
+        ],
+        SignInNotice::OtherLinked => [
+            "You've linked another Matrica account",
+            "We keep one account of each provider, and didn't replace it.",
+            "To change it, unlink the other one first.",
         ],
         SignInNotice::Busy => [
             "We couldn't finish the sign-in",

@@ -115,7 +115,8 @@ async fn delete_user_on(connection: &mut PgConnection, user_id: Uuid) -> Result<
     if !lock(&mut transaction, user_id).await? {
         return nothing(transaction).await;
     }
-    let revocations_queued = queue_grant(&mut transaction, user_id).await?;
+    let mut revocations_queued = queue_grant(&mut transaction, user_id).await?;
+    revocations_queued |= queue_linked_grants(&mut transaction, user_id).await?;
     let sessions = sqlx::query_scalar!(
         r#"delete from sessions where user_id = $1 returning id_hash as "id_hash: SessionHash""#,
         user_id,
@@ -133,7 +134,7 @@ async fn delete_user_on(connection: &mut PgConnection, user_id: Uuid) -> Result<
     })
 }
 
-/// Queues the grant of a user for revocation. The sessions stay.
+/// Queues Matrica's grant of a user for revocation. The sessions and linked accounts stay.
 pub async fn disconnect(db: Db, user_id: Uuid) -> Result<Removed, Error> {
     db.run(async |connection| disconnect_on(connection, user_id).await)
         .await
@@ -160,7 +161,24 @@ async fn disconnect_on(connection: &mut PgConnection, user_id: Uuid) -> Result<R
 async fn queue_grant(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
     let queued = sqlx::query!(
         "with gone as (
-             delete from grants where user_id = $1 returning id, user_id, generation, access_token, refresh_token, provider
+             delete from only grants where user_id = $1
+             returning id, user_id, generation, access_token, refresh_token, provider
+         )
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider)
+         select * from gone",
+        user_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(queued.rows_affected() > 0)
+}
+
+/// The same for the tokens of linked accounts.
+async fn queue_linked_grants(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
+    let queued = sqlx::query!(
+        "with gone as (
+             delete from linked_grants where user_id = $1
+             returning id, user_id, generation, access_token, refresh_token, provider
          )
          insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider)
          select * from gone",

@@ -18,13 +18,18 @@ pub async fn find(db: &Db, user_id: Uuid) -> Result<Value, Error> {
                        'check_while_away', check_while_away)
                    from users where id = $1),
                'identities', (
-                   select coalesce(jsonb_agg(jsonb_build_object('provider', provider, 'kind', kind, 'id', subject,
+                   select coalesce(jsonb_agg(jsonb_build_object('provider', provider, 'kind', kind, 'id', subject, 'name', name,
                        'first_seen_at', created_at) order by created_at, kind desc), '[]')
                    from identities where user_id = $1),
                'connection', (
                    select jsonb_build_object('provider', provider, 'scope', scope, 'connected_at', created_at,
                        'access_token_expires_at', access_expires_at, 'has_refresh_token', refresh_token is not null)
-                   from grants where user_id = $1),
+                   from only grants where user_id = $1),
+               'linked_connections', (
+                   select coalesce(jsonb_agg(jsonb_build_object('provider', provider, 'scope', scope, 'connected_at', created_at,
+                       'access_token_expires_at', access_expires_at, 'has_refresh_token', refresh_token is not null)
+                       order by provider), '[]')
+                   from linked_grants where user_id = $1),
                'sessions', (
                    select coalesce(jsonb_agg(jsonb_build_object('id', public_id, 'device', device, 'signed_in_at', created_at,
                        'last_seen_at', last_seen_at, 'ends_at', expires_at, 'data', data) order by created_at), '[]')

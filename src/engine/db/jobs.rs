@@ -50,7 +50,7 @@ pub async fn enter(
 ) -> Result<Option<Uuid>, Error> {
     Ok(sqlx::query_scalar!(
         r#"with page as materialized (
-               select user_id from grants where user_id > $2 order by user_id limit $3
+               select user_id from only grants where user_id > $2 order by user_id limit $3
            ), entered as (
                insert into job_turns (user_id, job, due_at)
                select user_id, $1, now() + make_interval(secs => random() * $4::float8) from page

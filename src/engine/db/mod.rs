@@ -9,6 +9,7 @@ pub mod export;
 pub mod grants;
 pub mod jobs;
 pub mod keys;
+pub mod linked;
 pub mod logins;
 pub mod notifications;
 mod pool;

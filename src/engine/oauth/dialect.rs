@@ -5,13 +5,15 @@ use serde_json::Value;
 /// Longest text that is looked at, in bytes.
 const TEXT_MAX: usize = 512;
 /// Error codes of other dialects for a code or refresh token that is not valid.
-const CODES: [&str; 6] = [
+const CODES: [&str; 8] = [
     "invalid_token",
     "expired_token",
     "token_expired",
     "invalid_refresh_token",
     "invalid_code",
     "invalid_authorization_code",
+    "bad_verification_code",
+    "bad_refresh_token",
 ];
 /// A refusal of the grant names the fault and the thing, in whole words.
 const FAULTS: [&str; 7] = [

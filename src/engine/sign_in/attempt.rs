@@ -21,6 +21,15 @@ const CLOCK_SKEW: Duration = Duration::minutes(1);
 /// Attempts of one browser at a time, one per tab. A new one drops the oldest.
 const ATTEMPTS_MAX: usize = 5;
 
+/// What a visit to a provider is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// A session. With another provider, for people who have linked their account there.
+    SignIn,
+    /// Linking an account of another provider to the person who is signed in.
+    Link,
+}
+
 /// A login that has started and not come back yet.
 #[derive(Clone)]
 pub struct Attempt {
@@ -30,6 +39,9 @@ pub struct Attempt {
     pub issued_at: OffsetDateTime,
     /// The user who was signed in at the start.
     pub user_id: Option<Uuid>,
+    /// The other provider by its name. `None` is Matrica.
+    pub provider: Option<String>,
+    pub intent: Intent,
     /// The id of the session that the login becomes. Repeated callbacks get the same one.
     pub session: SessionId,
 }
@@ -47,6 +59,10 @@ struct Wire {
     return_to: String,
     issued_at: i64,
     user_id: Option<Uuid>,
+    #[serde(default)]
+    provider: Option<String>,
+    #[serde(default)]
+    link: bool,
     /// `None` in cookies of versions before this field.
     #[serde(default)]
     session: Option<String>,
@@ -142,6 +158,8 @@ impl<'a> AttemptCookies<'a> {
             return_to: attempt.return_to.to_string(),
             issued_at: attempt.issued_at.unix_timestamp(),
             user_id: attempt.user_id,
+            provider: attempt.provider.clone(),
+            link: attempt.intent == Intent::Link,
             session: Some(attempt.session.expose()),
         };
         let (sealer, name) = (&self.engine.attempt_sealer, self.name(&attempt.state));
@@ -161,6 +179,11 @@ impl<'a> AttemptCookies<'a> {
             return_to: ReturnTo::parse(&wire.return_to),
             issued_at: OffsetDateTime::from_unix_timestamp(wire.issued_at).ok()?,
             user_id: wire.user_id,
+            provider: wire.provider,
+            intent: match wire.link {
+                true => Intent::Link,
+                false => Intent::SignIn,
+            },
             session: match wire.session {
                 Some(session) => SessionId::parse(&session)?,
                 None => SessionId::generate(),

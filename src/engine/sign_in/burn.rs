@@ -3,6 +3,7 @@
 use super::Refusal;
 use super::attempt::Attempt;
 use crate::engine::db::attempts::{self, Burn};
+use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::breaker::{BreakerRefusal, Caller};
 use crate::engine::oauth::{ExchangeSlot, TokenError};
 use crate::engine::state::Engine;
@@ -11,6 +12,7 @@ use crate::engine::state::Engine;
 /// refuse would waste the code.
 pub async fn reserve_exchange<'a>(
     engine: &'a Engine,
+    provider: Option<&'a LinkedProvider>,
     attempt: &Attempt,
 ) -> Result<ExchangeSlot<'a>, Refusal> {
     let known = attempt.user_id.map(Caller::new);
@@ -18,10 +20,14 @@ pub async fn reserve_exchange<'a>(
     if engine.vault.key_problem().is_some() {
         return Err(Refusal::Unavailable);
     }
-    if engine.user_api.is_down() {
-        return Err(TokenError::NotAdmitted(BreakerRefusal).into());
-    }
-    let slot = engine.oauth.reserve_exchange(caller).await;
+    let oauth = match provider {
+        Some(provider) => &provider.oauth,
+        None if engine.user_api.is_down() => {
+            return Err(TokenError::NotAdmitted(BreakerRefusal).into());
+        }
+        None => &engine.oauth,
+    };
+    let slot = oauth.reserve_exchange(caller).await;
     slot.map_err(|refusal| TokenError::from(refusal).into())
 }
 

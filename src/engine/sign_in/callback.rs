@@ -7,9 +7,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::attempt::{Attempt, AttemptCookies};
-use super::{Refusal, ReturnTo, Visitor, exchange, sign_in_url};
+use super::attempt::{Attempt, AttemptCookies, Intent};
+use super::{Refusal, ReturnTo, SETTINGS_PATH, SIGN_IN_PATH, Visitor, exchange, notice_url};
 use crate::engine::clock;
+use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::{CallbackParameters, Outcome};
 use crate::engine::session::{CurrentUser, device};
 use crate::engine::state::Engine;
@@ -23,6 +24,9 @@ pub struct Refused {
     /// Names the attempt in the log and on the page. Without an attempt it is the request id.
     pub reference: String,
     return_to: Option<ReturnTo>,
+    /// The name of the other provider.
+    provider: Option<&'static str>,
+    intent: Intent,
     /// Removes the cookie of the used attempt.
     removal: Option<HeaderValue>,
 }
@@ -33,7 +37,12 @@ impl Refused {
         let mut response = match self.refusal.notice() {
             Some(notice) => {
                 let return_to = self.return_to.as_ref();
-                let url = sign_in_url(Some(notice), Some(&self.reference), return_to);
+                let reference = Some(self.reference.as_str());
+                let path = match self.intent {
+                    Intent::SignIn => SIGN_IN_PATH,
+                    Intent::Link => SETTINGS_PATH,
+                };
+                let url = notice_url(path, Some(notice), reference, return_to, self.provider);
                 Redirect::to(&url).into_response()
             }
             None => (StatusCode::BAD_REQUEST, page(&self.reference)).into_response(),
@@ -51,6 +60,7 @@ impl Refused {
 /// `request_id` is the reference of a callback without an attempt.
 pub async fn complete(
     engine: &Engine,
+    provider: Option<&LinkedProvider>,
     request_id: &str,
     request: Request,
 ) -> Result<Response, Refused> {
@@ -59,8 +69,9 @@ pub async fn complete(
     if is_speculative(&parts.headers) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    let label = provider.map(|provider| provider.name);
     let query = parts.uri.query().unwrap_or_default();
-    let accepted = accept(engine, &parts.headers, query);
+    let accepted = accept(engine, provider, &parts.headers, query);
     // Last, because it may cost a query.
     let user = match &accepted {
         Ok(_) | Err(Refusal::NoAttempt) => {
@@ -82,11 +93,14 @@ pub async fn complete(
                 refusal,
                 reference: request_id.to_owned(),
                 return_to: way_back(engine, &parts, refusal),
+                provider: label,
+                intent: Intent::SignIn,
                 removal: None,
             });
         }
     };
     let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
+    let intent = attempt.intent;
     let visitor = Visitor {
         current,
         device: device(&parts.headers),
@@ -109,6 +123,8 @@ pub async fn complete(
             refusal,
             reference: completion.reference,
             return_to: Some(return_to),
+            provider: label,
+            intent,
             removal,
         }),
     }
@@ -123,15 +139,18 @@ fn way_back(engine: &Engine, parts: &Parts, refusal: Refusal) -> Option<ReturnTo
     AttemptCookies::new(engine).way_back(&parameters.state?, &parts.headers)
 }
 
-/// Whether a URL is the `redirect_uri`, also with one slash at the end.
+/// Whether a URL is the `redirect_uri` of a provider, also with one slash at the end.
 pub fn is_callback(uri: &Uri) -> bool {
     let path = uri.path();
-    path.strip_suffix('/').unwrap_or(path) == CALLBACK_PATH
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let rest = path.strip_prefix(CALLBACK_PATH);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Every check that costs neither the database nor the provider anything.
 fn accept(
     engine: &Engine,
+    provider: Option<&LinkedProvider>,
     headers: &HeaderMap,
     query: &str,
 ) -> Result<(Attempt, Outcome), Refusal> {
@@ -148,6 +167,14 @@ fn accept(
         });
     };
     let attempt = AttemptCookies::new(engine).open(&state, headers, clock::now())?;
+    // Mix-up: the answer of one provider must not be taken for that of another (RFC 9207).
+    if attempt.provider.as_deref() != provider.map(|provider| provider.name) {
+        return Err(Refusal::OtherProvider);
+    }
+    let issuer = provider.and_then(|provider| provider.oauth.settings().issuer.as_ref());
+    if issuer.is_some() && parameters.iss.as_ref() != issuer {
+        return Err(Refusal::OtherIssuer);
+    }
     Ok((attempt, parameters.outcome))
 }
 

@@ -4,14 +4,15 @@
 use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
-use uuid::Uuid;
 
 use super::attempt::Attempt;
 use super::burn::{burn, is_burnt, reserve_exchange};
+use super::progress::{Progress, dispose};
 use super::store::{Arrival, announce, newcomer_id, store};
-use super::{Refusal, Visitor, repeat};
-use crate::engine::db::attempts::{self, Burn, Timings};
-use crate::engine::db::logins::{LoginOutcome, StoredLogin};
+use super::{Refusal, Visitor, linked, repeat};
+use crate::engine::db::attempts::{self, Burn};
+use crate::engine::db::logins::LoginOutcome;
+use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::{AuthorizationCode, ExchangeSlot, Outcome, TokenSet};
 use crate::engine::session::SessionId;
 use crate::engine::state::Engine;
@@ -109,8 +110,10 @@ async fn burn_and_exchange(
             reference: attempt.state.reference(),
         })
     };
+    let provider = attempt.provider.as_deref();
+    let provider = provider.and_then(|name| engine.provider(name));
     let ready = match outcome {
-        Outcome::Code(code) => match reserve_exchange(engine, attempt).await {
+        Outcome::Code(code) => match reserve_exchange(engine, provider, attempt).await {
             Ok(slot) => Ok((slot, code)),
             Err(_) if is_burnt(engine, attempt).await => return None,
             // Not burnt, so the same callback may still succeed later.
@@ -132,11 +135,11 @@ async fn burn_and_exchange(
         Ok(Burn::Won) => {
             let result = match ready {
                 Ok((slot, code)) => {
-                    exchange_and_admit(engine, attempt, slot, &code, &visitor).await
+                    exchange_and_admit(engine, provider, attempt, slot, &code, &visitor).await
                 }
                 Err(refusal) => Err(refusal),
             };
-            completion(true, result.map(Some))
+            completion(true, result)
         }
         Err(refusal) => completion(false, Err(refusal)),
     }
@@ -146,22 +149,26 @@ async fn burn_and_exchange(
 /// writes the refusal to the attempt.
 async fn exchange_and_admit(
     engine: &Engine,
+    provider: Option<&LinkedProvider>,
     attempt: &Attempt,
     slot: ExchangeSlot<'_>,
     code: &AuthorizationCode,
     visitor: &Visitor,
-) -> Result<SessionId, Refusal> {
+) -> Result<Option<SessionId>, Refusal> {
     let deadline = visitor.arrived + PROVIDER_BUDGET;
     let mut progress = Progress::new(attempt, visitor);
     let exchanged = slot.exchange(code, &attempt.code_verifier, deadline).await;
     progress.timings.exchange_ms = Some(millis_used(deadline));
     let result = match exchanged {
+        Ok(tokens) if let Some(provider) = provider => {
+            linked::admit(engine, provider, attempt, tokens, visitor, deadline).await
+        }
         Ok(tokens) => {
             let admitted = admit(engine, attempt, &tokens, visitor, &mut progress).await;
             if admitted.is_err() {
                 dispose(engine, progress.if_refused, tokens).await;
             }
-            admitted
+            admitted.map(Some)
         }
         Err(error) => Err(Refusal::from(error)),
     };
@@ -177,64 +184,6 @@ async fn exchange_and_admit(
 fn millis_used(deadline: Instant) -> i32 {
     let left = deadline.saturating_duration_since(Instant::now());
     i32::try_from(PROVIDER_BUDGET.saturating_sub(left).as_millis()).unwrap_or(i32::MAX)
-}
-
-/// How far a login has come.
-struct Progress {
-    timings: Timings,
-    if_refused: Disposal,
-}
-
-/// What becomes of the tokens if the login is refused now. Revoking one of them may revoke every
-/// token that the provider has given to this person.
-#[derive(Clone, Copy)]
-enum Disposal {
-    /// Tokens of this person may be stored.
-    Keep,
-    /// Nobody knows whose they are, so no later login could cancel a queued revocation.
-    RevokeAtOnce,
-    /// The next login of this user cancels it.
-    Queue(Uuid),
-}
-
-impl Progress {
-    /// Whoever is signed in has probably come back, and their grant may be stored.
-    fn new(attempt: &Attempt, visitor: &Visitor) -> Self {
-        let anonymous = attempt.user_id.is_none() && visitor.current.is_none();
-        Self {
-            timings: Timings::default(),
-            if_refused: if anonymous {
-                Disposal::RevokeAtOnce
-            } else {
-                Disposal::Keep
-            },
-        }
-    }
-
-    /// Notes what a try to store the login has said.
-    fn tried(&mut self, newcomer: Uuid, stored: Result<&StoredLogin, &Refusal>) {
-        self.if_refused = match stored {
-            // The answer may have been lost, or another id of the person may be known.
-            Err(_) => Disposal::Keep,
-            Ok(stored) if stored.connected || stored.outcome == LoginOutcome::Unknown => {
-                Disposal::Keep
-            }
-            Ok(stored) => Disposal::Queue(stored.owner.unwrap_or(newcomer)),
-        };
-    }
-}
-
-async fn dispose(engine: &Engine, disposal: Disposal, tokens: TokenSet) {
-    match disposal {
-        Disposal::Keep => {}
-        Disposal::RevokeAtOnce => {
-            let vault = engine.vault.clone();
-            let revoking = async move { vault.revoke_at_once(&tokens).await };
-            // The visitor does not wait for it.
-            engine.tasks.tracker.spawn(revoking.in_current_span());
-        }
-        Disposal::Queue(user_id) => engine.vault.give_back(user_id, &tokens).await,
-    }
 }
 
 /// Identifies the user and stores the login.

@@ -4,6 +4,8 @@ pub mod attempt;
 mod burn;
 mod callback;
 mod exchange;
+mod linked;
+mod progress;
 mod refusal;
 mod repeat;
 mod return_to;
@@ -15,12 +17,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use url::form_urlencoded;
 
+pub use self::attempt::Intent;
 use self::attempt::{Attempt, AttemptCookies};
 pub use self::callback::{CALLBACK_PATH, Refused, complete, is_callback};
 pub use self::refusal::{Refusal, SignInNotice};
 pub use self::return_to::ReturnTo;
 use crate::engine::clock;
 use crate::engine::error::Failure;
+use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::{CodeVerifier, OAuthState};
 use crate::engine::session::{CurrentUser, SessionId};
 use crate::engine::state::Engine;
@@ -35,17 +39,23 @@ pub struct Visitor {
     pub arrived: Instant,
 }
 
+/// The page with the button, and with the notice about a sign-in that was refused.
+pub const SIGN_IN_PATH: &str = "/login";
+/// The page with the notice about an account that was not linked.
+pub const SETTINGS_PATH: &str = "/settings";
 /// The path of the form that starts a login.
 pub const START_PATH: &str = "/auth/login";
 
 /// Starts a login with a redirect to the authorization endpoint and the cookie of the attempt.
 ///
 /// Under another host name than `PUBLIC_URL` it redirects to the sign-in page there instead.
-/// Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker
+/// `provider` is another provider than Matrica. Writes nothing to the database. Fails with [`Failure::ProviderDown`] while the circuit breaker
 /// of the token endpoint or of `/profile` is open, because the login could not be finished. Fails
 /// with [`Failure::Unavailable`] while `TOKEN_KEYS` do not open the stored tokens.
 pub fn begin(
     engine: &Engine,
+    provider: Option<&LinkedProvider>,
+    intent: Intent,
     return_to: ReturnTo,
     current: Option<&CurrentUser>,
     headers: &HeaderMap,
@@ -58,7 +68,8 @@ pub fn begin(
     if engine.vault.key_problem().is_some() {
         return Err(Failure::Unavailable);
     }
-    if engine.oauth.is_down() || engine.user_api.is_down() {
+    let oauth = provider.map_or(&engine.oauth, |provider| &provider.oauth);
+    if oauth.is_down() || provider.is_none() && engine.user_api.is_down() {
         return Err(Failure::ProviderDown);
     }
     let attempt = Attempt {
@@ -67,10 +78,12 @@ pub fn begin(
         return_to,
         issued_at: clock::now(),
         user_id: current.map(|user| user.user_id),
+        provider: provider.map(|provider| provider.name.to_owned()),
+        intent,
         session: SessionId::generate(),
     };
     let (state, code_verifier) = (&attempt.state, &attempt.code_verifier);
-    let url = engine.oauth.authorization_url(state, code_verifier);
+    let url = oauth.authorization_url(state, code_verifier);
     let location = HeaderValue::from_str(url.as_str());
     let location = location.map_err(|_| Failure::Internal("the authorization URL"))?;
     let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
@@ -105,12 +118,25 @@ pub fn sign_in_url(
     reference: Option<&str>,
     return_to: Option<&ReturnTo>,
 ) -> String {
-    let path = "/login?";
-    let mut query = form_urlencoded::Serializer::for_suffix(path.to_owned(), path.len());
+    notice_url(SIGN_IN_PATH, notice, reference, return_to, None)
+}
+
+/// The same for another page with notices. `provider` is the name of another provider than Matrica.
+fn notice_url(
+    path: &str,
+    notice: Option<SignInNotice>,
+    reference: Option<&str>,
+    return_to: Option<&ReturnTo>,
+    provider: Option<&str>,
+) -> String {
+    let path = format!("{path}?");
+    let start = path.len();
+    let mut query = form_urlencoded::Serializer::for_suffix(path, start);
     let pairs = [
         ("e", notice.map(SignInNotice::slug)),
         ("ref", reference),
         ("return_to", return_to.map(ReturnTo::as_str)),
+        ("provider", provider),
     ];
     let given = pairs
         .iter()

@@ -3,6 +3,7 @@
 use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use crate::engine::db;
+use crate::engine::linked::ReadError;
 use crate::engine::matrica::ApiError;
 use crate::engine::oauth::{AuthorizationError, CallbackError, TokenError};
 
@@ -56,6 +57,16 @@ pub enum Refusal {
     SwitchedAccount,
     /// An operator has locked the account.
     Disabled,
+    /// The attempt was started with another provider.
+    OtherProvider,
+    /// The answer names another issuer, or none (RFC 9207).
+    OtherIssuer,
+    /// The account of the other provider is linked to nobody.
+    NotLinked,
+    /// The account of the other provider is linked to somebody else.
+    LinkedElsewhere,
+    /// The person has linked another account of this provider.
+    OtherLinked,
     /// The database does not answer, or a task of ours panicked.
     Unavailable,
 }
@@ -75,6 +86,9 @@ pub enum SignInNotice {
     NoUserId,
     OtherAccount,
     Disabled,
+    NotLinked,
+    LinkedElsewhere,
+    OtherLinked,
     Busy,
     /// No refusal. An action needs a fresh sign-in.
     Confirm,
@@ -93,7 +107,9 @@ impl Refusal {
             | Self::CodeAndError
             | Self::MalformedParameter
             | Self::NotANavigation
-            | Self::MissingCode => return None,
+            | Self::MissingCode
+            | Self::OtherProvider
+            | Self::OtherIssuer => return None,
             Self::MissingState
             | Self::NoAttempt
             | Self::UnreadableAttempt
@@ -109,6 +125,9 @@ impl Refusal {
             Self::NoUserId => SignInNotice::NoUserId,
             Self::SwitchedAccount => SignInNotice::OtherAccount,
             Self::Disabled => SignInNotice::Disabled,
+            Self::NotLinked => SignInNotice::NotLinked,
+            Self::LinkedElsewhere => SignInNotice::LinkedElsewhere,
+            Self::OtherLinked => SignInNotice::OtherLinked,
             Self::Unavailable => SignInNotice::Busy,
         })
     }
@@ -186,6 +205,17 @@ impl From<ApiError> for Refusal {
             | ApiError::Endless => Self::ProviderUnreadable,
             ApiError::Forbidden => Self::ProfileNotGranted,
             ApiError::NoUserId => Self::NoUserId,
+        }
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        tracing::warn!(event = "profile_failed", %error, "the linked account could not be read");
+        match error {
+            ReadError::Unavailable => Self::ProviderUnavailable,
+            ReadError::Unauthorized | ReadError::Unreadable(_) => Self::ProviderUnreadable,
+            ReadError::NoId => Self::NoUserId,
         }
     }
 }

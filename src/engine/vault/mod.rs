@@ -97,6 +97,18 @@ impl Vault {
         }
     }
 
+    /// The vault of another provider's tokens, with the same keys.
+    #[must_use]
+    pub fn of_provider(&self, oauth: OAuthClient) -> Self {
+        Self {
+            oauth,
+            in_flight: SingleFlight::default(),
+            unclear: UnclearRefusals::default(),
+            queued: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// The ids of the keys that open stored tokens.
     pub fn key_ids(&self) -> Vec<String> {
         self.sealer.key_ids().map(str::to_owned).collect()

@@ -11,6 +11,9 @@ pub fn start(engine: &Engine, jobs: Vec<AnyJob>) {
     let tracker = &engine.tasks.tracker;
     tracker.spawn(engine.vault.clone().revoke_queued());
     tracker.spawn(engine.vault.clone().watch_keys());
+    for provider in &engine.linked {
+        tracker.spawn(provider.vault.clone().revoke_queued());
+    }
     let (db, shutdown) = (engine.db.clone(), engine.tasks.shutdown.clone());
     tracker.spawn(engine.notifier.clone().send_batches(db, shutdown));
     tracker.spawn(notifications::run_listener(engine.clone()));

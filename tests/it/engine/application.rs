@@ -5,11 +5,10 @@ use matrica_starter::{
     app::error_page,
     engine::{
         AnyJob, Application, CurrentUser, Engine,
-        application::{export, router},
+        application::{self, export, router},
         config::{Config, Source},
         db::{self, Db},
         http::{Access, FailedRequest, Route, server},
-        state::Parts,
     },
 };
 use serde_json::{Map, Value, json};
@@ -64,7 +63,7 @@ async fn another_app_has_its_own_settings_routes_and_export() {
     let mut settings = app.settings.clone();
     settings.insert("OTTER_POND".to_owned(), "7".to_owned());
     let config = Config::from_source(Source::new(&settings), Otters::config).unwrap();
-    let engine = Engine::from(Parts::new(config).unwrap());
+    let engine = application::engine::<Otters>(config).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(server::serve(

@@ -8,7 +8,7 @@ use matrica_starter::engine::{
     oauth::{CodeVerifier, OAuthClient, OAuthState, transport::Tls},
     session::SessionId,
     sign_in::{
-        Refusal, ReturnTo, SignInNotice,
+        Intent, Refusal, ReturnTo, SignInNotice,
         attempt::{Attempt, AttemptCookies},
     },
 };
@@ -17,11 +17,11 @@ use serde_json::json;
 use strum::IntoEnumIterator as _;
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{Answer, Browser, TestApp, logs};
+use crate::support::{Answer, Browser, Other, TestApp, logs};
 
 /// Causes one refusal. Returns the answer of the callback, and the browser.
 #[expect(clippy::too_many_lines, reason = "one arm for each refusal")]
-async fn cause(error: Refusal, app: &TestApp) -> (Answer, Browser) {
+async fn cause(error: Refusal, app: &TestApp, other: &Other) -> (Answer, Browser) {
     let mut browser = app.browser();
     let provider = &app.provider;
     let answer = match error {
@@ -164,6 +164,26 @@ async fn cause(error: Refusal, app: &TestApp) -> (Answer, Browser) {
             app.sql("update users set disabled_at = now()").await;
             browser.sign_in(provider, "ada").await
         }
+        Refusal::OtherProvider => {
+            let callback = browser.start_and_consent(provider, "ada").await;
+            let callback = callback.replace("/auth/callback?", "/auth/callback/discord?");
+            browser.get(&callback).await
+        }
+        Refusal::OtherIssuer | Refusal::NotLinked => {
+            let start = browser.post("/auth/login/discord", &[]).await;
+            browser.get(&other.consent(start.location(), "ada")).await
+        }
+        Refusal::LinkedElsewhere => {
+            browser = app.signed_in("collector").await;
+            link(&mut browser, other, "ada").await;
+            browser = app.signed_in("ada").await;
+            link(&mut browser, other, "ada").await
+        }
+        Refusal::OtherLinked => {
+            browser = app.signed_in("ada").await;
+            link(&mut browser, other, "ada").await;
+            link(&mut browser, other, "other").await
+        }
         Refusal::Unavailable => {
             let callback = browser.start_and_consent(provider, "ada").await;
             app.engine.db.close();
@@ -171,6 +191,12 @@ async fn cause(error: Refusal, app: &TestApp) -> (Answer, Browser) {
         }
     };
     (answer, browser)
+}
+
+/// Links an account of the other provider. Returns the answer of the callback.
+async fn link(browser: &mut Browser, other: &Other, person: &str) -> Answer {
+    let start = browser.post("/settings/link/discord", &[]).await;
+    browser.get(&other.consent(start.location(), person)).await
 }
 
 /// Puts an attempt into a browser, as `POST /auth/login` would have done at that time.
@@ -182,6 +208,8 @@ fn plant(app: &TestApp, browser: &mut Browser, state: OAuthState, issued_at: Off
         return_to: ReturnTo::home(),
         issued_at,
         user_id: None,
+        provider: None,
+        intent: Intent::SignIn,
         session: SessionId::generate(),
     };
     let line = AttemptCookies::new(&app.engine)
@@ -229,9 +257,15 @@ fn colliding_states() -> (OAuthState, OAuthState) {
 
 /// A refusal leaves no session and no grant, and ends at a page that helps.
 async fn check(error: Refusal) {
-    let app = TestApp::spawn().await;
-    let (answer, mut browser) = cause(error, &app).await;
-    let had_session = matches!(error, Refusal::SwitchedAccount);
+    let (app, other) = TestApp::with_other(|settings| {
+        settings.client.issuer = Some("https://other.test".to_owned());
+    })
+    .await;
+    let iss = (error != Refusal::OtherIssuer).then(|| "https://other.test".to_owned());
+    other.habits().iss = iss;
+    let (answer, mut browser) = cause(error, &app, &other).await;
+    let links = matches!(error, Refusal::LinkedElsewhere | Refusal::OtherLinked);
+    let had_session = links || error == Refusal::SwitchedAccount;
     let logged = logs::field(answer.header("x-request-id"), "reason");
     assert_eq!(logged.as_deref(), Some(error.name()));
     assert_eq!(
@@ -241,7 +275,7 @@ async fn check(error: Refusal) {
     );
     assert_eq!(answer.header("cache-control"), "no-store, no-transform");
     assert_eq!(answer.header("referrer-policy"), "no-referrer");
-    if !matches!(error, Refusal::Disabled | Refusal::SwitchedAccount) {
+    if !links && !matches!(error, Refusal::Disabled | Refusal::SwitchedAccount) {
         assert_eq!(
             app.count("select count(*) from sessions").await,
             0,
@@ -264,7 +298,18 @@ async fn check(error: Refusal) {
         assert!(answer.body.contains("href=\"/login\""));
         return;
     };
-    let answer = answer.assert_refused(slug);
+    let location = answer.location();
+    if links {
+        assert!(
+            location.starts_with(&format!("/settings?e={slug}&")),
+            "{location}"
+        );
+    }
+    let answer = if links {
+        answer
+    } else {
+        answer.assert_refused(slug)
+    };
     let page = browser.get(answer.location()).await.assert_status(200);
     assert!(page.body.contains("role=\"alert\""), "{error:?}");
     let reference = answer
@@ -326,6 +371,11 @@ refusals! {
     without_a_user_id_nobody_is_signed_in: NoUserId,
     coming_back_as_somebody_else_never_switches_silently: SwitchedAccount,
     somebody_locked_out_stays_out: Disabled,
+    an_answer_of_another_provider_is_not_taken: OtherProvider,
+    an_answer_of_another_issuer_is_not_taken: OtherIssuer,
+    an_account_that_nobody_has_linked_signs_nobody_in: NotLinked,
+    an_account_that_is_linked_elsewhere_is_not_moved: LinkedElsewhere,
+    a_linked_account_is_not_replaced_silently: OtherLinked,
     without_the_database_nobody_is_signed_in: Unavailable,
 }
 
@@ -389,8 +439,8 @@ async fn expired_used_foreign_and_altered_attempts_look_the_same() {
         Refusal::AttemptExpired,
         Refusal::AlreadyUsed,
     ] {
-        let app = TestApp::spawn().await;
-        let (answer, _) = cause(error, &app).await;
+        let (app, other) = TestApp::with_other(|_| {}).await;
+        let (answer, _) = cause(error, &app, &other).await;
         let location = answer.location().to_owned();
         let reference = location
             .split("ref=")

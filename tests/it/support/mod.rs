@@ -9,6 +9,7 @@ pub mod dev;
 pub mod eventually;
 pub mod folder;
 pub mod logs;
+pub mod other;
 pub mod process;
 pub mod provider;
 pub mod token_front;
@@ -23,6 +24,8 @@ use matrica_starter::{
         application::router,
         config::{Config, Source},
         http::{self, Route, server},
+        linked::{LinkedProvider, ProviderSettings},
+        oauth::transport::Tls,
         seal::Keyring,
         state::{Engine, Parts},
         user_data::cache::UserDataCache,
@@ -40,6 +43,7 @@ pub use self::{
     database::TestDatabase,
     eventually::{eventually, eventually_within},
     folder::Folder,
+    other::Other,
     process::Process,
     provider::Provider,
     wire::Wire,
@@ -90,6 +94,19 @@ impl TestApp {
     /// With other settings, and with other parts than those that follow from the settings.
     pub async fn with_changes(overrides: &[(&str, &str)], change: impl FnOnce(&mut Parts)) -> Self {
         Self::create(overrides, true, change).await
+    }
+
+    /// With a provider beside Matrica, whose settings `shape` may change.
+    pub async fn with_other(shape: impl FnOnce(&mut ProviderSettings)) -> (Self, Other) {
+        let other = Other::spawn().await;
+        let mut settings = other.settings();
+        shape(&mut settings);
+        let app = Self::with_changes(&[], |parts| {
+            let (origin, tls) = (&parts.config.public_url.origin, Tls::new().unwrap());
+            let provider = LinkedProvider::new(settings, origin, &parts.vault, &tls);
+            parts.linked.push(provider.unwrap());
+        });
+        (app.await, other)
     }
 
     async fn create(
@@ -148,8 +165,11 @@ impl TestApp {
         change: impl FnOnce(&mut Parts),
     ) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut parts =
-            Parts::new(Config::from_source(Source::new(&settings), App::config).unwrap()).unwrap();
+        let mut parts = Parts::new(
+            Config::from_source(Source::new(&settings), App::config).unwrap(),
+            Vec::new(),
+        )
+        .unwrap();
         if !caches_user_data {
             parts.user_data.cache = UserDataCache::new(Duration::ZERO, Duration::ZERO);
         }
