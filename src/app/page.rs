@@ -141,7 +141,7 @@ pub fn page_with_login(template: &impl Template, leads_to_login: bool) -> Respon
 
 /// A page without its content.
 #[derive(Template)]
-#[template(path = "app/account/opening.html")]
+#[template(path = "app/opening.html")]
 struct Opening<'a> {
     layout: Layout,
     title: &'a str,

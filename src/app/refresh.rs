@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::extract::rejection::FormRejection;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::sign_in::ReturnForm;
+use super::sign_in::{AFTER_SIGN_IN, ReturnForm};
 use crate::engine::{CurrentUser, Engine, Failure};
 
 /// `POST /account/refresh`. Marks the cached data of the person as stale, and goes back to the
@@ -15,7 +15,7 @@ pub async fn refresh(
     user: CurrentUser,
     form: Result<Form<ReturnForm>, FormRejection>,
 ) -> Result<Response, Failure> {
-    let return_to = ReturnForm::target(form, "/account")?;
+    let return_to = ReturnForm::target(form, AFTER_SIGN_IN)?;
     engine.user_data.cache.mark_stale(user.user_id);
     Ok(Redirect::to(return_to.as_str()).into_response())
 }

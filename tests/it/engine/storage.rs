@@ -266,6 +266,7 @@ const RELEASED: &[(&str, u64)] = &[
     ("0013_session_public_id.sql", 0x70fd_7269_e74d_0e09),
     ("0014_store_login_2.sql", 0xfab4_18eb_7040_5e3c),
     ("0015_jobs.sql", 0xe342_7e73_5ed4_7dfe),
+    ("0016_linked_accounts.sql", 0x8811_e41d_adc5_398a),
 ];
 
 /// Numbers below 1000 are the engine's. An owner's begin with date and time, so that no update

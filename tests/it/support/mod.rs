@@ -18,7 +18,7 @@ pub mod wire;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use matrica_starter::{
-    app::{App, error_page},
+    app::{App, error_page, sign_in::AFTER_SIGN_IN},
     engine::{
         Application as _,
         application::router,
@@ -222,7 +222,7 @@ impl TestApp {
         browser
             .sign_in(&self.provider, person)
             .await
-            .assert_redirect("/account");
+            .assert_redirect(AFTER_SIGN_IN);
         browser
     }
 
