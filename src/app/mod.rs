@@ -10,6 +10,7 @@
 //! | [`sign_in`] | sign-in page, callback, sign-out |
 //! | [`account`] | pages about what a person owns |
 //! | [`linked`] | linking accounts of other providers |
+//! | [`club`] | an example of background work |
 //! | [`refresh`] | "Check again" |
 //! | [`check`] | the question of a proxy in front of another app |
 //! | [`settings`] | sessions, connection, export, deleting the account |

@@ -61,6 +61,7 @@ pub fn notice(
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each notice")]
 fn title_text_next(notice: SignInNotice) -> [&'static str; 3] {
     match notice {
         SignInNotice::Expired => [

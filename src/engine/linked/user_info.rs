@@ -100,9 +100,11 @@ impl LinkedProvider {
         let response = match request.timeout(budget).send().await {
             Ok(response) => response,
             Err(error) => {
-                permit.report(match transport::is_local(&error) {
-                    true => Health::Unknown,
-                    false => Health::Failed,
+                let is_local = transport::is_local(&error);
+                permit.report(if is_local {
+                    Health::Unknown
+                } else {
+                    Health::Failed
                 });
                 return Err(ReadError::Unavailable);
             }

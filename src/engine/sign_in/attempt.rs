@@ -180,9 +180,10 @@ impl<'a> AttemptCookies<'a> {
             issued_at: OffsetDateTime::from_unix_timestamp(wire.issued_at).ok()?,
             user_id: wire.user_id,
             provider: wire.provider,
-            intent: match wire.link {
-                true => Intent::Link,
-                false => Intent::SignIn,
+            intent: if wire.link {
+                Intent::Link
+            } else {
+                Intent::SignIn
             },
             session: match wire.session {
                 Some(session) => SessionId::parse(&session)?,
