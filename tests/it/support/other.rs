@@ -163,9 +163,10 @@ async fn token(
         return (StatusCode::from_u16(*status).unwrap(), Json(body.clone())).into_response();
     }
     let refuse = |habits: &Habits, code: &str| {
-        let (status, code) = match habits.errors_with_200 {
-            true => (200, "bad_verification_code"),
-            false => (400, code),
+        let (status, code) = if habits.errors_with_200 {
+            (200, "bad_verification_code")
+        } else {
+            (400, code)
         };
         let body = json!({ "error": code, "error_description": "The code passed is incorrect or expired." });
         (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
@@ -173,24 +174,21 @@ async fn token(
     if !habits.knows(&headers, &form) {
         return refuse(&habits, "invalid_client");
     }
-    let person = match form["grant_type"].as_str() {
-        "authorization_code" => match habits.codes.remove(&form["code"]) {
-            Some((person, asked))
-                if asked["redirect_uri"] == form["redirect_uri"]
-                    && asked["code_challenge"]
-                        == URL_SAFE_NO_PAD.encode(Sha256::digest(&form["code_verifier"])) =>
-            {
-                person
-            }
-            _ => return refuse(&habits, "invalid_grant"),
-        },
-        _ => {
-            habits.refreshes += 1;
-            match habits.tokens.remove(&form["refresh_token"]) {
-                Some(person) => person,
-                None => return refuse(&habits, "invalid_grant"),
-            }
-        }
+    let known = if form["grant_type"] == "authorization_code" {
+        let known = habits.codes.remove(&form["code"]);
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&form["code_verifier"]));
+        let fits = |asked: &BTreeMap<String, String>| {
+            asked["redirect_uri"] == form["redirect_uri"] && asked["code_challenge"] == challenge
+        };
+        known
+            .filter(|(_, asked)| fits(asked))
+            .map(|(person, _)| person)
+    } else {
+        habits.refreshes += 1;
+        habits.tokens.remove(&form["refresh_token"])
+    };
+    let Some(person) = known else {
+        return refuse(&habits, "invalid_grant");
     };
     Json(habits.issue(&person)).into_response()
 }
