@@ -51,6 +51,13 @@ impl Refused {
         &self.mistakes
     }
 
+    /// The form with what was typed into a field, for a mistake that was found after reading it.
+    #[must_use]
+    pub fn typed(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.values.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// The form with one more mistake, which only the database could find.
     #[must_use]
     pub fn with(mut self, name: &'static str, mistake: Mistake) -> Self {
