@@ -70,7 +70,8 @@ async fn unsafe_routes(app: &TestApp) -> Vec<String> {
         let path = route
             .path
             .replace("{id}", &uuid::Uuid::new_v4().to_string())
-            .replace("{name}", "x");
+            .replace("{name}", "x")
+            .replace("{provider}", "discord");
         if !matches!(
             post(&app.browser(), &path, Some("same-origin"), None).await,
             404 | 405
@@ -92,7 +93,7 @@ fn is_expected(status: u16, is_allowed: bool) -> bool {
 
 #[tokio::test]
 async fn the_whole_matrix_of_origins_holds_on_every_unsafe_route() {
-    let app = TestApp::spawn().await;
+    let (app, _other) = TestApp::with_other(|_| {}).await;
     let routes = unsafe_routes(&app).await;
     for known in [
         "/auth/login",

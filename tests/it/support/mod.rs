@@ -12,16 +12,16 @@ pub mod logs;
 pub mod other;
 pub mod process;
 pub mod provider;
+mod stand_ins;
 pub mod token_front;
 pub mod wire;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use matrica_starter::{
-    app::{App, error_page, sign_in::AFTER_SIGN_IN},
+    app::App,
     engine::{
         Application as _,
-        application::router,
         config::{Config, Source},
         http::{self, Route, server},
         linked::{LinkedProvider, ProviderSettings},
@@ -180,7 +180,11 @@ impl TestApp {
         let stop = CancellationToken::new();
         let serving = server::serve(
             listener,
-            router::<App>(engine.clone()),
+            http::router(
+                engine.clone(),
+                stand_ins::add(App::routes()),
+                App::error_page,
+            ),
             engine.tasks.clone(),
             engine.config.keep_alive_timeout,
             stop.clone().cancelled_owned(),
@@ -204,7 +208,7 @@ impl TestApp {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(server::serve(
             listener,
-            http::router(self.engine.clone(), routes, error_page::render),
+            http::router(self.engine.clone(), stand_ins::add(routes), App::error_page),
             self.engine.tasks.clone(),
             self.engine.config.keep_alive_timeout,
             CancellationToken::new().cancelled_owned(),
@@ -222,7 +226,7 @@ impl TestApp {
         browser
             .sign_in(&self.provider, person)
             .await
-            .assert_redirect(AFTER_SIGN_IN);
+            .assert_redirect("/account");
         browser
     }
 
