@@ -20,25 +20,9 @@
 //!
 //! # What can be deleted
 //!
-//! Delete the files and the lines named here. The compiler then names imports that are no longer
-//! used.
-//!
-//! **JSON API.** `src/app/api`, `tests/it/app/api.rs`, `docs/api.md`. In this file and in
-//! `tests/it/app/mod.rs` the line `mod api`. In `routes.rs` the name `api` and its six routes. In
-//! `Cargo.toml` `utoipa` and `jsonschema`. In `tests/it/engine/layout.rs` the rule for
-//! `utoipa`.
-//!
-//! **Gate example.** `holders.rs`, `templates/app/holders.html`, `tests/it/app/holds.rs` and
-//! `gates.rs` beside it. In this file the line `mod holders`, in `check.rs` the row of `Holders`, in
-//! `tests/it/app/mod.rs` `mod holds` and `mod gates`. In `routes.rs` the name `holders` and its
-//! route. In `home.rs` the field `holders` and its value, in `home.html` the block `if holders`.
-//!
-//! **Account pages.** `src/app/account`, `templates/app/account`. In this file the line `mod
-//! account`. In `routes.rs` the name `account` and its six routes. In `sign_in/mod.rs`
-//! `AFTER_SIGN_IN` becomes `"/"`. In `home.rs` the field `pages` and its value, in `home.html` the
-//! loop over `pages`. The links to `/account` in `base.html`,
-//! `home.html`, `parts.html` and `holders.html`. Keep `refresh.rs`, because "Check again" on the page
-//! of a closed gate posts there.
+//! `scripts/new-app --without` leaves out the JSON API, the example of a gate with its club, and the
+//! pages about what people own. These smaller parts are deleted by hand. Delete the files and the
+//! lines named here. The compiler then names imports that are no longer used.
 //!
 //! **Check for proxies.** `check.rs`, `tests/it/app/proxies.rs`, `docs/behind-a-proxy.md`. In this
 //! file the line `mod check`. In `routes.rs` the name `check` and its route. In `Cargo.toml`
@@ -53,9 +37,6 @@
 //! **List of sessions.** In `settings.rs` the three functions `end_…`, the fields `sessions`,
 //! `this` and `idle`, and two variants of `SettingsNotice`. In `routes.rs` the three routes, in
 //! `settings.html` the section and the notice. Disconnecting goes the same way.
-//!
-//! Without the JSON API and the account pages, `parameters.rs` and the crate
-//! `serde_path_to_error` go too.
 //!
 //! Tests of deleted pages fail. Those in `tests/it/app` are yours. Some in `tests/it/engine` open
 //! `/account`, `/settings` or `/api` as a browser would. Adapt or delete them too.

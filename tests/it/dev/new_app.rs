@@ -74,7 +74,7 @@ fn one_command_renames_everything_that_may_be_renamed() {
         manifest.contains("version = \"0.1.0\"\nedition"),
         "{manifest}"
     );
-    let record = "name = \"Otter Club\"\nslug = \"otter-club\"\n";
+    let record = "name = \"Otter Club\"\nslug = \"otter-club\"\nwithout = \"\"\n";
     assert!(manifest.ends_with(record), "{manifest}");
     let seal = fs::read_to_string(at.join("src/engine/seal.rs")).unwrap();
     let here = include_str!("../../../src/engine/seal.rs");
@@ -104,6 +104,11 @@ fn what_it_cannot_do_is_refused_before_the_first_change() {
         (&["Otter", "Club"], "one name only"),
         (&["Otter Club", "--slug"], "--slug needs a name"),
         (&["Otter Club", "--colour"], "no option --colour"),
+        (&["Otter Club", "--without"], "--without needs a list"),
+        (
+            &["Otter Club", "--without", "api,pages"],
+            "there is no part pages. The parts are: api data holders",
+        ),
         (&["Otter's Club"], "cannot take"),
         (&["<b>"], "cannot take"),
         (&["Otter\nClub"], "more than one line"),
@@ -246,6 +251,49 @@ fn an_update_merges_the_newer_template_into_a_changed_app() {
     assert_eq!(done(at, "git", &["rev-parse", "HEAD^{tree}"]), before);
     let said = done(at, "scripts/update", &["--merge-only"]);
     assert!(said.contains("up to date"), "{said}");
+}
+
+#[test]
+fn parts_are_left_out_and_stay_out_of_later_versions() {
+    let (template, app) = (copy(), Folder::new());
+    let (from, at) = (template.path(), app.path());
+    let source = from.to_str().unwrap();
+    done(at, "git", &["clone", "--quiet", source, "."]);
+    let without = ["Otter Club", "--without", "api,holders,data"];
+    done(at, "scripts/new-app", &without);
+    let gone = [
+        "src/app/api",
+        "src/app/holders.rs",
+        "src/app/club.rs",
+        "src/app/account",
+        "scripts/parts",
+    ];
+    let assert_gone = || {
+        for path in gone {
+            assert!(!at.join(path).exists(), "{path}");
+        }
+        for words in ["utoipa", "club_members", "/holders"] {
+            let paths = ["src", "migrations", "templates", "Cargo.toml", "Cargo.lock"];
+            let arguments = [&["grep", "-Il", words, "--"][..], &paths[..]].concat();
+            let (_, left) = run(at, "git", &arguments);
+            assert_eq!(left, "", "{words}");
+        }
+    };
+    assert_gone();
+    let record = fs::read_to_string(at.join("Cargo.toml")).unwrap();
+    assert!(
+        record.contains("without = \"api holders data\""),
+        "{record}"
+    );
+    assert_eq!(done(at, "git", &["status", "--porcelain"]), "");
+
+    append(&from.join("src/app/api/mod.rs"), "// Newer.\n");
+    append(&from.join("src/engine/clock.rs"), "// Newer.\n");
+    commit(from);
+    done(at, "scripts/update", &["--merge-only"]);
+    assert_gone();
+    let clock = fs::read_to_string(at.join("src/engine/clock.rs")).unwrap();
+    assert!(clock.ends_with("// Newer.\n"));
 }
 
 #[test]

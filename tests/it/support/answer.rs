@@ -42,6 +42,7 @@ impl Answer {
     }
 
     /// The mint addresses on a page of NFTs.
+    #[allow(dead_code, reason = "an app may be made without these pages")]
     pub fn mint_addresses(&self) -> Vec<String> {
         let marks = self.body.split("href=\"/account/nfts/");
         let address = |rest: &str| rest.split_once('"').unwrap().0.to_owned();
