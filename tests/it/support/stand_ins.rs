@@ -3,7 +3,7 @@
 
 use axum::{Json, extract::State, routing::get};
 use matrica_starter::engine::{
-    CurrentUser, Engine, Failure, Resource as _,
+    CurrentUser, DataError, Engine, Failure, Resource as _,
     http::{Access, Route},
     matrica::{ProfileQuery, WalletsQuery},
 };
@@ -27,12 +27,21 @@ pub fn add(mut routes: Vec<Route>) -> Vec<Route> {
     routes
 }
 
-/// The name, and whether the rest could be read.
+/// The words of the account page that tests look for.
 async fn account(State(engine): State<Engine>, user: CurrentUser) -> String {
     let reader = engine.reader(user.user_id);
-    let (profile, wallets) = tokio::join!(reader.get(ProfileQuery), reader.get(WalletsQuery));
-    let wallets = wallets.map(|wallets| wallets.data.wallets.len());
-    format!("{}\n{:?}\n{wallets:?}", user.display_name, profile.err())
+    let (_, wallets) = tokio::join!(reader.get(ProfileQuery), reader.get(WalletsQuery));
+    let wallets = match wallets {
+        Ok(wallets) => {
+            let mut wallets = wallets.data.wallets.iter();
+            let is_primary = wallets.any(|wallet| wallet.primary_on.iter().any(|on| on == "SOL"));
+            if is_primary { "Primary on Solana" } else { "" }
+        }
+        Err(DataError::Reconnect) => "no longer connected to your Matrica account",
+        Err(DataError::NotShared) => "You didn't share your wallets with us",
+        Err(_) => "We can't show your wallets right now",
+    };
+    format!("{}\n{wallets}", user.display_name)
 }
 
 async fn me(State(engine): State<Engine>, user: CurrentUser) -> Json<Value> {
