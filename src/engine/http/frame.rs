@@ -32,7 +32,7 @@ impl Frame {
         Self(Arc::new(Parts {
             engine: engine.clone(),
             render,
-            headers: SecurityHeaders::new(&engine.config),
+            headers: SecurityHeaders::new(engine),
         }))
     }
 }

@@ -1,11 +1,16 @@
 //! Security headers of every response.
 
+use std::iter;
+
 use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 
+use url::Url;
+
 use crate::engine::config::Config;
 use crate::engine::matrica::pictures::demo_origin;
+use crate::engine::state::Engine;
 
 /// A response extension of the page with the form that starts a login.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +46,13 @@ pub struct SecurityHeaders {
 }
 
 impl SecurityHeaders {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(engine: &Engine) -> Self {
+        let config = &*engine.config;
+        let others = engine.linked.iter();
+        let others = others.map(|provider| &provider.oauth.settings().authorization_endpoint);
+        let providers: Vec<&Url> = iter::once(&config.matrica.authorization_endpoint)
+            .chain(others)
+            .collect();
         let fixed = |name, value| {
             (
                 HeaderName::from_static(name),
@@ -62,8 +73,8 @@ impl SecurityHeaders {
             others.push(fixed("strict-transport-security", STRICT_TRANSPORT));
         }
         Self {
-            policy: content_security_policy(config, false),
-            sign_in_policy: content_security_policy(config, true),
+            policy: content_security_policy(config, &[]),
+            sign_in_policy: content_security_policy(config, &providers),
             others,
         }
     }
@@ -103,18 +114,17 @@ fn with_directives(policy: &HeaderValue, wider: Option<Policy>) -> HeaderValue {
     HeaderValue::from_str(&format!("{text}; {directives}")).unwrap_or_else(|_| policy.clone())
 }
 
-/// Nothing is allowed but what a line here allows.
-fn content_security_policy(config: &Config, sign_in_form: bool) -> HeaderValue {
-    let provider = &config.matrica.authorization_endpoint;
+/// Nothing is allowed but what a line here allows. `providers` are the authorization endpoints that a
+/// form of the page leads to.
+fn content_security_policy(config: &Config, providers: &[&Url]) -> HeaderValue {
     // Browsers check every redirect after a form against `form-action`. The redirect that starts a
     // login ends at the provider, which may pass the browser on to another host of its own.
-    let form_targets = match (sign_in_form, provider.scheme()) {
-        (false, _) => String::new(),
-        (true, "http") => {
-            let (ours, provider) = (&config.public_url.origin, provider.origin());
-            format!(" https: {ours} {}", provider.ascii_serialization())
-        }
-        (true, _) => " https:".to_owned(),
+    let http = providers.iter().filter(|url| url.scheme() == "http");
+    let http: Vec<String> = http.map(|url| url.origin().ascii_serialization()).collect();
+    let form_targets = match (providers.is_empty(), http.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => " https:".to_owned(),
+        (false, false) => format!(" https: {} {}", config.public_url.origin, http.join(" ")),
     };
     let pictures = match demo_origin(&config.matrica) {
         _ if !config.remote_images => String::new(),

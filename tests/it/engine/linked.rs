@@ -4,7 +4,7 @@ use matrica_starter::engine::{db::keys, endings, user_data::DataError};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::support::{Answer, Browser, Other, TestApp};
+use crate::support::{Answer, Browser, Other, TestApp, chromium::Chromium};
 
 /// Only linked accounts have a name.
 const LINKED: &str = "select count(*) from identities where name is not null";
@@ -384,4 +384,21 @@ async fn a_reload_of_the_callback_does_no_harm() {
     .await
     .unwrap();
     assert_eq!(app.count(LINKED).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_links_an_account_from_the_settings() {
+    let (app, other) = TestApp::with_other(|_| {}).await;
+    let chromium = Chromium::start().await;
+    chromium.goto(format!("{}/login", app.url)).await.unwrap();
+    chromium.press("Sign in with Matrica").await;
+    chromium.choose("ada").await;
+    chromium
+        .goto(format!("{}/settings", app.url))
+        .await
+        .unwrap();
+    chromium.press("Link Discord").await;
+    chromium.see_text("Account linked").await;
+    chromium.see_text("ada.other").await;
+    assert!(other.habits().asked.contains_key("state"));
 }

@@ -8,8 +8,8 @@ use std::{
 use axum::{
     Form, Json, Router,
     extract::State,
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use base64::{
@@ -68,6 +68,7 @@ impl Other {
             state: Arc::default(),
         };
         let routes = Router::new()
+            .route("/oauth2/authorize", get(authorize))
             .route("/api/oauth2/token", post(token))
             .route("/api/oauth2/token/revoke", post(revoke))
             .route("/api/users/@me", get(me))
@@ -151,6 +152,11 @@ impl Habits {
         let has = |name: &str, value: &str| form.get(name).is_some_and(|given| given == value);
         basic.is_none() && has("client_id", ID) && has("client_secret", SECRET)
     }
+}
+
+/// Agrees at once, for a browser.
+async fn authorize(State(other): State<Other>, uri: Uri) -> Redirect {
+    Redirect::to(&other.consent(&format!("{}{uri}", other.url), "ada.other"))
 }
 
 async fn token(
