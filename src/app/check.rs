@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::holders::Holders;
-use super::parameters::{self, Filter};
+use super::parameters;
 use crate::engine::sign_in::{ReturnTo, sign_in_url};
 use crate::engine::{CurrentUser, Engine, Failure, Gate as _, Rule, clock, gate};
 
@@ -44,11 +44,22 @@ struct Claims<'a> {
     exp: i64,
 }
 
+/// An empty name is a name, and no gate has it.
+#[derive(Default, Deserialize)]
+#[serde(from = "String")]
+struct GateName(Option<String>);
+
+impl From<String> for GateName {
+    fn from(name: String) -> Self {
+        Self(Some(name))
+    }
+}
+
 /// A mistyped name must not open anything, so others are refused.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct CheckQuery {
-    gate: Filter,
+    gate: GateName,
 }
 
 /// 204 with who is signed in. 401 without a sign-in, 403 at a gate that stays shut, and 503 while
@@ -59,8 +70,10 @@ pub async fn check(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let CheckQuery { gate: Filter(name) } = parameters::parse(&query.unwrap_or_default())?;
-    // A proxy with a mistyped gate must not open it.
+    let CheckQuery {
+        gate: GateName(name),
+    } = parameters::parse(&query.unwrap_or_default())?;
+    // A proxy with a mistyped gate must not open it, nor one whose variable is empty.
     let gate = name.as_deref();
     let gate = gate.map(|name| find(&engine, name)).transpose()?;
     let Some(user) = user? else {

@@ -14,6 +14,8 @@ use crate::engine::http::log;
 use crate::engine::jobs::run_now;
 use crate::engine::{Application as _, application, db};
 
+/// Longest wait for turns and refreshes at the end.
+const DRAIN_MAX: Duration = Duration::from_secs(75);
 /// Pause between two lines of progress.
 const PROGRESS_PAUSE: Duration = Duration::from_secs(5);
 
@@ -42,8 +44,15 @@ pub fn run(name: &str) -> anyhow::Result<()> {
             }
         });
         let finished = tokio::select! {
-            finished = work => finished?,
-            _ = tokio::signal::ctrl_c() => bail!("stopped; the rest is due, and running servers do it"),
+            finished = work => Some(finished),
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        // A refresh that is under way must store its tokens.
+        engine.tasks.shutdown.cancel();
+        engine.tasks.tracker.close();
+        let _ = tokio::time::timeout(DRAIN_MAX, engine.tasks.tracker.wait()).await;
+        let Some(finished) = finished.transpose()? else {
+            bail!("stopped; the rest is due, and running servers do it");
         };
         println!(
             "{} people checked, {} told that their grant has ended.",

@@ -171,13 +171,33 @@ pub async fn postpone(
     Ok(())
 }
 
-/// Makes every turn of a job due now. Returns how many there are.
-pub async fn make_due(db: &Db, job: &str) -> Result<u64, Error> {
-    let due = sqlx::query!(
-        "update job_turns set due_at = least(due_at, now()), failures = 0 where job = $1 and due_at is not null",
+/// Makes the turns of the next `limit` people after this user id due now. Returns the last user id,
+/// or `None` at the end.
+pub async fn make_due(db: &Db, job: &str, after: Uuid, limit: i64) -> Result<Option<Uuid>, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"with page as materialized (
+               select user_id from job_turns where job = $1 and user_id > $2 and due_at > now()
+               order by user_id limit $3 for update skip locked
+           ), due as (
+               update job_turns set due_at = now(), failures = 0 from page
+               where job = $1 and job_turns.user_id = page.user_id
+           )
+           select user_id from page order by user_id desc limit 1"#,
+        job,
+        after,
+        limit,
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Turns of a job that are due.
+pub async fn count_due(db: &Db, job: &str) -> Result<u64, Error> {
+    let due = sqlx::query_scalar!(
+        r#"select count(*) as "due!" from job_turns where job = $1 and due_at <= now()"#,
         job
     );
-    Ok(due.execute(db).await?.rows_affected())
+    Ok(u64::try_from(due.fetch_one(db).await?).unwrap_or_default())
 }
 
 /// The state of one job.

@@ -2,7 +2,7 @@
 //!
 //! Each transaction locks the user's row first, as a login does.
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -68,7 +68,7 @@ async fn link_on(connection: &mut PgConnection, link: &NewLink) -> Result<LinkOu
     let mut transaction = connection.begin().await?;
     let user_id = link.grant.user_id;
     if !lock_enabled(&mut transaction, user_id).await? {
-        return Ok(LinkOutcome::Disabled);
+        return refused(transaction, LinkOutcome::Disabled).await;
     }
     let known = sqlx::query!(
         r#"select user_id, subject from identities
@@ -80,14 +80,16 @@ async fn link_on(connection: &mut PgConnection, link: &NewLink) -> Result<LinkOu
     .fetch_all(&mut *transaction)
     .await?;
     if let Some(other) = known.iter().find(|known| known.user_id != user_id) {
-        return Ok(LinkOutcome::Elsewhere(other.user_id));
+        let outcome = LinkOutcome::Elsewhere(other.user_id);
+        return refused(transaction, outcome).await;
     }
     if known.iter().any(|known| known.subject != link.subject) {
-        return Ok(LinkOutcome::OtherAccount);
+        return refused(transaction, LinkOutcome::OtherAccount).await;
     }
-    sqlx::query!(
+    let linked = sqlx::query!(
         "insert into identities (provider, kind, subject, user_id, name) values ($1, 'user', $2, $3, $4)
-         on conflict (provider, kind, subject) do update set name = excluded.name",
+         on conflict (provider, kind, subject) do update set name = excluded.name
+         where identities.user_id = excluded.user_id",
         link.provider,
         link.subject,
         user_id,
@@ -95,6 +97,11 @@ async fn link_on(connection: &mut PgConnection, link: &NewLink) -> Result<LinkOu
     )
     .execute(&mut *transaction)
     .await?;
+    if linked.rows_affected() == 0 {
+        // Somebody else has linked it at the same time.
+        let owner = owner_on(&mut transaction, link).await?;
+        return refused(transaction, LinkOutcome::Elsewhere(owner)).await;
+    }
     store_grant(&mut transaction, link).await?;
     transaction.commit().await?;
     Ok(LinkOutcome::Done)
@@ -114,7 +121,7 @@ async fn sign_in_on(
     let mut transaction = connection.begin().await?;
     let user_id = link.grant.user_id;
     if !lock_enabled(&mut transaction, user_id).await? {
-        return Ok(LinkOutcome::Disabled);
+        return refused(transaction, LinkOutcome::Disabled).await;
     }
     // It may have been unlinked since it was found.
     let linked = sqlx::query!(
@@ -128,9 +135,17 @@ async fn sign_in_on(
     .execute(&mut *transaction)
     .await?;
     if linked.rows_affected() == 0 {
-        return Ok(LinkOutcome::NotLinked);
+        return refused(transaction, LinkOutcome::NotLinked).await;
     }
     store_grant(&mut transaction, link).await?;
+    // Work for them may have ended with their last session, while Matrica's grant is still there.
+    sqlx::query!(
+        "update job_turns set due_at = now(), revision = revision + 1, failures = 0
+         where user_id = $1 and due_at is null and exists (select from only grants where user_id = $1)",
+        user_id,
+    )
+    .execute(&mut *transaction)
+    .await?;
     sqlx::query!(
         "update users set last_login_at = now() where id = $1",
         user_id
@@ -183,6 +198,7 @@ async fn unlink_on(
 ) -> Result<Removed, Error> {
     let mut transaction = connection.begin().await?;
     if !endings::lock(&mut transaction, user_id).await? {
+        transaction.rollback().await?;
         return Ok(Removed::default());
     }
     sqlx::query!(
@@ -234,6 +250,24 @@ pub async fn list(
     )
     .fetch_all(db)
     .await?)
+}
+
+/// Ends a transaction that wrote nothing, so that the lock does not outlive it.
+async fn refused(
+    transaction: Transaction<'_, Postgres>,
+    outcome: LinkOutcome,
+) -> Result<LinkOutcome, Error> {
+    transaction.rollback().await?;
+    Ok(outcome)
+}
+
+async fn owner_on(connection: &mut PgConnection, link: &NewLink) -> Result<Uuid, Error> {
+    let owner = sqlx::query_scalar!(
+        "select user_id from identities where provider = $1 and kind = 'user' and subject = $2",
+        link.provider,
+        link.subject,
+    );
+    Ok(owner.fetch_one(connection).await?)
 }
 
 async fn lock_enabled(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {

@@ -165,7 +165,12 @@ async fn evaluate_list(reader: &Reader<'_>, rules: &[Rule], is_any: bool) -> Ver
             }
         }
     }
-    let unknown = unknown.into_values().next();
+    // What may come later decides before what the person keeps to themselves, because a job takes the
+    // latter for a no.
+    let may_come =
+        |verdict: &&Verdict| !matches!(verdict, Verdict::NoAnswer(DataError::NotShared, _));
+    let later = unknown.values().find(may_come).cloned();
+    let unknown = later.or(unknown.into_values().next());
     match unknown {
         Some(no_answer) if is_any || missing.is_empty() => no_answer,
         None if missing.is_empty() => Verdict::Yes,

@@ -12,7 +12,8 @@ use crate::engine::db;
 use crate::engine::db::jobs::{self, Turn};
 use crate::engine::state::Engine;
 use crate::engine::user_data::cache::UserDataCache;
-use crate::engine::user_data::{DataError, Reader, UserData};
+use crate::engine::user_data::{Reader, UserData};
+use crate::engine::vault::VaultError;
 
 /// Pause when nothing is due. Also how late a new grant is noticed.
 const POLL: Duration = Duration::from_secs(5);
@@ -33,7 +34,7 @@ const BACK_OFF: Duration = Duration::from_mins(1);
 const BACK_OFF_MAX: Duration = Duration::from_hours(1);
 /// Turns move by up to this share of the period, so that they do not bunch.
 const JITTER: f64 = 0.05;
-/// People entered by one statement when a job is new.
+/// People whose turns one statement enters or makes due.
 const ENTER_BATCH: i64 = 1_000;
 
 /// How a turn ended.
@@ -94,7 +95,11 @@ pub async fn run_now(
     progress: impl FnMut(Progress, u64),
 ) -> Result<Progress, db::Error> {
     enter_everybody(engine, job).await?;
-    let due = jobs::make_due(&engine.db, job.name).await?;
+    let mut after = Uuid::nil();
+    while let Some(last) = jobs::make_due(&engine.db, job.name, after, ENTER_BATCH).await? {
+        after = last;
+    }
+    let due = jobs::count_due(&engine.db, job.name).await?;
     work_off(engine, job, due, progress).await
 }
 
@@ -197,10 +202,11 @@ async fn work(engine: &Engine, job: AnyJob, turn: &mut Turn) -> Result<Outcome, 
 async fn has_grant(engine: &Engine, job: AnyJob, turn: &mut Turn) -> Result<bool, Later> {
     while turn.may_look {
         let token = engine.vault.access_token(turn.user_id).await;
-        match token.map_err(DataError::from) {
+        match token {
             Ok(_) => return Ok(true),
-            Err(DataError::Reconnect) => {}
-            Err(error) => return Err(error.into()),
+            Err(VaultError::NoGrant) => {}
+            // The grant stays, and may work again.
+            Err(error) => return Err(Later::new(error.to_string())),
         }
         let revision = jobs::revision(&engine.db, job.name, *turn).await?;
         if revision == Some(turn.revision) {

@@ -32,7 +32,8 @@ const READ_BUDGET: Duration = Duration::from_secs(5);
 /// A provider beside Matrica.
 #[derive(Clone)]
 pub struct ProviderSettings {
-    /// In the path of its callback, `/auth/callback/{name}`. Lower-case letters and digits.
+    /// In the path of its callback, `/auth/callback/{name}`, and in the database. Unique. Lower-case
+    /// letters and digits.
     pub name: &'static str,
     /// Its name for people.
     pub label: &'static str,
@@ -72,7 +73,9 @@ impl LinkedProvider {
         tls: &Tls,
     ) -> Result<Self, ClientError> {
         let redirect_uri = format!("{origin}/auth/callback/{}", settings.name);
-        let oauth = OAuthClient::new(settings.client, redirect_uri, tls)?;
+        // Two tenants of one host are two providers, whose ids and tokens must not mix.
+        let key = format!("{} {}", settings.name, settings.client.provider());
+        let oauth = OAuthClient::new(settings.client, redirect_uri, tls)?.named(key);
         Ok(Self(Arc::new(Parts {
             name: settings.name,
             label: settings.label,

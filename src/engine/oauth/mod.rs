@@ -85,6 +85,13 @@ impl OAuthClient {
         })
     }
 
+    /// The same under another name in the database.
+    #[must_use]
+    pub fn named(mut self, provider: String) -> Self {
+        self.provider = provider.into();
+        self
+    }
+
     /// The registration.
     pub fn settings(&self) -> &ClientSettings {
         &self.settings

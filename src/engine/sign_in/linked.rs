@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use uuid::Uuid;
+
 use super::attempt::{Attempt, Intent};
 use super::store::announce;
 use super::{Refusal, Visitor};
@@ -11,6 +13,17 @@ use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::TokenSet;
 use crate::engine::session::SessionId;
 use crate::engine::state::Engine;
+
+/// What becomes of the tokens of a refusal.
+#[derive(Clone, Copy)]
+enum Tokens {
+    /// They may be of one family with a stored grant.
+    Keep,
+    /// Revoked, unless this user has a grant of the provider.
+    GiveBack(Uuid),
+    /// The account is linked to nobody, so no stored grant can be of one family with them.
+    Revoke,
+}
 
 /// Returns the new session, or `None` if the person is signed in already. Tokens that are not stored
 /// are revoked, unless that could end a grant that the person has.
@@ -25,13 +38,14 @@ pub async fn admit(
     let admitted = try_to_admit(engine, provider, attempt, &tokens, visitor, deadline).await;
     match admitted {
         Ok(session) => return Ok(session),
-        Err((_, Some(owner))) => provider.vault.give_back(owner, &tokens).await,
-        Err((_, None)) => provider.vault.revoke_at_once(&tokens).await,
+        Err((_, Tokens::Keep)) => {}
+        Err((_, Tokens::GiveBack(owner))) => provider.vault.give_back(owner, &tokens).await,
+        Err((_, Tokens::Revoke)) => provider.vault.revoke_at_once(&tokens).await,
     }
     admitted.map_err(|(refusal, _)| refusal)
 }
 
-/// An error comes with the user who may have a grant of this provider.
+/// An error comes with what becomes of the tokens.
 async fn try_to_admit(
     engine: &Engine,
     provider: &LinkedProvider,
@@ -39,13 +53,19 @@ async fn try_to_admit(
     tokens: &TokenSet,
     visitor: &Visitor,
     deadline: Instant,
-) -> Result<Option<SessionId>, (Refusal, Option<uuid::Uuid>)> {
+) -> Result<Option<SessionId>, (Refusal, Tokens)> {
     let current = visitor.current.as_ref().map(|user| user.user_id);
     let possible = current.or(attempt.user_id);
-    let refuse = |refusal| (refusal, possible);
+    // Whoever is signed in may be whose tokens these are, and revoking them could end a stored grant.
+    let unknown = if possible.is_some() {
+        Tokens::Keep
+    } else {
+        Tokens::Revoke
+    };
+    let refuse = |refusal| (refusal, unknown);
     // Whoever was signed in at the start must still be, or an account would be linked to somebody else.
     if attempt.user_id.is_some() && current.is_some() && attempt.user_id != current {
-        return Err(refuse(Refusal::SwitchedAccount));
+        return Err((Refusal::SwitchedAccount, Tokens::Keep));
     }
     let identity = provider.identity(&tokens.access_token, deadline).await;
     let identity = identity.map_err(|error| refuse(error.into()))?;
@@ -54,11 +74,14 @@ async fn try_to_admit(
     let owner = owner.map_err(|error| refuse(error.into()))?;
     let user_id = match (attempt.intent, current, owner) {
         (Intent::Link, Some(current), _) => current,
-        (Intent::Link, None, _) => return Err((Refusal::AttemptExpired, owner.or(possible))),
-        (Intent::SignIn, _, None) => return Err((Refusal::NotLinked, None)),
+        (Intent::Link, None, _) => {
+            let tokens = owner.map_or(Tokens::Revoke, Tokens::GiveBack);
+            return Err((Refusal::AttemptExpired, tokens));
+        }
+        (Intent::SignIn, _, None) => return Err((Refusal::NotLinked, Tokens::Revoke)),
         (Intent::SignIn, _, Some(owner)) => owner,
     };
-    let refuse = |refusal| (refusal, owner.or(Some(user_id)));
+    let refuse = |refusal| (refusal, Tokens::GiveBack(owner.unwrap_or(user_id)));
     if attempt.intent == Intent::SignIn && possible.is_some_and(|possible| possible != user_id) {
         return Err(refuse(Refusal::SwitchedAccount));
     }
@@ -93,9 +116,9 @@ async fn try_to_admit(
             Ok(None)
         }
         LinkOutcome::Done => Ok(Some(attempt.session)),
-        LinkOutcome::Elsewhere(other) => Err((Refusal::LinkedElsewhere, Some(other))),
-        LinkOutcome::OtherAccount => Err((Refusal::OtherLinked, None)),
-        LinkOutcome::NotLinked => Err((Refusal::NotLinked, None)),
+        LinkOutcome::Elsewhere(other) => Err((Refusal::LinkedElsewhere, Tokens::GiveBack(other))),
+        LinkOutcome::OtherAccount => Err((Refusal::OtherLinked, Tokens::Revoke)),
+        LinkOutcome::NotLinked => Err((Refusal::NotLinked, Tokens::Revoke)),
         LinkOutcome::Disabled => Err(refuse(Refusal::Disabled)),
     }
 }

@@ -10,8 +10,9 @@ use std::{
 use matrica_starter::{
     app::{App, club::Membership},
     engine::{
-        AnyJob, Application as _, Engine, Grant, Job, Later,
+        AnyJob, Application as _, DataError, Engine, Grant, Job, Later, Rule,
         db::sweep,
+        gate,
         jobs::{Progress, run_now, work_off},
     },
 };
@@ -432,4 +433,28 @@ async fn nobody_is_asked_where_all_grants_are_kept() {
     assert!(!page.body.contains("/settings/away"), "{}", page.body);
     ada.post("/auth/logout", &[]).await;
     assert_eq!(run(&app).await, progress(1, 0, 0));
+}
+
+#[tokio::test]
+async fn an_outage_is_no_no_even_beside_something_that_is_not_shared() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    app.provider
+        .set(json!({ "granted_scope": "profile nfts" }))
+        .await;
+    app.signed_in("ada").await;
+    app.provider.fault("nfts", json!({ "status": 503 })).await;
+    let role = Rule::Role {
+        guild: "1".to_owned(),
+        role: "2".to_owned(),
+        name: "Captain".to_owned(),
+    };
+    let nfts = Rule::Nfts {
+        collection: "3".to_owned(),
+        name: "Otters".to_owned(),
+        at_least: 1,
+    };
+    for rules in [[role.clone(), nfts.clone()], [nfts, role]] {
+        let verdict = gate::check(&app.engine, app.user_id().await, &Rule::Any(rules.into())).await;
+        assert_eq!(verdict.decided(), Err(DataError::Unavailable));
+    }
 }

@@ -259,6 +259,8 @@ async fn the_check_answers_programs_and_fails_closed() {
     }
     for query in [
         "gate=nothing",
+        "gate=",
+        "gate",
         "gate=a&gate=b",
         "gates=paper-otters",
         "gate=%00",

@@ -210,10 +210,8 @@ async fn leaving_matrica_and_leaving_altogether() {
     assert_eq!(app.count(GRANTS).await, 1, "disconnecting is about Matrica");
     assert!(other.habits().revoked.is_empty());
     let export: Value = serde_json::from_str(&ada.get("/settings/export").await.body).unwrap();
-    assert_eq!(
-        export["linked_connections"][0]["provider"],
-        other.url.as_str()
-    );
+    let provider = format!("discord {}", other.url);
+    assert_eq!(export["linked_connections"][0]["provider"], provider);
     let named = export["identities"].as_array().unwrap().iter();
     assert_eq!(
         named
@@ -401,4 +399,57 @@ async fn a_browser_links_an_account_from_the_settings() {
     chromium.see_text("Account linked").await;
     chromium.see_text("ada.other").await;
     assert!(other.habits().asked.contains_key("state"));
+}
+
+#[tokio::test]
+async fn of_two_people_who_link_one_account_at_once_one_gets_it() {
+    for _ in 0..5 {
+        let (app, other) = TestApp::with_other(|_| {}).await;
+        let mut ada = app.signed_in("ada").await;
+        let mut collector = app.signed_in("collector").await;
+        let (one, two) = tokio::join!(
+            link(&mut ada, &other, "shared"),
+            link(&mut collector, &other, "shared")
+        );
+        let locations = [one.location(), two.location()];
+        let done = locations
+            .iter()
+            .filter(|to| **to == "/settings?done=linked");
+        assert_eq!(done.count(), 1, "{locations:?}");
+        assert_eq!(app.count(GRANTS).await, 1);
+        let theirs = "select count(*) from linked_grants join identities using (user_id) where name = 'shared'";
+        assert_eq!(app.count(theirs).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_link_leaves_no_lock_behind() {
+    let (app, other, _ada) = with_linked().await;
+    let mut collector = app.signed_in("collector").await;
+    link(&mut collector, &other, "ada.other").await;
+    assert_eq!(app.open_transactions().await, 0);
+}
+
+#[tokio::test]
+async fn a_sign_in_with_a_linked_account_brings_background_work_back() {
+    let (app, other, _ada) = with_linked().await;
+    app.sql("insert into jobs (name) values ('club')").await;
+    app.sql("insert into job_turns (user_id, job, due_at) select id, 'club', null from users")
+        .await;
+    sign_in_with(&mut app.browser(), &other, "ada.other").await;
+    let due = "select count(*) from job_turns where due_at <= now()";
+    assert_eq!(app.count(due).await, 1);
+}
+
+#[tokio::test]
+async fn two_providers_of_one_host_do_not_mix() {
+    let (app, other) = TestApp::with_other(|_| {}).await;
+    let (twin, _) = TestApp::with_other(|settings| {
+        *settings = other.settings();
+        settings.name = "twin";
+    })
+    .await;
+    let key = |app: &TestApp| app.engine.linked[0].oauth.provider().to_owned();
+    assert_ne!(key(&app), key(&twin));
+    assert_ne!(key(&app), app.engine.oauth.provider());
 }
