@@ -1,8 +1,17 @@
 //! Accounts of another provider: linking, signing in with them, their tokens, and unlinking.
 
-use matrica_starter::engine::{db::keys, endings, user_data::DataError};
+use matrica_starter::engine::{
+    db::{
+        grants::SealedGrant,
+        keys,
+        linked::{self, LinkOutcome, NewLink},
+    },
+    endings,
+    user_data::DataError,
+};
 use serde_json::{Value, json};
 use url::Url;
+use uuid::Uuid;
 
 use crate::support::{Answer, Browser, Other, TestApp, chromium::Chromium};
 
@@ -424,9 +433,29 @@ async fn of_two_people_who_link_one_account_at_once_one_gets_it() {
 
 #[tokio::test]
 async fn a_refused_link_leaves_no_lock_behind() {
-    let (app, other, _ada) = with_linked().await;
-    let mut collector = app.signed_in("collector").await;
-    link(&mut collector, &other, "ada.other").await;
+    let (app, _other, _ada) = with_linked().await;
+    let ada = app.user_id().await;
+    app.signed_in("collector").await;
+    let collector = "select id::text from users where display_name not like 'Ada%'";
+    let grant = SealedGrant {
+        id: Uuid::new_v4(),
+        user_id: app.text(collector).await.parse().unwrap(),
+        access_token: Vec::new(),
+        refresh_token: None,
+        scope: String::new(),
+        age: 0.0,
+        lifetime: 60.0,
+    };
+    let link = NewLink {
+        provider: app.engine.linked[0].oauth.provider().to_owned(),
+        subject: app
+            .text("select subject from identities where name = 'ada.other'")
+            .await,
+        name: None,
+        grant,
+    };
+    let outcome = linked::link(app.engine.db.clone(), link).await.unwrap();
+    assert_eq!(outcome, LinkOutcome::Elsewhere(ada));
     assert_eq!(app.open_transactions().await, 0);
 }
 
