@@ -7,7 +7,6 @@ use uuid::Uuid;
 use crate::engine::db;
 pub use crate::engine::db::endings::SessionSelection;
 use crate::engine::db::endings::{self, Removed};
-use crate::engine::db::linked;
 use crate::engine::linked::LinkedProvider;
 use crate::engine::state::Engine;
 
@@ -31,7 +30,7 @@ pub async fn unlink(
     user_id: Uuid,
 ) -> Result<(), db::Error> {
     let name = provider.oauth.provider().to_owned();
-    let work = linked::unlink(engine.db.clone(), name, user_id);
+    let work = endings::unlink(engine.db.clone(), name, user_id);
     spawn_to_completion(engine, work).await.map(drop)
 }
 

@@ -154,6 +154,48 @@ async fn disconnect_on(connection: &mut PgConnection, user_id: Uuid) -> Result<R
     })
 }
 
+/// Removes a linked account, and queues its tokens for revocation.
+pub async fn unlink(db: Db, provider: String, user_id: Uuid) -> Result<Removed, Error> {
+    db.run(async |connection| unlink_on(connection, &provider, user_id).await)
+        .await
+}
+
+async fn unlink_on(
+    connection: &mut PgConnection,
+    provider: &str,
+    user_id: Uuid,
+) -> Result<Removed, Error> {
+    let mut transaction = connection.begin().await?;
+    if !lock(&mut transaction, user_id).await? {
+        return nothing(transaction).await;
+    }
+    sqlx::query!(
+        "delete from identities where provider = $1 and user_id = $2",
+        provider,
+        user_id,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let queued = sqlx::query!(
+        "with gone as (
+             delete from linked_grants where user_id = $1 and provider = $2
+             returning id, user_id, generation, access_token, refresh_token, provider
+         )
+         insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider)
+         select * from gone",
+        user_id,
+        provider,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Removed {
+        user_id: Some(user_id),
+        sessions: Vec::new(),
+        revocations_queued: queued.rows_affected() > 0,
+    })
+}
+
 /// Moves the tokens of a grant to `revocations`. Returns `false` if there was no grant.
 ///
 /// One statement, so a token is always in exactly one of the two tables. A refresh in flight finds
