@@ -10,6 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::{Connection as _, PgConnection};
+
+/// No server can announce a job in this database any more, so nobody has a turn. A database that does
+/// not answer at once is left as it is.
+async fn refuse_jobs(url: &str) {
+    let refuse = async {
+        let mut connection = PgConnection::connect(url).await?;
+        let statement = "alter table jobs add constraint no_jobs check (false) not valid";
+        sqlx::query(statement).execute(&mut connection).await
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), refuse).await;
+}
+
 pub const BINARY: &str = env!("CARGO_BIN_EXE_matrica-starter");
 
 /// `serve`, ended when the test ends.
@@ -47,8 +60,15 @@ impl Process {
         }
     }
 
-    /// Starts it and waits for its first answer.
+    /// Starts it without background work, whose calls would count among those of a test, and waits for
+    /// its first answer.
     pub async fn start(settings: &BTreeMap<String, String>) -> Self {
+        refuse_jobs(&settings["DATABASE_URL"]).await;
+        Self::start_with_jobs(settings).await
+    }
+
+    /// Starts it as in production, and waits for its first answer.
+    pub async fn start_with_jobs(settings: &BTreeMap<String, String>) -> Self {
         let settings = settings.clone();
         let starting = tokio::task::spawn_blocking(move || Self::serve_ready(&settings).0);
         starting.await.unwrap()
