@@ -16,7 +16,7 @@
 //! | [`settings`] | sessions, connection, export, deleting the account |
 //! | [`api`] | the JSON API |
 //! | [`words`] | every sentence about sign-in, scopes and failures |
-//! | `page`, `parameters`, [`assets`], [`error_page`] | what every page needs |
+//! | [`page`], [`parameters`], [`assets`], [`error_page`] | what every page needs |
 //!
 //! # What can be deleted
 //!
@@ -53,7 +53,7 @@ pub mod holders;
 pub mod home;
 pub mod linked;
 pub mod page;
-mod parameters;
+pub mod parameters;
 pub mod refresh;
 pub mod routes;
 pub mod settings;
