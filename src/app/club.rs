@@ -9,7 +9,7 @@ use super::holders::Holders;
 use crate::engine::db::{self, Db};
 use crate::engine::{Engine, Grant, Job, Later, gate};
 
-/// Whoever opens the gate of [`Holders`] is a member.
+/// People who open the gate of [`Holders`] are members.
 pub enum Membership {}
 
 impl Job for Membership {

@@ -52,8 +52,8 @@ pub async fn lines(engine: &Engine, user_id: Uuid) -> Result<Vec<LinkedLine>, db
     Ok(engine.linked.iter().map(line).collect())
 }
 
-/// `POST /settings/link/{provider}`. Needs a fresh sign-in, because whoever has linked an account can
-/// sign in with it.
+/// `POST /settings/link/{provider}`. Needs a fresh sign-in, because a linked account can sign in
+/// from then on.
 pub async fn link(
     State(engine): State<Engine>,
     Path(name): Path<String>,

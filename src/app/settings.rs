@@ -43,7 +43,8 @@ struct Settings {
     linked: Vec<LinkedLine>,
     /// Why an account was not linked.
     notice: Option<Notice>,
-    /// Whether background work goes on while the person is away. `None` if nobody is asked.
+    /// Whether background work goes on while the person is away. `None` if the
+    /// person is not asked.
     while_away: Option<bool>,
     /// Since when the person is a member of the club, which background work checks.
     member_since: Option<OffsetDateTime>,

@@ -116,7 +116,7 @@ async fn delete_user_on(connection: &mut PgConnection, user_id: Uuid) -> Result<
         return nothing(transaction).await;
     }
     let mut revocations_queued = queue_grant(&mut transaction, user_id).await?;
-    revocations_queued |= queue_linked_grants(&mut transaction, user_id).await?;
+    revocations_queued |= queue_linked_grants(&mut transaction, user_id, None).await?;
     let sessions = sqlx::query_scalar!(
         r#"delete from sessions where user_id = $1 returning id_hash as "id_hash: SessionHash""#,
         user_id,
@@ -176,23 +176,13 @@ async fn unlink_on(
     )
     .execute(&mut *transaction)
     .await?;
-    let queued = sqlx::query!(
-        "with gone as (
-             delete from linked_grants where user_id = $1 and provider = $2
-             returning id, user_id, generation, access_token, refresh_token, provider
-         )
-         insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider)
-         select * from gone",
-        user_id,
-        provider,
-    )
-    .execute(&mut *transaction)
-    .await?;
+    let provider = Some(provider);
+    let revocations_queued = queue_linked_grants(&mut transaction, user_id, provider).await?;
     transaction.commit().await?;
     Ok(Removed {
         user_id: Some(user_id),
         sessions: Vec::new(),
-        revocations_queued: queued.rows_affected() > 0,
+        revocations_queued,
     })
 }
 
@@ -215,16 +205,21 @@ async fn queue_grant(connection: &mut PgConnection, user_id: Uuid) -> Result<boo
     Ok(queued.rows_affected() > 0)
 }
 
-/// The same for the tokens of linked accounts.
-async fn queue_linked_grants(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {
+/// The same for the tokens of linked accounts, of one provider or of all.
+async fn queue_linked_grants(
+    connection: &mut PgConnection,
+    user_id: Uuid,
+    provider: Option<&str>,
+) -> Result<bool, Error> {
     let queued = sqlx::query!(
         "with gone as (
-             delete from linked_grants where user_id = $1
+             delete from linked_grants where user_id = $1 and provider = coalesce($2, provider)
              returning id, user_id, generation, access_token, refresh_token, provider
          )
          insert into revocations (grant_id, user_id, generation, access_token, refresh_token, provider)
          select * from gone",
         user_id,
+        provider,
     )
     .execute(connection)
     .await?;

@@ -2,7 +2,7 @@
 //!
 //! Each transaction locks the user's row first, as a login does.
 
-use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use sqlx::{Connection as _, Executor, PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ pub enum LinkOutcome {
     Elsewhere(Uuid),
     /// The user has linked another account of this provider.
     OtherAccount,
-    /// The account is linked to nobody.
+    /// No user has linked the account.
     NotLinked,
     /// The user is gone, or an operator has locked them out.
     Disabled,
@@ -48,7 +48,11 @@ pub struct LinkedSession {
 }
 
 /// The user who has linked this account.
-pub async fn owner(db: &Db, provider: &str, subject: &str) -> Result<Option<Uuid>, Error> {
+pub async fn owner<'c>(
+    db: impl Executor<'c, Database = Postgres>,
+    provider: &str,
+    subject: &str,
+) -> Result<Option<Uuid>, Error> {
     let owner = sqlx::query_scalar!(
         "select user_id from identities where provider = $1 and kind = 'user' and subject = $2",
         provider,
@@ -97,9 +101,10 @@ async fn link_on(connection: &mut PgConnection, link: &NewLink) -> Result<LinkOu
     .execute(&mut *transaction)
     .await?;
     if linked.rows_affected() == 0 {
-        // Somebody else has linked it at the same time.
-        let owner = owner_on(&mut transaction, link).await?;
-        return refused(transaction, LinkOutcome::Elsewhere(owner)).await;
+        // Another user has linked it at the same time.
+        let owner = owner(&mut *transaction, &link.provider, &link.subject).await?;
+        let outcome = owner.map_or(LinkOutcome::NotLinked, LinkOutcome::Elsewhere);
+        return refused(transaction, outcome).await;
     }
     store_grant(&mut transaction, link).await?;
     transaction.commit().await?;
@@ -215,15 +220,6 @@ async fn refused(
 ) -> Result<LinkOutcome, Error> {
     transaction.rollback().await?;
     Ok(outcome)
-}
-
-async fn owner_on(connection: &mut PgConnection, link: &NewLink) -> Result<Uuid, Error> {
-    let owner = sqlx::query_scalar!(
-        "select user_id from identities where provider = $1 and kind = 'user' and subject = $2",
-        link.provider,
-        link.subject,
-    );
-    Ok(owner.fetch_one(connection).await?)
 }
 
 async fn lock_enabled(connection: &mut PgConnection, user_id: Uuid) -> Result<bool, Error> {

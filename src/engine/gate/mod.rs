@@ -49,8 +49,8 @@ impl Verdict {
         }
     }
 
-    /// Whether the rule is met, for background work. Whoever does not share what it asks for does
-    /// not meet it. An error means that the answer is not known now.
+    /// Whether the rule is met, for background work. A person who does not share what it asks
+    /// for does not meet it. An error means that the answer is not known now.
     pub fn decided(self) -> Result<bool, DataError> {
         match self {
             Self::Yes => Ok(true),

@@ -103,7 +103,7 @@ pub async fn run_now(
     work_off(engine, job, due, progress).await
 }
 
-/// Works until no turn is due that nobody else works on.
+/// Works until every due turn is done, or claimed by another worker.
 pub async fn work_off(
     engine: &Engine,
     job: AnyJob,

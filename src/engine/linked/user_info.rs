@@ -15,7 +15,7 @@ const ANSWER_MAX: usize = 256 * 1024;
 const ID_MAX: usize = 128;
 const NAME_MAX: usize = 100;
 
-/// Where the provider says who somebody is.
+/// Where the provider says who a person is.
 #[derive(Clone)]
 pub struct UserInfo {
     pub endpoint: Url,

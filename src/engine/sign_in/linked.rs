@@ -1,4 +1,5 @@
-//! After the exchange with another provider: link the account, or sign in whoever has linked it.
+//! After the exchange with another provider: link the account, or sign in the person who has linked
+//! it.
 
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ enum Tokens {
     Keep,
     /// Revoked, unless this user has a grant of the provider.
     GiveBack(Uuid),
-    /// The account is linked to nobody, so no stored grant can be of one family with them.
+    /// No user has linked the account, so no stored grant can be of one family with them.
     Revoke,
 }
 
@@ -56,14 +57,14 @@ async fn try_to_admit(
 ) -> Result<Option<SessionId>, (Refusal, Tokens)> {
     let current = visitor.current.as_ref().map(|user| user.user_id);
     let possible = current.or(attempt.user_id);
-    // Whoever is signed in may be whose tokens these are, and revoking them could end a stored grant.
+    // The tokens may belong to the person who is signed in, and revoking them could end a stored grant.
     let unknown = if possible.is_some() {
         Tokens::Keep
     } else {
         Tokens::Revoke
     };
     let refuse = |refusal| (refusal, unknown);
-    // Whoever was signed in at the start must still be, or an account would be linked to somebody else.
+    // The person of the start must still be signed in, or the account would be linked to another one.
     if attempt.user_id.is_some() && current.is_some() && attempt.user_id != current {
         return Err((Refusal::SwitchedAccount, Tokens::Keep));
     }

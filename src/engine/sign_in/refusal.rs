@@ -61,9 +61,9 @@ pub enum Refusal {
     OtherProvider,
     /// The answer names another issuer, or none (RFC 9207).
     OtherIssuer,
-    /// The account of the other provider is linked to nobody.
+    /// No user has linked the account of the other provider.
     NotLinked,
-    /// The account of the other provider is linked to somebody else.
+    /// Another user has linked the account of the other provider.
     LinkedElsewhere,
     /// The person has linked another account of this provider.
     OtherLinked,
