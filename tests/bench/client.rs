@@ -24,8 +24,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn location(&self) -> &str {
-        self.headers[header::LOCATION].to_str().unwrap()
+    pub fn location(&self) -> Option<&str> {
+        self.headers.get(header::LOCATION)?.to_str().ok()
     }
 
     /// The `name=value` pairs of the cookies that it sets.
@@ -49,15 +49,25 @@ impl Client {
     }
 
     pub async fn get(&mut self, path: &str, cookie: &str) -> Answer {
-        self.send("GET", path, cookie, Body::empty()).await
+        self.try_get(path, cookie).await.unwrap()
     }
 
     pub async fn post(&mut self, path: &str, cookie: &str, form: &str) -> Answer {
+        self.try_post(path, cookie, form).await.unwrap()
+    }
+
+    /// `None` if the connection breaks.
+    pub async fn try_get(&mut self, path: &str, cookie: &str) -> Option<Answer> {
+        self.send("GET", path, cookie, Body::empty()).await
+    }
+
+    /// `None` if the connection breaks.
+    pub async fn try_post(&mut self, path: &str, cookie: &str, form: &str) -> Option<Answer> {
         let form = Body::from(form.to_owned());
         self.send("POST", path, cookie, form).await
     }
 
-    async fn send(&mut self, method: &str, path: &str, cookie: &str, body: Body) -> Answer {
+    async fn send(&mut self, method: &str, path: &str, cookie: &str, body: Body) -> Option<Answer> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -74,28 +84,28 @@ impl Client {
             request = request.header(header::COOKIE, cookie);
         }
         let request = request.body(body).unwrap();
-        let response = self.connection().await.send_request(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        to_bytes(Body::new(body), ANSWER_MAX).await.unwrap();
-        Answer {
+        let sending = self.connection().await?.send_request(request);
+        let (parts, body) = sending.await.ok()?.into_parts();
+        to_bytes(Body::new(body), ANSWER_MAX).await.ok()?;
+        Some(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
-        }
+        })
     }
 
-    async fn connection(&mut self) -> &mut SendRequest<Body> {
+    async fn connection(&mut self) -> Option<&mut SendRequest<Body>> {
         if let Some(sender) = &mut self.sender
             && sender.ready().await.is_err()
         {
             self.sender = None;
         }
         if self.sender.is_none() {
-            let stream = TcpStream::connect(&self.address).await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+            let stream = TcpStream::connect(&self.address).await.ok()?;
+            stream.set_nodelay(true).ok()?;
+            let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
             tokio::spawn(connection);
             self.sender = Some(sender);
         }
-        self.sender.as_mut().unwrap()
+        self.sender.as_mut()
     }
 }

@@ -22,6 +22,8 @@ mod plot;
 mod processes;
 mod report;
 mod site;
+#[expect(clippy::cast_precision_loss, reason = "no count is that large")]
+mod soak;
 mod tls_front;
 mod worker;
 
@@ -68,9 +70,13 @@ pub struct Options {
     /// Write the figures as JSON
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Draw cost against the size of the tables, as SVG
+    /// Draw cost against the size of the tables, or the course of a soak, as SVG
     #[arg(long)]
     plot: Option<PathBuf>,
+    /// Instead: half of the peak load for this many minutes, while the provider and the database fail now
+    /// and then. Fails if memory, sockets or connections grow, or on an answer that no fault explains
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<f64>,
     /// Cargo adds this
     #[arg(long, hide = true)]
     bench: bool,
@@ -93,6 +99,15 @@ impl Options {
 fn main() {
     let options = Options::parse();
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    if let Some(minutes) = options.soak {
+        let course = runtime.block_on(soak::run(&options, Duration::from_secs_f64(minutes * 60.0)));
+        println!("{course}");
+        if let Some(path) = &options.plot {
+            soak::plot::draw(&course, path);
+        }
+        assert!(course.complaints().is_empty(), "the soak has failed");
+        return;
+    }
     let report = runtime.block_on(measure_all(&options));
     println!("{}", report.table());
     if let Some(path) = &options.json {

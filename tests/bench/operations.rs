@@ -108,7 +108,7 @@ fn workers(site: &Site, options: &Options) -> Vec<Worker> {
 }
 
 /// Signs everybody in once.
-async fn sign_in_people(site: &mut Site, options: &Options) {
+pub async fn sign_in_people(site: &mut Site, options: &Options) {
     let mut worker = workers(site, options).swap_remove(0);
     while worker.cookies.len() < options.people.max(1) {
         worker.step(Step::SignIn).await;

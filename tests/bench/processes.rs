@@ -48,3 +48,16 @@ pub fn resident(id: u32) -> u64 {
         .unwrap_or_default()
         * 1024
 }
+
+/// Open sockets.
+pub fn sockets(id: u32) -> usize {
+    let files = fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten();
+    let targets = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+    targets
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .count()
+}
+
+pub fn threads(id: u32) -> usize {
+    fs::read_dir(format!("/proc/{id}/task")).map_or(0, Iterator::count)
+}
