@@ -3,8 +3,9 @@
 use matrica_starter::{app::routes::table, engine::http::Access};
 use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpListener;
 
-use crate::support::TestApp;
+use crate::support::{ALL_SCOPES, TestApp};
 
 #[tokio::test]
 async fn a_route_that_is_not_public_refuses_everybody_who_is_not_signed_in() {
@@ -83,15 +84,18 @@ async fn a_route_that_is_not_public_refuses_everybody_who_is_not_signed_in() {
 #[tokio::test]
 async fn odd_spellings_of_a_path_open_nothing() {
     let app = TestApp::spawn().await;
+    let mut ada = app.signed_in("ada").await;
     for path in [
         "//account",
         "/account/",
         "/ACCOUNT",
         "/%61ccount",
         "/account%23",
+        "/account%2fa.css",
         "/account;.css",
         "/account/a.css",
         "/assets/..%2faccount",
+        "/assets/../account%2f..",
     ] {
         let answer = app.browser().get(path).await;
         assert!(
@@ -99,6 +103,11 @@ async fn odd_spellings_of_a_path_open_nothing() {
             "{path}: {}",
             answer.status
         );
+        // A cache may take such a path for a file that is the same for everybody.
+        let answer = ada.get(path).await.assert_status(404);
+        let cache = answer.header("cache-control");
+        assert_eq!(cache, "no-store, no-transform", "{path}");
+        assert!(!answer.body.contains("Primary on Solana"), "{path}");
     }
 }
 
@@ -380,6 +389,31 @@ async fn remote_pictures_can_be_switched_off() {
             .header("content-security-policy")
             .contains("img-src 'self';")
     );
+}
+
+#[tokio::test]
+async fn the_server_never_fetches_an_address_that_somebody_chose() {
+    let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/x.png", trap.local_addr().unwrap());
+    let visitor = tokio::spawn(async move { trap.accept().await.map(drop) });
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let mut ada = app.signed_in("ada").await;
+    let wallet = json!({ "wallets": [{ "id": "a-wallet", "pfp": address, "url": address }] });
+    let nft = json!([{ "id": "1", "name": "Trap", "image": address, "website": address,
+        "collection": { "id": "2", "name": "Traps", "pfp": address, "banner": address } }]);
+    for (endpoint, body) in [("wallets", wallet), ("nfts", nft)] {
+        let fault = json!({ "status": 200, "body": body.to_string() });
+        app.provider.fault(endpoint, fault).await;
+    }
+    for path in ["/account", "/account/nfts", "/account/nfts/1", "/api/nfts"] {
+        let answer = ada.get(path).await;
+        assert!(
+            matches!(answer.status, 200 | 404),
+            "{path}: {}",
+            answer.status
+        );
+    }
+    assert!(!visitor.is_finished());
 }
 
 #[tokio::test]

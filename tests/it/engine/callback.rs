@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, Wire};
 
 #[tokio::test]
 async fn only_get_is_answered_and_head_uses_nothing_up() {
@@ -196,18 +196,29 @@ async fn a_code_is_opaque_and_an_empty_parameter_is_none() {
 #[tokio::test]
 async fn loading_ahead_asks_the_database_nothing() {
     let app = TestApp::spawn().await;
-    let browser = app.signed_in("ada").await;
-    app.engine.db.close();
+    let mut browser = app.signed_in("ada").await;
+    let wire = Wire::to(&app.database.url).await;
+    // It has not seen the session yet, and would have to ask for it.
+    let replica = app.replica_on(&wire).await;
+    app.listening(2).await;
+    wire.quiet().await;
+    let before = wire.round_trips();
     for (query, header, status) in [
         ("code=x&state=x", "purpose", 204),
+        ("code=x&state=x", "sec-purpose", 204),
         ("code=%00", "x-other", 400),
         ("", "x-other", 400),
     ] {
-        let request = browser
-            .request(Method::GET, &format!("/auth/callback?{query}"))
-            .header(header, "prefetch");
+        let url = format!("{}/auth/callback?{query}", replica.url);
+        let request = browser.request(Method::GET, &url);
+        let request = request.header(header, "prefetch");
         browser.clone().send(request).await.assert_status(status);
     }
+    wire.quiet().await;
+    assert_eq!(wire.round_trips(), before);
+    let account = browser.get(&format!("{}/account", replica.url)).await;
+    account.assert_status(200);
+    assert!(wire.round_trips() > before, "the wire counts");
 }
 
 #[tokio::test]

@@ -147,6 +147,18 @@ async fn an_endless_answer_is_cut_off() {
     )
     .await;
     assert!(started.elapsed() < Duration::from_secs(5));
+    // A usable answer that is just as much too long is not read to its end either.
+    let app = TestApp::spawn().await;
+    let mut answer = json!({ "access_token": "a", "token_type": "Bearer" });
+    answer["more"] = "x".repeat(64 * 1024).into();
+    let fault = json!({ "status": 200, "body": answer.to_string() });
+    app.provider.fault("token", fault).await;
+    let mut browser = app.browser();
+    browser
+        .sign_in(&app.provider, "ada")
+        .await
+        .assert_refused("provider");
+    assert_eq!(app.provider.calls("profile").await, 0);
 }
 
 #[tokio::test]

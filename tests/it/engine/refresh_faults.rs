@@ -234,6 +234,8 @@ async fn answers_that_leave_doubt_keep_the_grant_and_are_tried_once_more_after_f
             true,
             FIVE_SECONDS,
         ),
+        // Usable, but longer than the limit.
+        odd(json!({ "access_token": "a", "token_type": "Bearer", "more": "x".repeat(64 * 1024) })),
         odd(json!({ "access_token": "a", "token_type": "mac" })),
         odd(json!({ "access_token": "a" })),
         odd(json!({ "access_token": "", "token_type": "Bearer" })),
@@ -756,6 +758,25 @@ async fn on_a_wire() -> (TestApp, TestApp, Wire, Browser) {
 }
 
 #[tokio::test]
+async fn nothing_is_refreshed_before_somebody_needs_it() {
+    let app = TestApp::spawn().await;
+    let mut ada = app.signed_in("ada").await;
+    app.signed_in("collector").await;
+    app.signed_in("newcomer").await;
+    app.expire_access_tokens(3).await;
+    // A start after a long time in which nothing ran.
+    let replica = app.replica().await;
+    for path in ["/", "/settings"] {
+        let page = ada.get(&format!("{}{path}", replica.url)).await;
+        page.assert_status(200);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(app.provider.calls("refresh").await, 0);
+    assert_eq!(seen(&ada.get("/account").await), Sees::Wallets);
+    assert_eq!(app.provider.calls("refresh").await, 1);
+}
+
+#[tokio::test]
 async fn without_the_database_nothing_is_asked() {
     let (app, replica, wire, browser) = on_a_wire().await;
     let user_id = app.user_id().await;
@@ -804,11 +825,17 @@ async fn a_database_that_fails_right_after_the_rotation_loses_no_token() {
     let page = tokio::spawn(request.send());
     app.provider.called("refresh", 2).await;
     wire.cut();
+    let reads = app.provider.calls("wallets").await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(
         app.count("select generation from grants").await,
         2,
         "the database was gone"
+    );
+    assert_eq!(
+        app.provider.calls("wallets").await,
+        reads,
+        "a token was used before it was stored"
     );
     wire.mend();
     generation_becomes(&app, 3, Duration::from_secs(5)).await;

@@ -230,6 +230,29 @@ impl TestApp {
         browser
     }
 
+    /// Notes each row that is written from now on, for `writes`.
+    pub async fn watch_writes(&self) {
+        for statement in [
+            "create table writes (what text)",
+            "create function note_write() returns trigger language plpgsql as $$ begin
+                 insert into writes values (tg_table_name || ' ' || tg_op); return null; end $$",
+            "do $$ declare name text; begin
+                 for name in select tablename from pg_tables
+                             where schemaname = 'public' and tablename <> 'writes'
+                 loop execute format('create trigger note_write after insert or update or delete
+                                      on %I for each row execute function note_write()', name);
+                 end loop; end $$",
+        ] {
+            self.sql(statement).await;
+        }
+    }
+
+    /// What was written since `watch_writes`, such as `sessions UPDATE`. Empty if nothing was.
+    pub async fn writes(&self) -> String {
+        self.text("select coalesce(string_agg(distinct what, ', '), '') from writes")
+            .await
+    }
+
     /// One number from the database.
     pub async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query)
