@@ -11,7 +11,7 @@ type Imports = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
 fn the_engine_knows_neither_the_app_nor_the_demo() {
-    for source in sources("engine") {
+    for source in sources("engine/") {
         for path in source.paths() {
             let top = path.first().map_or("", String::as_str);
             assert!(
@@ -26,7 +26,7 @@ fn the_engine_knows_neither_the_app_nor_the_demo() {
 
 #[test]
 fn the_rooms_of_the_engine_import_each_other_without_a_circle() {
-    let sources = sources("engine");
+    let sources = sources("engine/");
     let rooms: BTreeSet<&str> = sources.iter().filter_map(Source::room).collect();
     let mut imports = Imports::new();
     for source in &sources {
@@ -89,6 +89,87 @@ fn each_library_with_a_room_of_its_own_stays_there() {
         let owners = |source: &Source| room == "engine/db/" && source.name.starts_with("app/");
         for source in outside.iter().filter(|source| !owners(source)) {
             assert!(!has_name(source), "{} uses {names:?}", source.name);
+        }
+    }
+}
+
+/// Values that another template has escaped already, or that are a part of the program.
+const RAW: [(&str, &str); 3] = [
+    ("app/account/list.html", "{{ filter_form|safe }}"),
+    ("app/account/list.html", "{{ shown.rows|safe }}"),
+    ("engine/callback_refused.html", "{{ STYLE|safe }}"),
+];
+
+#[test]
+fn templates_escape_every_value_and_hold_no_script() {
+    let mut count = 0;
+    for (name, text) in files("templates", "html") {
+        if name.starts_with("dev/") {
+            continue;
+        }
+        count += 1;
+        let mut rest = text;
+        for (_, raw) in RAW.iter().filter(|(file, _)| *file == name) {
+            rest = rest.replace(raw, "");
+        }
+        for word in [
+            "|safe",
+            "| safe",
+            "|escape",
+            "| escape",
+            "{% filter",
+            "<script",
+            "style=",
+            "srcdoc",
+            "javascript:",
+            "={{",
+            "={%",
+            " onclick",
+            " onerror",
+            " onload",
+        ] {
+            assert!(!rest.contains(word), "templates/{name} has {word}");
+        }
+    }
+    assert!(count > 10, "{count} templates were read");
+    for source in sources("")
+        .iter()
+        .filter(|source| !source.name.starts_with("dev/"))
+    {
+        for word in [
+            "escape = \"none\"",
+            "HtmlSafe",
+            "MaybeSafe",
+            "filters::safe",
+        ] {
+            assert!(!source.text.contains(word), "{} has {word}", source.name);
+        }
+    }
+}
+
+#[test]
+fn no_statement_is_put_together_from_text() {
+    let sql = ["select ", "insert into ", "update ", "delete from "];
+    for source in sources("") {
+        if source.name.starts_with("dev/") {
+            continue;
+        }
+        for word in [
+            "AssertSqlSafe",
+            "raw_sql",
+            "QueryBuilder",
+            "sqlx::query(&",
+            "sqlx::query(f",
+        ] {
+            assert!(!source.text.contains(word), "{} has {word}", source.name);
+        }
+        for (at, _) in source.text.match_indices("format!(") {
+            let text = source.text[at + "format!(".len()..]
+                .trim_start()
+                .to_lowercase();
+            let text = text.trim_start_matches(['r', '#', '"']).trim_start();
+            let is_sql = sql.iter().any(|word| text.starts_with(word));
+            assert!(!is_sql, "{} formats SQL: {:.40}", source.name, text);
         }
     }
 }
@@ -271,24 +352,27 @@ fn src() -> PathBuf {
 
 /// All files below a folder of `src`.
 fn sources(folder: &str) -> Vec<Source> {
-    let (mut folders, mut sources) = (vec![src().join(folder)], Vec::new());
+    let inside = |(name, _): &(String, _)| name.starts_with(folder);
+    let sources = files("src", "rs").into_iter().filter(inside);
+    let sources: Vec<Source> = sources.map(|(name, text)| Source { name, text }).collect();
+    assert!(!sources.is_empty(), "no sources in {folder}");
+    sources
+}
+
+/// The files with this extension below a folder, by their path below it.
+fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let (mut folders, mut files) = (vec![root.clone()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path
-                    .strip_prefix(src())
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
-                let text = fs::read_to_string(path).unwrap();
-                sources.push(Source { name, text });
+            } else if path.extension().is_some_and(|found| found == extension) {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+                files.push((name.to_owned(), fs::read_to_string(&path).unwrap()));
             }
         }
     }
-    assert!(!sources.is_empty(), "no sources in {folder}");
-    sources
+    files
 }
