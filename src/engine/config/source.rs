@@ -1,7 +1,9 @@
 //! Reads settings by name, collects every mistake, and remembers which names the program knows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::{fmt, fs, io};
 
 use secrecy::SecretString;
 
@@ -50,6 +52,24 @@ fn broken_edges(name: &str, value: &str) -> Option<&'static str> {
     }
 }
 
+/// Folders where containers mount secrets, often readable by every user. A container has one.
+const SECRET_MOUNTS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+
+/// The content of a file without the newline at its end, and whether other users are kept out.
+/// A file that every user can change holds no secret but theirs.
+fn secret_file(path: &Path) -> Result<(String, bool), String> {
+    let unreadable =
+        |error: io::Error| format!("names a file that cannot be read: {}", error.kind());
+    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode();
+    if mode & 0o002 != 0 {
+        return Err("names a file that every user can change".to_owned());
+    }
+    let content = fs::read_to_string(path).map_err(unreadable)?;
+    let is_mount = SECRET_MOUNTS.iter().any(|mount| path.starts_with(mount));
+    let content = content.trim_end_matches(['\r', '\n']).to_owned();
+    Ok((content, is_mount || mode & 0o004 == 0))
+}
+
 impl<'a> Source<'a> {
     pub fn new(variables: &'a BTreeMap<String, String>) -> Self {
         Self {
@@ -96,18 +116,17 @@ impl<'a> Source<'a> {
         let secret = match (self.value(name), self.value(&file)) {
             (Some(_), Some(_)) => Err(format!("is set twice: here and through {file}")),
             (Some(value), None) => Ok(value),
-            (None, Some(path)) => match std::fs::read_to_string(path) {
-                Ok(content) => {
-                    let content = content.trim_end_matches(['\r', '\n']).to_owned();
+            (None, Some(path)) => match secret_file(Path::new(&path)) {
+                Ok((content, is_private)) => {
+                    if !is_private {
+                        self.warn(format!("{file} names a file that every user can read"));
+                    }
                     match broken_edges(name, &content) {
                         Some(rule) => Err(rule.to_owned()),
                         None => Ok(content),
                     }
                 }
-                Err(error) => {
-                    let reason = format!("names a file that cannot be read: {}", error.kind());
-                    return self.checked(&file, Err(reason));
-                }
+                Err(reason) => return self.checked(&file, Err(reason)),
             },
             (None, None) => Err("is required".to_owned()),
         };

@@ -1,7 +1,7 @@
 //! Every mistake in the configuration is found before the server starts, and named without its
 //! value.
 
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
+use std::{collections::BTreeMap, fs::Permissions, os::unix::fs::PermissionsExt};
 
 use matrica_starter::{
     app::App,
@@ -230,6 +230,8 @@ fn a_secret_may_come_from_a_file_but_not_from_two_places() {
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let file = directory.join(format!("secret-{}", std::process::id()));
     std::fs::write(&file, "from-file\n").unwrap();
+    let mode = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    mode(0o600);
     let path = file.to_str().unwrap();
     let settings = with(&[
         ("MATRICA_CLIENT_SECRET", ""),
@@ -241,6 +243,16 @@ fn a_secret_may_come_from_a_file_but_not_from_two_places() {
         "from-file"
     );
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    mode(0o644);
+    let config = Config::from_source(Source::new(&settings), App::config).unwrap();
+    let readable = "MATRICA_CLIENT_SECRET_FILE names a file that every user can read";
+    assert_eq!(config.warnings, [readable]);
+    mode(0o602);
+    let writable = mistakes(&settings);
+    assert!(
+        writable.contains("MATRICA_CLIENT_SECRET_FILE names a file that every user can change"),
+        "{writable}"
+    );
     let twice = mistakes(&with(&[("MATRICA_CLIENT_SECRET_FILE", path)]));
     assert!(
         twice.contains("MATRICA_CLIENT_SECRET is set twice"),
