@@ -3,10 +3,13 @@
 #
 # A tag can change. To pin it, copy the base image to a registry of your own, look up its digest
 # (`docker buildx imagetools inspect <image>`), and write it into the first FROM:
-#   FROM registry.example/rust:1.95-bookworm@sha256:<digest> AS dependencies
+#   FROM registry.example/rust:1.95.0-bookworm@sha256:<digest> AS dependencies
+# postgres:17 in docker-compose.yml is pinned the same way.
 
 # Dependencies only, so that a change of our code does not rebuild them.
-FROM rust:1.95-bookworm AS dependencies
+FROM rust:1.95.0-bookworm AS dependencies
+# Writes the list of libraries into the program, so that `cargo audit bin` can check an image that runs already.
+RUN cargo install --locked --version 0.7.7 cargo-auditable
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
@@ -32,12 +35,12 @@ RUN touch src/main.rs src/lib.rs \
 
 # Copies the program with its shared libraries, at the paths where the loader looks for them.
 FROM source AS build-demo
-RUN cargo build --release --locked \
+RUN cargo auditable build --release --locked \
     && install -m 0555 target/release/matrica-starter /image/ \
     && cp --parents --dereference $(ldd /image/matrica-starter | grep -o '/[^ ]*') /image
 
 FROM source AS build
-RUN cargo build --release --locked --no-default-features \
+RUN cargo auditable build --release --locked --no-default-features \
     && install -m 0555 target/release/matrica-starter /image/ \
     && cp --parents --dereference $(ldd /image/matrica-starter | grep -o '/[^ ]*') /image
 

@@ -79,3 +79,18 @@ need_postgres() {
         "\`brew install postgresql@17\`, or set DATABASE_URL to a database of your own."
     exit 1
 }
+
+# The program of this name in target/tools.
+tool() { printf '%s\n' "target/tools/bin/$1"; }
+
+# Builds a tool of crates.io in this version. CI keeps target/tools between its runs.
+need_tool() {
+    [ "$(sed -n "s/^\"$1 \([^ ]*\) .*/\1/p" target/tools/.crates.toml 2>/dev/null)" = "$2" ] && [ -x "$(tool "$1")" ] && return
+    say "Building $1 $2, which takes some minutes."
+    cargo install --root target/tools --locked --version "$2" "$1" </dev/null >&2
+}
+
+# Ends a command after so many seconds. macOS has no `timeout`.
+limited() {
+    if have timeout; then timeout "$@"; else shift && "$@"; fi
+}

@@ -40,6 +40,7 @@ mod session_list;
 mod sessions;
 mod sign_in;
 mod storage;
+mod supply_chain;
 mod sweeper;
 mod user_api;
 mod user_data;
