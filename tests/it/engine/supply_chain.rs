@@ -99,6 +99,10 @@ fn every_build_takes_the_versions_of_the_lock_file() {
         "scripts/sqlx-prepare",
         "scripts/test",
     ] {
+        // An app that was made of the template has no how-tos to try.
+        if file == "scripts/how-to" && !root().join(file).exists() {
+            continue;
+        }
         let text = read(file);
         let code = text.lines().filter(|line| {
             let line = line.trim_start();
