@@ -74,8 +74,9 @@ impl Asset {
     }
 
     fn new(content: &'static [u8], extension: &'static str, content_type: &'static str) -> Self {
-        let hash = Sha256::digest(content);
-        let path = format!("/assets/app.{}.{extension}", HEXLOWER.encode(&hash[..4]));
+        let hash = HEXLOWER.encode(&Sha256::digest(content));
+        let hash: String = hash.chars().take(8).collect();
+        let path = format!("/assets/app.{hash}.{extension}");
         Self {
             path,
             extension,

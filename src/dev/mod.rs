@@ -1,6 +1,11 @@
 //! The commands `dev` and `demo-provider`, for development only. `dev` runs a private Postgres, the
 //! demo provider, the migrations and the app in one process.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "never part of the production program"
+)]
+
 mod command;
 pub mod demo_provider;
 pub mod postgres;

@@ -34,7 +34,8 @@ pub const REFERENCE_LENGTH: usize = 10;
 /// A reference from random bytes for a request, or from a hash for a login attempt.
 pub fn reference(from: [u8; REFERENCE_LENGTH]) -> String {
     from.iter()
-        .map(|byte| char::from(REFERENCE_ALPHABET[usize::from(byte % 32)]))
+        .filter_map(|byte| REFERENCE_ALPHABET.get(usize::from(byte % 32)))
+        .map(|letter| char::from(*letter))
         .collect()
 }
 

@@ -1,5 +1,6 @@
 //! Authenticated encryption (XChaCha20-Poly1305) of login cookies and stored tokens.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -108,13 +109,10 @@ pub fn is_key_id(id: &str) -> bool {
 
 /// Recognises keys that were typed, such as repeated bytes, counting bytes and passphrases.
 fn is_weak(key: &[u8]) -> bool {
-    let mut seen = [false; 256];
-    for byte in key {
-        seen[usize::from(*byte)] = true;
-    }
-    let distinct = seen.iter().filter(|seen| **seen).count();
-    let step = |pair: &[u8]| pair[1].wrapping_sub(pair[0]);
-    let is_counting = key.windows(2).all(|pair| step(pair) == step(key));
+    let distinct = key.iter().collect::<BTreeSet<_>>().len();
+    let pairs = key.iter().zip(key.iter().skip(1));
+    let steps = pairs.map(|(byte, next)| next.wrapping_sub(*byte));
+    let is_counting = steps.collect::<BTreeSet<_>>().len() <= 1;
     let is_text = key.iter().all(|byte| matches!(byte, b' '..=b'~'));
     distinct < KEY_MIN_DISTINCT_BYTES || is_counting || is_text
 }
@@ -138,9 +136,14 @@ pub enum OpenError {
 }
 
 impl Sealer {
+    #[expect(clippy::indexing_slicing, reason = "a keyring has at least one key")]
+    fn active(&self) -> &(String, XChaCha20Poly1305) {
+        &self.keys[0]
+    }
+
     /// The id of the key that seals.
     pub fn active_key(&self) -> &str {
-        &self.keys[0].0
+        &self.active().0
     }
 
     /// The ids of all keys, in their order.
@@ -150,7 +153,7 @@ impl Sealer {
 
     /// Seals `plaintext`. `context` is part of the associated data.
     pub fn seal(&self, context: &[&[u8]], plaintext: &[u8]) -> Vec<u8> {
-        let (id, cipher) = &self.keys[0];
+        let (id, cipher) = self.active();
         let nonce = random::bytes::<NONCE_BYTES>();
         let aad = self.associated_data(id, context);
         let payload = Payload {

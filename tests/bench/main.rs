@@ -4,7 +4,13 @@
     clippy::unwrap_used,
     reason = "a measurement that cannot go on has nothing to report"
 )]
-#![allow(clippy::missing_panics_doc)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable
+)]
 
 #[path = "../it/support/mod.rs"]
 #[allow(

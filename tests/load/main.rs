@@ -3,7 +3,14 @@
     clippy::unwrap_used,
     reason = "in a test a failed unwrap is a failed test"
 )]
-#![allow(clippy::missing_panics_doc, clippy::too_many_lines)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::too_many_lines,
+    clippy::unreachable
+)]
 
 #[path = "../it/support/mod.rs"]
 #[allow(

@@ -95,21 +95,22 @@ fn rows(balances: &[TokenBalance]) -> Vec<TokenRow> {
     let key = |balance: &TokenBalance| (balance.token_id.clone(), balance.network.clone());
     let mut groups: Vec<Vec<&TokenBalance>> = Vec::new();
     for balance in balances {
-        match groups
-            .iter_mut()
-            .find(|group| key(group[0]) == key(balance))
-        {
+        match groups.iter_mut().find(|group| {
+            group
+                .first()
+                .is_some_and(|first| key(first) == key(balance))
+        }) {
             Some(group) => group.push(balance),
             None => groups.push(vec![balance]),
         }
     }
-    groups.iter().map(|group| TokenRow::new(group)).collect()
+    let row = |group: &Vec<&TokenBalance>| Some(TokenRow::new(group.first()?, group));
+    groups.iter().filter_map(row).collect()
 }
 
 impl TokenRow {
     /// The row for the balances of one token.
-    fn new(balances: &[&TokenBalance]) -> Self {
-        let token = balances[0];
+    fn new(token: &TokenBalance, balances: &[&TokenBalance]) -> Self {
         Self {
             name: name(token),
             symbol: token.symbol.clone(),

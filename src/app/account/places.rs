@@ -116,11 +116,9 @@ impl Address {
         let short = if characters.len() <= 2 * SHORT_ENDS + 1 {
             full.to_owned()
         } else {
-            let (start, end) = (
-                &characters[..SHORT_ENDS],
-                &characters[characters.len() - SHORT_ENDS..],
-            );
-            start.iter().chain(&['…']).chain(end).collect()
+            let start = characters.iter().take(SHORT_ENDS);
+            let end = characters.iter().skip(characters.len() - SHORT_ENDS);
+            start.chain(&['…']).chain(end).collect()
         };
         Self {
             short,

@@ -74,7 +74,9 @@ static JSON: LazyLock<[String; 2]> = LazyLock::new(|| {
 
 /// `GET /api/openapi.json`. OpenAPI 3.1.
 pub async fn openapi(State(engine): State<Engine>) -> Response {
-    let json = JSON[usize::from(engine.cookie_names.secure)].as_str();
+    let [plain, secure] = &*JSON;
+    let is_secure = engine.cookie_names.secure;
+    let json = if is_secure { secure } else { plain }.as_str();
     (
         [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
         json,

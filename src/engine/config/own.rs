@@ -16,6 +16,10 @@ impl AppConfig {
     /// # Panics
     ///
     /// If `C` is not the `Config` of the app.
+    #[expect(
+        clippy::panic,
+        reason = "a mistake in the code, which the first request finds"
+    )]
     pub fn get<C: 'static>(&self) -> &C {
         match self.0.downcast_ref() {
             Some(config) => config,

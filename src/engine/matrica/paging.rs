@@ -178,7 +178,8 @@ impl<'a, T> Page<&'a T> {
 
 fn part_of<T>(all: &[T], skip: u64, take: usize) -> &[T] {
     let start = usize::try_from(skip).unwrap_or(usize::MAX).min(all.len());
-    &all[start..all.len().min(start + take)]
+    let end = all.len().min(start.saturating_add(take));
+    all.get(start..end).unwrap_or_default()
 }
 
 /// Every page of a list, from `first` on. `fetch` is a call such as [`super::NftQuery::page`].

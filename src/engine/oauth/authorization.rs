@@ -41,6 +41,7 @@ impl OAuthState {
     }
 
     /// The reference that people read to support. Derived from the hash, so it never changes.
+    #[expect(clippy::indexing_slicing, reason = "a hash has 32 bytes")]
     pub fn reference(&self) -> String {
         let hash = self.hash();
         random::reference(std::array::from_fn::<_, REFERENCE_LENGTH, _>(|index| {

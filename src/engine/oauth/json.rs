@@ -9,6 +9,8 @@ use serde_json::Value;
 /// In place of a character that cannot be read.
 const REPLACEMENT: char = '\u{FFFD}';
 const BYTE_ORDER_MARK: char = '\u{FEFF}';
+/// What may follow a backslash, beside `u` with four digits.
+const ESCAPED: [char; 8] = ['"', '\\', '/', 'b', 'f', 'n', 'r', 't'];
 
 /// Parses strictly, and then a repaired copy. Returns the error of the strict parser.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
@@ -40,7 +42,7 @@ fn repaired(text: &str) -> String {
             other => (other.to_string().into(), other.len_utf8()),
         };
         repaired.push_str(&piece);
-        rest = &rest[length..];
+        rest = rest.get(length..).unwrap_or_default();
     }
     repaired
 }
@@ -52,12 +54,13 @@ fn escape(text: &str) -> (Cow<'_, str>, usize) {
         let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
     };
+    let start = |length| text.get(..length).unwrap_or_default();
     match (unit(0), unit(6)) {
-        (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (text[..12].into(), 12),
+        (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (start(12).into(), 12),
         (Some(0xD800..=0xDFFF), _) => (REPLACEMENT.to_string().into(), 6),
-        (Some(_), _) => (text[..6].into(), 6),
-        (None, _) => match text.get(..2) {
-            Some(known) if "\"\\/bfnrt".contains(&known[1..]) => (known.into(), 2),
+        (Some(_), _) => (start(6).into(), 6),
+        (None, _) => match start(2) {
+            known if known.ends_with(ESCAPED) => (known.into(), 2),
             _ => (REPLACEMENT.to_string().into(), 1),
         },
     }
@@ -67,6 +70,7 @@ fn escape(text: &str) -> (Cow<'_, str>, usize) {
 fn number(text: &str) -> (Cow<'_, str>, usize) {
     let is_part = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
     let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
-    let readable = serde_json::from_str::<Value>(&text[..end]).is_ok();
-    (if readable { &text[..end] } else { "null" }.into(), end)
+    let (number, _) = text.split_at(end);
+    let readable = serde_json::from_str::<Value>(number).is_ok();
+    (if readable { number } else { "null" }.into(), end)
 }

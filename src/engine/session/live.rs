@@ -132,6 +132,7 @@ impl LiveSessions {
         Changes(self.counter(hash).load(Ordering::Acquire))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
     fn counter(&self, hash: SessionHash) -> &AtomicU64 {
         let index = hash.as_bytes().first().copied().unwrap_or_default();
         &self.changes[usize::from(index) % COUNTERS]

@@ -38,6 +38,7 @@ impl SessionId {
 
     /// The id of the session that this authorization code gives. It takes both the attempt's cookie
     /// and the code to know it, because an attacker may have planted the cookie.
+    #[expect(clippy::indexing_slicing, reason = "a digest has 32 bytes")]
     pub(super) fn bound_to(self, code: &AuthorizationCode) -> Self {
         let seed = self.0.0.to_be_bytes();
         let digest = Sha256::new().chain_update(seed).chain_update(code.hash());

@@ -97,8 +97,8 @@ impl<'a> AttemptCookies<'a> {
         pending.sort_unstable();
         let surplus = (pending.len() + 1).saturating_sub(ATTEMPTS_MAX);
         let dead = pending.partition_point(|(issued_at, _)| issued_at.is_none());
-        let dropped = &pending[..surplus.max(dead)];
-        let mut lines: Vec<_> = dropped.iter().map(|(_, name)| names.remove(name)).collect();
+        let dropped = pending.iter().take(surplus.max(dead));
+        let mut lines: Vec<_> = dropped.map(|(_, name)| names.remove(name)).collect();
         lines.push(names.set(&self.name(&attempt.state), &self.seal(attempt), LIFETIME));
         lines
     }

@@ -119,6 +119,7 @@ async fn store_for(
 
 /// The id that a newcomer gets. It follows from their main id, so that two first logins at once
 /// seal for the same user.
+#[expect(clippy::indexing_slicing, reason = "a digest has 32 bytes")]
 pub fn newcomer_id(engine: &Engine, identity: &Identity) -> Uuid {
     let mut digest = Sha256::new();
     let main = identity.main();
