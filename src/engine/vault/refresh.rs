@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::context::{SealContext, TokenKind};
 use super::{AccessToken, Vault, VaultError};
+use crate::engine::db;
 use crate::engine::db::grants::{self, Lease, StoredGrant, Version};
 use crate::engine::oauth::breaker::Caller;
 use crate::engine::oauth::{Token, TokenError, TokenSet};
@@ -22,8 +23,8 @@ const _: () = assert!(
     LEASE.as_secs() > REQUEST_BUDGET.as_secs() + 2 * 5,
     "a lease outlives its request"
 );
-/// How long storing a result is retried. The fencing token makes a retry safe after the lease has
-/// expired.
+/// How long a statement about new tokens is retried. The fencing token makes a retry safe after the
+/// lease has expired.
 const STORE_BUDGET: Duration = Duration::from_mins(1);
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 /// Longest wait for a refresh in another process.
@@ -157,18 +158,11 @@ impl Vault {
             generation: grant.generation + 1,
             ..grant.seal_context()
         };
-        let give_up = Instant::now() + STORE_BUDGET;
-        let stored = loop {
+        let store = || {
             let sealed = self.seal_for(next, &tokens);
-            match grants::store_refreshed(&self.db, lease, &sealed, pause).await {
-                Ok(stored) => break stored,
-                Err(_) if Instant::now() < give_up => tokio::time::sleep(STORE_PAUSE).await,
-                Err(error) => {
-                    tracing::error!(event = "refresh_persist_lost", "new tokens are lost");
-                    return Err(error.into());
-                }
-            }
+            async move { grants::store_refreshed(&self.db, lease, &sealed, pause).await }
         };
+        let stored = insist(store).await?;
         if !stored {
             return self.superseded(grant, tokens).await;
         }
@@ -192,7 +186,8 @@ impl Vault {
         grant: &StoredGrant,
         tokens: TokenSet,
     ) -> Result<AccessToken, VaultError> {
-        let current = grants::find(&self.db, self.oauth.provider(), grant.user_id).await?;
+        let find = || grants::find(&self.db, self.oauth.provider(), grant.user_id);
+        let current = insist(find).await?;
         let grant_left = current.is_some();
         tracing::warn!(
             event = "refresh_superseded",
@@ -258,6 +253,24 @@ impl Vault {
             tracing::warn!(event = "lease_not_released", "the lease will expire");
         }
         Err(self.unclear.consequence(grant))
+    }
+}
+
+/// Repeats a statement that decides about new tokens, for [`STORE_BUDGET`].
+async fn insist<T, F>(mut statement: impl FnMut() -> F) -> Result<T, db::Error>
+where
+    F: Future<Output = Result<T, db::Error>>,
+{
+    let give_up = Instant::now() + STORE_BUDGET;
+    loop {
+        match statement().await {
+            Ok(result) => return Ok(result),
+            Err(_) if Instant::now() < give_up => tokio::time::sleep(STORE_PAUSE).await,
+            Err(error) => {
+                tracing::error!(event = "refresh_persist_lost", "new tokens are lost");
+                return Err(error);
+            }
+        }
     }
 }
 

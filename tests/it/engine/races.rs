@@ -171,3 +171,29 @@ async fn clients_that_hang_up_at_random_leave_no_transaction_open() {
     assert_eq!(app.open_transactions().await, 0);
     browser.clone().get("/account").await.assert_status(200);
 }
+
+#[tokio::test]
+async fn a_database_that_fails_after_a_sign_out_during_a_refresh_loses_no_token() {
+    let app = TestApp::spawn().await;
+    let mut browser = app.signed_in("ada").await;
+    app.expire_access_tokens(1).await;
+    app.provider
+        .fault("refresh", json!({ "delay_ms": 500 }))
+        .await;
+    let mut tab = browser.clone();
+    let mut page = tokio::spawn(async move { tab.get("/account").await });
+    app.provider.called("refresh", 1).await;
+    browser
+        .post("/settings/disconnect", &[])
+        .await
+        .assert_redirect("/settings?done=disconnected");
+    // From here on a grant can be written, but none can be looked for.
+    app.sql("alter table first_provider rename to away").await;
+    let ended = tokio::time::timeout(Duration::from_secs(2), &mut page).await;
+    assert!(ended.is_err(), "the new tokens were dropped");
+    app.sql("alter table away rename to first_provider").await;
+    page.await.unwrap();
+    app.becomes("select count(*) from revocations", 0).await;
+    let families = app.provider.get("tokens").await["families"].clone();
+    assert_eq!(families, 0, "the new tokens are alive");
+}
