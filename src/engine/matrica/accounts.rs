@@ -56,7 +56,7 @@ simple_resource! {
     RolesQuery: Vec<Role> = parse_roles(get "roles"), scope "roles"
 }
 
-fn parse_email(answer: &Value, key: &str) -> Result<Option<String>, ApiError> {
+pub fn parse_email(answer: &Value, key: &str) -> Result<Option<String>, ApiError> {
     match shape::unwrap(answer, key) {
         Value::String(email) => Ok(text::whole(email, EMAIL_MAX)),
         Value::Null => Ok(None),
@@ -65,7 +65,7 @@ fn parse_email(answer: &Value, key: &str) -> Result<Option<String>, ApiError> {
     }
 }
 
-fn parse_social(answer: &Value, key: &str) -> Result<Option<SocialAccount>, ApiError> {
+pub fn parse_social(answer: &Value, key: &str) -> Result<Option<SocialAccount>, ApiError> {
     let Some(object) = shape::object(answer, key)? else {
         return Ok(None);
     };
@@ -82,7 +82,7 @@ fn parse_social(answer: &Value, key: &str) -> Result<Option<SocialAccount>, ApiE
 }
 
 /// Leaves out roles without an id.
-fn parse_roles(answer: &Value, key: &str) -> Result<Vec<Role>, ApiError> {
+pub fn parse_roles(answer: &Value, key: &str) -> Result<Vec<Role>, ApiError> {
     let parse = |entry: &Value| {
         Some(Role {
             id: text::id(entry, "id")?,

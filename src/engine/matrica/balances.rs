@@ -87,7 +87,7 @@ impl Resource for BalanceQuery {
 }
 
 /// `None` without the token's id.
-fn parse_balance(entry: &Value) -> Option<TokenBalance> {
+pub fn parse_balance(entry: &Value) -> Option<TokenBalance> {
     let token = entry.get("token").unwrap_or(&Value::Null);
     Some(TokenBalance {
         token_id: text::id(entry, "tokenId").or_else(|| text::id(token, "id"))?,

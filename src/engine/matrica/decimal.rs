@@ -8,7 +8,7 @@ const DECIMAL_MAX: usize = 100;
 const EXACT_DIGITS: usize = 15;
 
 /// A field as a decimal number without exponent.
-pub(super) fn decimal(object: &Value, name: &str) -> Option<String> {
+pub fn decimal(object: &Value, name: &str) -> Option<String> {
     match object.get(name)? {
         Value::String(text) => plain(text.trim()),
         Value::Number(number) => exact(number),

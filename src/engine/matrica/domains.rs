@@ -66,7 +66,7 @@ impl Resource for DomainQuery {
 }
 
 /// `None` without a name.
-fn parse_domain(entry: &Value) -> Option<Domain> {
+pub fn parse_domain(entry: &Value) -> Option<Domain> {
     let wallet = entry.get("ownerWallet").unwrap_or(&Value::Null);
     Some(Domain {
         name: match entry.get("key") {

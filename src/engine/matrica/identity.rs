@@ -100,7 +100,7 @@ pub(super) fn has_subject(v2: &Value) -> bool {
 }
 
 /// `None` without a usable id. Names, e-mail addresses and wallets change hands.
-pub(super) fn parse_identity(v2: &Value, v1: &Value) -> Option<Identity> {
+pub fn parse_identity(v2: &Value, v1: &Value) -> Option<Identity> {
     let subjects = || v2_subjects(v2).chain(v1_subjects(v1));
     let (source, _) = subjects().next()?;
     let layers = [layers(v2), layers(v1)].concat();

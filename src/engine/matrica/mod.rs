@@ -1,22 +1,22 @@
 //! Matrica's user API, version 2, one resource per file. A field that is missing, of another type
 //! or unfit to show is left out alone.
 
-mod accounts;
-mod balances;
+pub mod accounts;
+pub mod balances;
 mod client;
-mod decimal;
-mod domains;
+pub mod decimal;
+pub mod domains;
 mod error;
-mod identity;
+pub mod identity;
 mod lane;
-mod nfts;
+pub mod nfts;
 pub mod paging;
 pub mod pictures;
-mod profile;
+pub mod profile;
 mod resource;
 mod shape;
 mod text;
-mod wallets;
+pub mod wallets;
 
 pub use self::accounts::{
     DiscordQuery, EmailQuery, ROLES_MAX, Role, RolesQuery, SocialAccount, TelegramQuery,

@@ -115,7 +115,7 @@ impl Resource for NftQuery {
 }
 
 /// `None` without an id.
-fn parse_nft(entry: &Value, pictures: &PictureRule) -> Option<Nft> {
+pub fn parse_nft(entry: &Value, pictures: &PictureRule) -> Option<Nft> {
     let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
     let collection = |value: &Value| {
         Some(Collection {

@@ -114,7 +114,7 @@ impl<T> Page<T> {
 
     /// Parses an answer. A list longer than `take` is cut. Without a paging header it is the whole
     /// list, so the part is taken from `skip` on.
-    pub(super) fn parse(
+    pub fn parse(
         (answer, headers): &(Value, HeaderMap),
         key: &str,
         asked: &Paging,

@@ -12,9 +12,9 @@ use crate::engine::config::MatricaSettings;
 #[derive(Clone)]
 pub struct PictureRule {
     /// `REMOTE_IMAGES`
-    on: bool,
+    pub on: bool,
     /// The origin of the demo provider.
-    demo: Option<Arc<str>>,
+    pub demo: Option<Arc<str>>,
 }
 
 impl PictureRule {

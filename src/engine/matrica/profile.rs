@@ -46,7 +46,7 @@ pub(super) fn first<T>(layers: &[&Value], read: impl Fn(&Value) -> Option<T>) ->
 }
 
 /// Null is an empty profile.
-fn parse_profile(answer: &Value, pictures: &PictureRule) -> Result<Profile, ApiError> {
+pub fn parse_profile(answer: &Value, pictures: &PictureRule) -> Result<Profile, ApiError> {
     shape::object(answer, "profile")?;
     let layers = layers(answer);
     let label = |name| first(&layers, |layer| text::field(layer, name, text::NAME_MAX));

@@ -36,7 +36,7 @@ simple_resource! {
 }
 
 /// Leaves out wallets without an address.
-fn parse_wallets(answer: &Value, key: &str) -> Result<Wallets, ApiError> {
+pub fn parse_wallets(answer: &Value, key: &str) -> Result<Wallets, ApiError> {
     let list = shape::list(answer, key)?;
     let entries = list.iter().take(WALLETS_MAX);
     let wallets: Vec<Wallet> = entries.filter_map(parse_wallet).collect();

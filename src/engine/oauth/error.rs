@@ -88,7 +88,8 @@ const OUR_MISTAKES: [&str; 5] = [
 /// Error codes of RFC 6749 section 4.1.2.1 that some providers also send here.
 const OUTAGES: [&str; 2] = ["server_error", "temporarily_unavailable"];
 
-pub(super) fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) -> TokenError {
+/// The error behind a status other than 2xx.
+pub fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) -> TokenError {
     match status {
         400 | 401 => classify_refusal(status, &json::parse(body).unwrap_or_default()),
         429 | 500..600 => TokenError::Unavailable {

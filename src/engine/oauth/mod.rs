@@ -24,9 +24,9 @@ pub use self::callback::{
     AuthorizationCode, AuthorizationError, CallbackError, CallbackParameters, Outcome,
 };
 pub use self::client::{ClientAuth, ClientSettings};
-pub use self::error::TokenError;
+pub use self::error::{TokenError, classify};
 use self::reuse::Connections;
-pub use self::token::{Token, TokenSet};
+pub use self::token::{Token, TokenSet, parse_token_set};
 use self::transport::{BodyError, ClientError, Tls};
 
 /// Longest answer of the token endpoint, in bytes.
@@ -172,14 +172,14 @@ impl OAuthClient {
         drop(lease);
         if !(200..300).contains(&status) || NO_CONTENT.contains(&status) {
             let body = body.unwrap_or_default();
-            return Err(error::classify(status, retry_after, &body));
+            return Err(classify(status, retry_after, &body));
         }
         let body = body.map_err(|error| match error {
             BodyError::TooLong => TokenError::Unreadable("too long"),
             BodyError::BrokenOff => TokenError::Lost,
         })?;
         let lifetime = self.settings.lifetime;
-        token::parse_token_set(&body, scopes, lifetime, sent).map_err(|reason| {
+        parse_token_set(&body, scopes, lifetime, sent).map_err(|reason| {
             let body: Value = json::parse(&body).unwrap_or_default();
             match dialect::error_code(&body) {
                 Some(_) => error::classify_refusal(status, &body),
@@ -231,7 +231,7 @@ async fn revocation_request(
     let body = transport::read_capped(response, REVOCATION_ANSWER_MAX).await;
     let body = body.unwrap_or_default();
     if !error::nothing_to_revoke(status, &body) {
-        return Err(error::classify(status, retry_after, &body));
+        return Err(classify(status, retry_after, &body));
     }
     tracing::warn!(
         event = "nothing_to_revoke",

@@ -56,7 +56,7 @@ struct TokenResponse {
 }
 
 /// The error says why the response cannot be used.
-pub(super) fn parse_token_set(
+pub fn parse_token_set(
     body: &[u8],
     requested: &[String],
     default_lifetime: Duration,

@@ -88,7 +88,12 @@ pub fn is_local(error: &reqwest::Error) -> bool {
 /// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3). The caller bounds it.
 pub fn retry_after(response: &Response) -> Option<Duration> {
     let header = response.headers().get(reqwest::header::RETRY_AFTER)?;
-    let text = header.to_str().ok()?.trim();
+    parse_retry_after(header.to_str().ok()?)
+}
+
+/// The value of `Retry-After`. A date in the past is zero.
+pub fn parse_retry_after(text: &str) -> Option<Duration> {
+    let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }

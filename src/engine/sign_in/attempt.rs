@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use super::{Refusal, ReturnTo};
 use crate::engine::oauth::{CodeVerifier, OAuthState};
-use crate::engine::session::{SessionId, cookies};
+use crate::engine::seal::Sealer;
+use crate::engine::session::SessionId;
+use crate::engine::session::cookies::{self, CookieNames};
 use crate::engine::state::Engine;
 
 /// Longest stay at the provider.
@@ -48,8 +50,10 @@ pub struct Attempt {
 
 /// Seals attempts into cookies and opens them again.
 pub struct AttemptCookies<'a> {
-    engine: &'a Engine,
-    redirect_uri: String,
+    pub names: &'a CookieNames,
+    pub sealer: &'a Sealer,
+    pub client_id: &'a str,
+    pub redirect_uri: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,7 +75,9 @@ struct Wire {
 impl<'a> AttemptCookies<'a> {
     pub fn new(engine: &'a Engine) -> Self {
         Self {
-            engine,
+            names: &engine.cookie_names,
+            sealer: &engine.attempt_sealer,
+            client_id: &engine.config.matrica.client_id,
             redirect_uri: engine.config.redirect_uri(),
         }
     }
@@ -83,7 +89,7 @@ impl<'a> AttemptCookies<'a> {
         headers: &HeaderMap,
         now: OffsetDateTime,
     ) -> Vec<HeaderValue> {
-        let names = &self.engine.cookie_names;
+        let names = self.names;
         let issued_at = |name: &str, value: &str| {
             let old = self.unseal(name, value);
             old.filter(|old| !is_over(old, now))
@@ -136,19 +142,18 @@ impl<'a> AttemptCookies<'a> {
 
     /// Removes the cookie of a used attempt.
     pub fn remove(&self, state: &OAuthState) -> HeaderValue {
-        self.engine.cookie_names.remove(&self.name(state))
+        self.names.remove(&self.name(state))
     }
 
     /// One cookie per attempt, so that tabs do not overwrite each other.
     fn name(&self, state: &OAuthState) -> String {
-        let prefix = &self.engine.cookie_names.attempt_prefix;
+        let prefix = &self.names.attempt_prefix;
         format!("{prefix}{}", HEXLOWER.encode(&state.hash()[..4]))
     }
 
     /// The associated data of the seal. A cookie opens only under its own name and for this app.
     fn associated_data<'b>(&'b self, name: &'b str) -> [&'b [u8]; 3] {
-        let client_id = self.engine.config.matrica.client_id.as_bytes();
-        [name.as_bytes(), client_id, self.redirect_uri.as_bytes()]
+        [name, self.client_id, &self.redirect_uri].map(str::as_bytes)
     }
 
     fn seal(&self, attempt: &Attempt) -> String {
@@ -162,15 +167,15 @@ impl<'a> AttemptCookies<'a> {
             link: attempt.intent == Intent::Link,
             session: Some(attempt.session.expose()),
         };
-        let (sealer, name) = (&self.engine.attempt_sealer, self.name(&attempt.state));
+        let name = self.name(&attempt.state);
         let plain = serde_json::to_vec(&wire).unwrap_or_default();
-        URL_SAFE_NO_PAD.encode(sealer.seal(&self.associated_data(&name), &plain))
+        URL_SAFE_NO_PAD.encode(self.sealer.seal(&self.associated_data(&name), &plain))
     }
 
     fn unseal(&self, name: &str, value: &str) -> Option<Attempt> {
-        let (sealer, data) = (&self.engine.attempt_sealer, self.associated_data(name));
         let envelope = URL_SAFE_NO_PAD.decode(value).ok()?;
-        let plain = sealer.open(&data, &envelope).ok()?;
+        let data = self.associated_data(name);
+        let plain = self.sealer.open(&data, &envelope).ok()?;
         let wire: Wire = serde_json::from_slice(plain.expose_secret()).ok()?;
         Some(Attempt {
             state: OAuthState::parse(&wire.state)?,
