@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::serve::require_current_schema;
-use super::{block_on, log_warnings};
+use super::{block_on, log_configuration};
 use crate::app::App;
 use crate::app::page::rfc3339;
 use crate::engine::config::{Config, Database, Source};
@@ -27,7 +27,7 @@ pub fn run(name: &str) -> anyhow::Result<()> {
     let variables = Source::environment();
     let config = Config::from_source(Source::new(&variables), App::config)?;
     let _log = log::init(config.log_format);
-    log_warnings(&config);
+    log_configuration(&config);
     block_on(async {
         require_current_schema(&config.database, &config.matrica.provider()).await?;
         let engine = application::engine::<App>(config)

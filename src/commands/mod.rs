@@ -18,8 +18,10 @@ pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resul
     result
 }
 
-/// Logs the warnings about the configuration.
-pub fn log_warnings(config: &Config) {
+/// Logs the names of the variables that are set, and the warnings about them. Never a value.
+pub fn log_configuration(config: &Config) {
+    let names = config.names.join(" ");
+    tracing::info!(event = "configured", names, "the configuration was read");
     for warning in &config.warnings {
         tracing::warn!(event = "configuration", "{warning}");
     }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::{block_on, log_warnings};
+use super::{block_on, log_configuration};
 use crate::app::App;
 use crate::engine::application::{self, Application as _, router};
 use crate::engine::config::{Config, Database, Source};
@@ -46,7 +46,7 @@ pub fn serve() -> anyhow::Result<()> {
     let variables = Source::environment();
     let config = Config::from_source(Source::new(&variables), App::config)?;
     let _log = log::init(config.log_format);
-    log_warnings(&config);
+    log_configuration(&config);
     block_on(async {
         let mut stop = std::pin::pin!(server::stop_signal()?);
         let listen_addr = config.listen_addr;
@@ -74,15 +74,8 @@ pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listene
     // Before the first request, because nobody is signed in before the keys are known to be right.
     engine.vault.check_keys().await;
     workers::start(&engine, App::jobs());
-    let (router, tasks) = (router::<App>(engine.clone()), engine.tasks.clone());
-    server::serve(
-        listener,
-        router,
-        tasks,
-        engine.config.keep_alive_timeout,
-        stop,
-    )
-    .await;
+    let router = router::<App>(engine.clone());
+    server::serve(listener, router, engine.clone(), stop).await;
     // What logins have left that finished during the drain.
     let last_batch = engine.notifier.send_pending(&engine.db);
     let _ = tokio::time::timeout(LAST_BATCH_TIMEOUT, last_batch).await;

@@ -53,7 +53,7 @@ pub fn dev(options: &Options) -> anyhow::Result<()> {
     let settings = settings::with_environment(&environment, ports, postgres.as_ref())?;
     let config = Config::from_source(Source::new(&settings), App::config)?;
     let _log = log::init(config.log_format);
-    commands::log_warnings(&config);
+    commands::log_configuration(&config);
     let result = commands::block_on(run(config, ports, postgres.is_some()));
     drop(postgres);
     result

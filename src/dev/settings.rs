@@ -64,6 +64,7 @@ fn defaults(ports: Ports, postgres: Option<&PrivatePostgres>) -> anyhow::Result<
         ("MATRICA_USER_API_V1", format!("{provider}/user")),
         ("TOKEN_KEYS_FILE", token_keys_file()?),
         ("LOG_FORMAT", "pretty".to_owned()),
+        ("DRAIN_DELAY", "0s".to_owned()),
     ]);
     if let Some(postgres) = postgres {
         settings.insert("DATABASE_URL", postgres.url(DATABASE));

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use strum::IntoStaticStr;
 
 use crate::engine::db;
+use crate::engine::limits::RetryAfter;
 use crate::engine::mistake::Mistake;
 use crate::engine::rule::Rule;
 
@@ -32,6 +33,7 @@ pub enum Failure {
     TooLarge,
     /// The URL and the header fields together are too large.
     HeadTooLarge,
+    UriTooLong,
     /// The body is not a form.
     UnsupportedFormat,
     BadRequest,
@@ -50,6 +52,10 @@ pub enum Failure {
     Reconnect,
     /// The person does not satisfy the rule of a gate. Holds the part that is missing.
     NotHeld(Rule),
+    /// A rate limit refused the request. Holds the seconds until it may be repeated.
+    TooManyRequests(u64),
+    /// The server works on as many requests as it takes.
+    Overloaded,
     /// The database does not answer. Nothing was changed, and the person stays signed in.
     Unavailable,
     /// The circuit breaker of the token endpoint is open, so a login cannot start.
@@ -90,6 +96,7 @@ impl Failure {
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HeadTooLarge,
+            StatusCode::URI_TOO_LONG => Self::UriTooLong,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedFormat,
             StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
             StatusCode::GATEWAY_TIMEOUT => Self::Timeout,
@@ -106,7 +113,9 @@ impl Failure {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BadRequest | Self::InvalidParameter(_) => StatusCode::BAD_REQUEST,
             Self::InvalidFields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CrossSiteRequest
@@ -114,13 +123,20 @@ impl Failure {
             | Self::NotShared(_)
             | Self::Reconnect
             | Self::NotHeld(_) => StatusCode::FORBIDDEN,
-            Self::Unavailable
+            Self::Overloaded
+            | Self::Unavailable
             | Self::ProviderDown
             | Self::DataUnavailable
             | Self::LogoutUnconfirmed(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+}
+
+impl From<RetryAfter> for Failure {
+    fn from(RetryAfter(seconds): RetryAfter) -> Self {
+        Self::TooManyRequests(seconds)
     }
 }
 
@@ -147,9 +163,14 @@ impl IntoResponse for Failure {
             }
             _ => status.into_response(),
         };
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        let retry_after = match self {
+            Self::TooManyRequests(seconds) => Some(seconds),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_SECONDS),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
             let headers = response.headers_mut();
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response

@@ -12,6 +12,7 @@ pub mod form;
 pub mod gate;
 pub mod http;
 pub mod jobs;
+pub mod limits;
 pub mod linked;
 pub mod matrica;
 pub mod mistake;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::engine::config::{self, Config};
 use crate::engine::db::Db;
 use crate::engine::db::notifications::PROBE_AFTER;
+use crate::engine::limits::Limits;
 use crate::engine::linked::{LinkedProvider, ProviderSettings};
 use crate::engine::matrica::UserApi;
 use crate::engine::notifier::Notifier;
@@ -21,6 +22,10 @@ use crate::engine::tasks::Tasks;
 use crate::engine::user_data::cache::UserDataCache;
 use crate::engine::user_data::{Reader, UserData};
 use crate::engine::vault::Vault;
+
+/// Requests that are worked on at once. Most wait for the provider, each with some 50 KB. More of
+/// them would only wait longer.
+const REQUESTS_MAX: usize = 1_024;
 
 /// The state of every handler. One pointer, because each layer clones it for each request.
 #[derive(Clone)]
@@ -47,6 +52,9 @@ pub struct Parts {
     /// Seals login attempts into their cookies.
     pub attempt_sealer: Sealer,
     pub tasks: Tasks,
+    pub limits: Limits,
+    /// Requests that are worked on at once. Further ones are refused.
+    pub requests_max: usize,
     /// Silence after which the listener for notifications is probed.
     pub probe_after: Duration,
 }
@@ -87,6 +95,7 @@ impl Parts {
     pub fn new(config: Config, providers: Vec<ProviderSettings>) -> Result<Self, ClientError> {
         let config = Arc::new(config);
         let db = Db::new(&config.database);
+        let limits = Limits::new(config.rate_limit);
         let (tasks, tls) = (Tasks::default(), Tls::new()?);
         let oauth = OAuthClient::new(config.matrica.clone().into(), config.redirect_uri(), &tls)?;
         let sealer = config.token_keys.sealer(Purpose::Tokens);
@@ -98,10 +107,12 @@ impl Parts {
             api: user_api.clone(),
             scopes: config.matrica.scopes.clone().into(),
             tracker: tasks.tracker.clone(),
+            limits: limits.clone(),
         };
         let background = UserData {
             cache: UserDataCache::default(),
             api: user_api.lane(),
+            limits: Limits::new(false),
             ..user_data.clone()
         };
         let linked = providers
@@ -120,6 +131,8 @@ impl Parts {
             cookie_names: Arc::new(CookieNames::new(config.public_url.secure)),
             attempt_sealer: config.token_keys.sealer(Purpose::LoginAttempt),
             tasks,
+            limits,
+            requests_max: REQUESTS_MAX,
             probe_after: PROBE_AFTER,
             health_db: Db::new(&config::Database {
                 max_connections: 1,

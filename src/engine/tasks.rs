@@ -1,4 +1,4 @@
-//! `Tasks`: tracked tasks and the shutdown signal.
+//! `Tasks`: tracked tasks and the shutdown signals.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -7,5 +7,8 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Default)]
 pub struct Tasks {
     pub tracker: TaskTracker,
+    /// The stop signal came. Load balancers shall look elsewhere, but all work still begins.
+    pub draining: CancellationToken,
+    /// No more work begins.
     pub shutdown: CancellationToken,
 }

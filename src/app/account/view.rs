@@ -82,6 +82,10 @@ impl Unavailable {
                 "Matrica doesn't know this filter".to_owned(),
                 "Clear it to see everything.",
             ),
+            DataError::Limited(_) => (
+                format!("We can't show your {noun} right now"),
+                "You asked for very much in a short time. Wait a minute, then reload the page.",
+            ),
             DataError::Unavailable | DataError::Database => (
                 format!("We can't show your {noun} right now"),
                 "Reload the page in a moment. Nothing is lost.",

@@ -38,12 +38,17 @@ struct Description;
 /// The place of named schemas in the description.
 const SCHEMAS: &str = "/components/schemas";
 
-/// Status and description of the problems.
-const PROBLEMS: [(&str, &str); 4] = [
+/// Status and description of the problems. The first three are those of every route.
+const PROBLEMS: [(&str, &str); 5] = [
     ("401", "Nobody is signed in (`sign-in-required`)."),
     (
+        "429",
+        "Too many requests from one network or for one person (`too-many-requests`).",
+    ),
+    (
         "503",
-        "Not now: our database (`unavailable`) or, for the lists, Matrica (`provider-unavailable`) does not answer.",
+        "Not now: our database (`unavailable`) or, for the lists, Matrica (`provider-unavailable`) does not answer, or \
+         too many requests are being worked on (`overloaded`).",
     ),
     (
         "400",
@@ -135,7 +140,7 @@ pub struct ListFailures;
 
 impl IntoResponses for Failures {
     fn responses() -> BTreeMap<String, RefOr<response::Response>> {
-        PROBLEMS[..2].iter().map(problem).collect()
+        PROBLEMS[..3].iter().map(problem).collect()
     }
 }
 
@@ -150,7 +155,7 @@ fn problem((status, description): &(&str, &str)) -> (String, RefOr<response::Res
     let mut response = ResponseBuilder::new()
         .description(*description)
         .content("application/problem+json", content);
-    if *status == "503" {
+    if matches!(*status, "429" | "503") {
         response = response.header("Retry-After", Header::new(Object::with_type(Type::Integer)));
     }
     ((*status).to_owned(), response.build().into())

@@ -109,9 +109,12 @@ impl<T> Field<T> {
             },
             Err(DataError::NotAsked | DataError::NotShared) => missing(Status::NotShared),
             Err(DataError::Reconnect) => missing(Status::Reconnect),
-            Err(DataError::Unavailable | DataError::Database | DataError::Rejected) => {
-                missing(Status::Unavailable)
-            }
+            Err(
+                DataError::Unavailable
+                | DataError::Limited(_)
+                | DataError::Database
+                | DataError::Rejected,
+            ) => missing(Status::Unavailable),
         }
     }
 }

@@ -50,7 +50,9 @@ pub fn text(failure: &Failure) -> ErrorText {
         }
         Failure::Reconnect | Failure::NotShared(_) => WayOn::Connect,
         Failure::NotHeld(_) => WayOn::CheckAgain,
-        Failure::Unavailable
+        Failure::TooManyRequests(_)
+        | Failure::Overloaded
+        | Failure::Unavailable
         | Failure::DataUnavailable
         | Failure::Timeout
         | Failure::Internal(_) => WayOn::TryAgain,
@@ -64,21 +66,41 @@ pub fn text(failure: &Failure) -> ErrorText {
     }
 }
 
-fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
-    let (title, text) = match failure {
+type Text = Cow<'static, str>;
+
+fn title_and_text(failure: &Failure) -> (Text, Text) {
+    match failure {
         Failure::NotAsked(scope) => {
             let title = format!("We don't ask for your {}", scopes::noun(scope));
-            return (title.into(), NOT_ASKED.into());
+            (title.into(), NOT_ASKED.into())
         }
         Failure::NotShared(scope) => {
             let title = format!("You don't share your {} with us", scopes::noun(scope));
-            return (title.into(), NOT_SHARED.into());
+            (title.into(), NOT_SHARED.into())
         }
-        Failure::NotHeld(missing) => return gate::refusal(missing),
+        Failure::NotHeld(missing) => gate::refusal(missing),
         Failure::InvalidParameter(name) => {
             let text = format!("We can't use the value of \u{201c}{name}\u{201d} in this address.");
-            return ("We can't read this address".into(), text.into());
+            ("We can't read this address".into(), text.into())
         }
+        Failure::TooManyRequests(seconds) => {
+            let unit = if *seconds == 1 { "second" } else { "seconds" };
+            let text = format!(
+                "You or someone on your network sent us too many requests. Wait {seconds} {unit}, \
+                 then try again."
+            );
+            ("Too many requests".into(), text.into())
+        }
+        failure => {
+            let (title, text) = fixed(failure);
+            (title.into(), text.into())
+        }
+    }
+}
+
+/// Title and text of a failure without a value.
+fn fixed(failure: &Failure) -> (&'static str, &'static str) {
+    match failure {
         Failure::InvalidFields(_) => (
             "We can't use what you sent",
             "Go back to the form and check its fields.",
@@ -104,6 +126,14 @@ fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
             "It's larger than anything this site takes.",
         ),
         Failure::HeadTooLarge => ("Your browser sent too much", HEAD_TOO_LARGE),
+        Failure::UriTooLong => (
+            "This address is too long",
+            "We don't read addresses of more than 8 KiB. Start from the front page.",
+        ),
+        Failure::Overloaded => (
+            "We're very busy",
+            "More people are using this site than it can serve right now. Try again in a moment.",
+        ),
         Failure::UnsupportedFormat => {
             ("We can't read this format", "Send forms as a browser does.")
         }
@@ -125,12 +155,17 @@ fn title_and_text(failure: &Failure) -> (Cow<'static, str>, Cow<'static, str>) {
             ("You're signed out in this browser only", LOGOUT_UNCONFIRMED)
         }
         Failure::Timeout => ("That took too long", "The answer wasn't ready in time."),
-        Failure::Internal(_) => (
+        // The last five are in [`title_and_text`].
+        Failure::Internal(_)
+        | Failure::NotAsked(_)
+        | Failure::NotShared(_)
+        | Failure::NotHeld(_)
+        | Failure::InvalidParameter(_)
+        | Failure::TooManyRequests(_) => (
             "Something went wrong on our side",
             "We've logged it under the reference below.",
         ),
-    };
-    (title.into(), text.into())
+    }
 }
 
 const HEAD_TOO_LARGE: &str = "It sent more than 16 KiB before the page could begin, mostly cookies. \

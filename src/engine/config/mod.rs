@@ -29,6 +29,12 @@ pub struct Config {
     pub listen_addr: SocketAddr,
     /// `KEEP_ALIVE_TIMEOUT`. Idle connections stay open this long.
     pub keep_alive_timeout: Duration,
+    /// `DRAIN_DELAY`. How long connections are still accepted after the stop signal.
+    pub drain_delay: Duration,
+    /// `RATE_LIMIT`
+    pub rate_limit: bool,
+    /// `TRUSTED_PROXY_HOPS`. Entries of `X-Forwarded-For` to trust, counted from the right.
+    pub trusted_proxy_hops: u8,
     /// `DATABASE_URL`, `DATABASE_TLS`, `DATABASE_MAX_CONNECTIONS`
     pub database: Database,
     /// `MATRICA_*`
@@ -49,6 +55,8 @@ pub struct Config {
     pub app: AppConfig,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
+    /// The names of the variables that are set.
+    pub names: Vec<String>,
     /// Oddities that do not stop the start, one log line each.
     pub warnings: Vec<String>,
 }
@@ -133,6 +141,9 @@ impl Config {
             public_url: env.required("PUBLIC_URL", rules::public_url),
             listen_addr: Some(parse_listen_addr(&mut env)),
             keep_alive_timeout: env.or_default("KEEP_ALIVE_TIMEOUT", "75s", rules::keep_alive),
+            drain_delay: env.or_default("DRAIN_DELAY", "5s", rules::drain_delay),
+            rate_limit: env.or_default("RATE_LIMIT", "on", rules::on_off),
+            trusted_proxy_hops: env.or_default("TRUSTED_PROXY_HOPS", "0", rules::hops),
             database: parse_database(&mut env),
             matrica: parse_matrica(&mut env),
             token_keys: env.required_secret("TOKEN_KEYS", Keyring::parse),
@@ -144,6 +155,7 @@ impl Config {
             app: app(&mut env).map(AppConfig::new),
             log_format: env.or_default("LOG_FORMAT", "json", rules::log_format),
             warnings: Some(check_the_rest(&mut env)),
+            names: Some(env.names()),
         });
         let mut config = env.finish(config)?;
         let unasked = config.gates.warnings(&config.matrica.scopes);
@@ -277,8 +289,6 @@ fn parse_session(env: &mut Source<'_>) -> Option<SessionLifetime> {
 /// Checks the variables that have no effect yet. Returns the warnings.
 fn check_the_rest(env: &mut Source<'_>) -> Vec<String> {
     env.not_yet_used("METRICS_ADDR", rules::socket_addr);
-    env.not_yet_used("RATE_LIMIT", rules::on_off);
-    env.not_yet_used("TRUSTED_PROXY_HOPS", rules::hops);
     env.not_yet_used("OTEL_EXPORTER_OTLP_ENDPOINT", rules::any_url);
     env.warn_of_unknown("MATRICA_")
 }

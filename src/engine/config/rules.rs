@@ -20,6 +20,8 @@ const MAX_CONNECTIONS: u32 = 1_000;
 const LIFETIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 400);
 /// Bounds of the time that an idle connection stays open.
 const KEEP_ALIVE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
+/// Longest time that connections are still accepted after the stop signal.
+const MAX_DRAIN_DELAY: Duration = Duration::from_mins(5);
 /// Most proxies in a row.
 const MAX_HOPS: u8 = 10;
 
@@ -180,6 +182,16 @@ pub fn keep_alive(text: &str) -> Result<Duration, String> {
         Ok(duration)
     } else {
         Err("must be between 1s and 1h".into())
+    }
+}
+
+pub fn drain_delay(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| "must be a duration such as 5s, or 0s".to_owned())?;
+    if duration <= MAX_DRAIN_DELAY {
+        Ok(duration)
+    } else {
+        Err("must be at most 5m".into())
     }
 }
 

@@ -162,6 +162,14 @@ impl<'a> Source<'a> {
         value.or(file).is_some()
     }
 
+    /// The names of the variables that have a value and were asked for. For the log.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.variables.iter();
+        let set = names
+            .filter(|(name, value)| !value.trim().is_empty() && self.known.contains(name.as_str()));
+        set.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Records an oddity that does not stop the start.
     pub fn warn(&mut self, warning: String) {
         self.warnings.push(warning);

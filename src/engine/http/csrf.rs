@@ -2,8 +2,9 @@
 
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
+use axum::response::Response;
 use http_body::Body as _;
-use tower_http::csrf::CsrfLayer;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use crate::engine::error::is_api;
 use crate::engine::form::{JSON, has_media_type};
@@ -39,13 +40,24 @@ pub fn require_origin_proof(engine: &Engine, request: &Request) -> Result<(), St
         None => cookies::has_session(headers, &engine.cookie_names),
     };
     if !request.method().is_safe() && lacks_proof {
-        tracing::warn!(
-            event = "csrf_refused",
-            "the request does not prove that it comes from our pages"
-        );
+        log();
         return Err(StatusCode::FORBIDDEN);
     }
     Ok(())
+}
+
+/// Logs a refusal of [`layer`], which itself does so at `trace`.
+pub fn log_refusal(response: &Response) {
+    if response.extensions().get::<ProtectionError>().is_some() {
+        log();
+    }
+}
+
+fn log() {
+    tracing::warn!(
+        event = "csrf_refused",
+        "the request does not prove that it comes from our pages"
+    );
 }
 
 /// Refuses other formats, such as `text/plain`, which needs no CORS preflight. JSON needs one, and

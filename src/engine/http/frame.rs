@@ -10,10 +10,13 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 
+use super::client;
 use super::compression::Asked;
 use super::failures::{FailureContext, RenderFailure};
 use super::headers::SecurityHeaders;
+use super::throttle::Throttle;
 use super::{RequestId, log};
+use crate::engine::limits::Client;
 use crate::engine::state::Engine;
 
 /// What the layer needs. Made once.
@@ -24,6 +27,23 @@ struct Parts {
     engine: Engine,
     render: RenderFailure,
     headers: SecurityHeaders,
+    unforwarded: Throttle,
+}
+
+impl Parts {
+    /// The address of the client. Warns if the proxies do not say it as configured.
+    fn client(&self, request: &Request) -> Client {
+        client::of(request, self.engine.config.trusted_proxy_hops).unwrap_or_else(|peer| {
+            if let Some(left_out) = self.unforwarded.turn() {
+                tracing::warn!(
+                    event = "client_unknown",
+                    left_out,
+                    "X-Forwarded-For does not have as many addresses as TRUSTED_PROXY_HOPS says"
+                );
+            }
+            peer
+        })
+    }
 }
 
 impl Frame {
@@ -33,6 +53,7 @@ impl Frame {
             engine: engine.clone(),
             render,
             headers: SecurityHeaders::new(engine),
+            unforwarded: Throttle::default(),
         }))
     }
 }
@@ -41,15 +62,18 @@ impl Frame {
 pub async fn surround(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = RequestId::generate();
-    let span = log::span(&request, &id);
+    let client = frame.0.client(&request);
+    let span = log::span(&request, &id, client);
     let context = FailureContext::of(&request, &frame.0.engine.cookie_names);
     let asked = Asked::of(&request, &frame.0.engine.cookie_names);
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(client);
     async move {
         let Parts {
             engine,
             render,
             headers,
+            ..
         } = &*frame.0;
         let response = next.run(request).await;
         let mut response = context.with_body(response, engine, *render, &id);

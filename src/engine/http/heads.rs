@@ -6,6 +6,8 @@ use crate::engine::error::Failure;
 
 /// Largest request head, in bytes of URL, names and values.
 const HEAD_MAX: usize = 16 * 1024;
+/// Longest URL, in bytes of path and query. The longest of ours is a callback with a code.
+const URI_MAX: usize = 8 * 1024;
 /// Most header fields.
 const FIELDS_MAX: usize = 100;
 
@@ -16,6 +18,9 @@ pub fn check(request: &Request) -> Result<(), Failure> {
         .uri()
         .path_and_query()
         .map_or(0, |target| target.as_str().len());
+    if target > URI_MAX {
+        return Err(Failure::UriTooLong);
+    }
     let fields = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len());

@@ -17,7 +17,7 @@ pub async fn healthz() -> &'static str {
 /// `GET /readyz`. The server is not stopping, its keys open the stored tokens, the database takes
 /// writes, and its schema is current.
 pub async fn readyz(State(engine): State<Engine>) -> Response {
-    let problem = if engine.tasks.shutdown.is_cancelled() {
+    let problem = if engine.tasks.draining.is_cancelled() {
         "stopping"
     } else if let Some(problem) = engine.vault.key_problem() {
         problem

@@ -16,6 +16,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::engine::config::LogFormat;
+use crate::engine::error::Failure;
+use crate::engine::limits::Client;
 use crate::engine::random;
 
 /// tower-sessions warns about every stale cookie, which anyone can send. Its span would hide ours.
@@ -124,14 +126,21 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
 }
 
 /// The span of a request. Names the route, because the URL may hold a code.
-pub fn span(request: &Request, id: &RequestId) -> Span {
+pub fn span(request: &Request, id: &RequestId, client: Client) -> Span {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str);
-    tracing::info_span!("request", request_id = id.as_str(), method = %request.method(), route)
+    let (id, method, client) = (id.as_str(), request.method(), client.0);
+    tracing::info_span!("request", request_id = id, %method, route, %client)
 }
 
 /// Logs that a request was answered. Call it inside its span.
+///
+/// A request that a limit refused has no line of its own. Otherwise a flood would fill the log.
 pub fn answered(started: Instant, response: &Response) {
+    let failure = response.extensions().get::<Failure>();
+    if let Some(Failure::TooManyRequests(_) | Failure::Overloaded) = failure {
+        return;
+    }
     let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
     tracing::info!(
         event = "request",

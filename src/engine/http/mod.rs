@@ -1,6 +1,7 @@
 //! The HTTP server around the handlers: accept loop, layers and logs.
 
 mod admit;
+pub mod client;
 pub mod compression;
 mod connection;
 mod csrf;
@@ -12,6 +13,7 @@ mod heads;
 pub mod health;
 pub mod log;
 pub mod server;
+mod throttle;
 
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use self::admit::Admission;
 pub use self::failures::{ErrorFormat, FailedRequest, PlainText, RenderFailure};
 use self::frame::Frame;
 pub use self::headers::Policy;
@@ -100,6 +103,7 @@ impl Route {
 
 /// Puts the routes behind the layers. `render` writes the body of every failed response.
 pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Router {
+    let admission = Admission::new(&engine, &routes);
     let (mut plain, mut with_session) = (Router::new(), Router::new());
     for route in routes {
         let (path, mut handler) = (route.path, route.handler);
@@ -129,7 +133,7 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
         .layer(CatchPanicLayer::custom(panicked))
         .layer(timeout)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(from_fn_with_state(engine.clone(), admit::admit))
+        .layer(from_fn_with_state(admission, admit::admit))
         .layer(csrf::layer(&engine.config.public_url.origin));
     with_session
         .layer(sessions)

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -22,7 +23,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::client::Peer;
 use super::connection::{Watch, Watched};
+use crate::engine::state::Engine;
 use crate::engine::tasks::Tasks;
 
 /// Most bytes of a request head that are read. `heads::check` refuses far smaller ones.
@@ -40,19 +43,26 @@ const DRAIN_REQUESTS: Duration = Duration::from_secs(15);
 /// Pause after a failed accept, usually for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` completes. Then it closes the listener, drains the requests, and drains the
-/// tracked tasks. `keep_alive` is how long an idle connection stays open.
+/// Serves until `stop` completes. Then `/readyz` fails, and for `DRAIN_DELAY` connections are still
+/// accepted, until load balancers have noticed. After that it closes the listener, drains the
+/// requests, and drains the tracked tasks.
 ///
 /// axum's own loop has no timeout for a half-sent head, neither while serving nor while stopping.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    tasks: Tasks,
-    keep_alive: Duration,
+    engine: Engine,
     stop: impl Future<Output = ()>,
 ) {
+    let (tasks, keep_alive) = (&engine.tasks, engine.config.keep_alive_timeout);
     let connections = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(connections_max()));
+    let stop = async {
+        stop.await;
+        tasks.draining.cancel();
+        tracing::info!(event = "draining", "stopping: not ready any more");
+        sleep(engine.config.drain_delay).await;
+    };
     let mut stop = std::pin::pin!(stop);
     let mut failing = false;
     loop {
@@ -61,9 +71,14 @@ pub async fn serve(
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, slot)) => {
+            Ok((stream, peer, slot)) => {
                 failing = false;
-                let connection = drive(stream, router.clone(), tasks.clone(), keep_alive);
+                let service = Guarded {
+                    router: router.clone(),
+                    watch: Watch::new(),
+                    peer: Peer(peer.ip()),
+                };
+                let connection = drive(stream, service, tasks.clone(), keep_alive);
                 connections.spawn(async move {
                     connection.await;
                     drop(slot);
@@ -78,7 +93,6 @@ pub async fn serve(
             }
         }
     }
-    // `/readyz` fails before the listener closes.
     tasks.shutdown.cancel();
     drop(listener);
     tracing::info!(event = "stopping", "stopping: no new connections");
@@ -100,12 +114,9 @@ fn connections_max() -> usize {
 }
 
 /// Serves one connection until it ends, waits too long, or the process stops.
-async fn drive(stream: TcpStream, router: Router, tasks: Tasks, keep_alive: Duration) {
-    let watch = Watch::new();
-    let service = TowerToHyperService::new(Guarded {
-        router,
-        watch: watch.clone(),
-    });
+async fn drive(stream: TcpStream, service: Guarded, tasks: Tasks, keep_alive: Duration) {
+    let watch = service.watch.clone();
+    let service = TowerToHyperService::new(service);
     let stream = TokioIo::new(Watched {
         stream,
         watch: watch.clone(),
@@ -135,11 +146,12 @@ async fn drive(stream: TcpStream, router: Router, tasks: Tasks, keep_alive: Dura
     }
 }
 
-/// The router, with a guard around each response.
+/// The router, with a guard around each response. Tells it who is at the other end.
 #[derive(Clone)]
 struct Guarded {
     router: Router,
     watch: Watch,
+    peer: Peer,
 }
 
 impl Service<Request<Incoming>> for Guarded {
@@ -151,7 +163,8 @@ impl Service<Request<Incoming>> for Guarded {
         <Router as Service<Request<Incoming>>>::poll_ready(&mut self.router, context)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
         let (guard, response) = (self.watch.request_came(), self.router.call(request));
         Box::pin(async move { Ok(guard.around(response.await?)) })
     }
@@ -161,13 +174,13 @@ impl Service<Request<Incoming>> for Guarded {
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await;
     let slot = slot.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // A connection that was reset meanwhile may refuse it.
     let _ = stream.set_nodelay(true);
-    Ok((stream, slot))
+    Ok((stream, peer, slot))
 }
 
 /// Listens for SIGTERM and Ctrl-C from now on. The future completes at the first of them.

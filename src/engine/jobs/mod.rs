@@ -65,6 +65,7 @@ impl From<DataError> for Later {
             DataError::NotShared => "the person does not share it",
             DataError::Rejected => "Matrica rejects the question",
             DataError::Unavailable => "Matrica does not answer",
+            DataError::Limited(_) => "the person causes too many calls",
             DataError::Database => "the database does not answer",
         })
     }

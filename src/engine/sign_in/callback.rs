@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::attempt::{Attempt, AttemptCookies, Intent};
 use super::{Refusal, ReturnTo, SETTINGS_PATH, SIGN_IN_PATH, Visitor, exchange, notice_url};
 use crate::engine::clock;
+use crate::engine::error::Failure;
+use crate::engine::limits::{Action, Client};
 use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::{CallbackParameters, Outcome};
 use crate::engine::session::{CurrentUser, device};
@@ -99,6 +101,9 @@ pub async fn complete(
             });
         }
     };
+    if let Err(failure) = count(engine, &parts) {
+        return Ok(failure.into_response());
+    }
     let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
     let intent = attempt.intent;
     let visitor = Visitor {
@@ -128,6 +133,17 @@ pub async fn complete(
             removal,
         }),
     }
+}
+
+/// Counts a callback that reaches the provider next. If it is refused, the attempt is not burnt, so
+/// the same URL works a little later.
+fn count(engine: &Engine, parts: &Parts) -> Result<(), Failure> {
+    let client = Client::of(&parts.extensions);
+    engine.limits.count_exchange(client).map_err(|wait| {
+        let action = <&str>::from(Action::Callback);
+        tracing::warn!(event = "rate_limited", action, "too many callbacks");
+        wait.into()
+    })
 }
 
 /// Where a login that took too long was to lead. The cookie still proves that it is this browser's.

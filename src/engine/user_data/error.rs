@@ -1,6 +1,7 @@
 //! Why there is no data, as the page needs to know it.
 
 use crate::engine::error::Failure;
+use crate::engine::limits::RetryAfter;
 use crate::engine::matrica::ApiError;
 use crate::engine::seal::OpenError;
 use crate::engine::vault::VaultError;
@@ -18,6 +19,8 @@ pub enum DataError {
     Rejected,
     /// The provider does not answer, or a refresh is not possible at the moment.
     Unavailable,
+    /// The person causes too many calls of the provider. Holds the seconds to wait.
+    Limited(u64),
     /// The database does not answer.
     Database,
 }
@@ -31,8 +34,15 @@ impl DataError {
             Self::NotShared => Failure::NotShared(scope),
             Self::Rejected => Failure::InvalidParameter("query".to_owned()),
             Self::Unavailable => Failure::DataUnavailable,
+            Self::Limited(seconds) => Failure::TooManyRequests(seconds),
             Self::Database => Failure::Unavailable,
         }
+    }
+}
+
+impl From<RetryAfter> for DataError {
+    fn from(RetryAfter(seconds): RetryAfter) -> Self {
+        Self::Limited(seconds)
     }
 }
 

@@ -13,6 +13,7 @@ pub use self::answers::Cached;
 use self::cache::UserDataCache;
 pub use self::error::DataError;
 pub use self::reader::Reader;
+use crate::engine::limits::Limits;
 use crate::engine::matrica::UserApi;
 use crate::engine::vault::Vault;
 
@@ -25,4 +26,5 @@ pub struct UserData {
     /// The scopes that the app asks for.
     pub scopes: Arc<[String]>,
     pub tracker: TaskTracker,
+    pub limits: Limits,
 }

@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         match result.unwrap_or(Err(DataError::Unavailable)) {
-            Err(error @ (DataError::Unavailable | DataError::Database)) => {
+            Err(error @ (DataError::Unavailable | DataError::Database | DataError::Limited(_))) => {
                 let last_good = cached.get(&query);
                 let last_good = last_good.filter(|answer| answer.age() < self.data.cache.kept);
                 let mut answer = last_good.ok_or(error)?;
@@ -237,6 +237,7 @@ async fn fetch<R: Resource>(
     access: Access,
     resource: R,
 ) -> Result<R::Data, DataError> {
+    data.limits.count_provider_call(user_id)?;
     let permit = tokio::time::timeout(PERMIT_WAIT, entry.permits.acquire()).await;
     let _permit = permit.map_err(|_| DataError::Unavailable)?;
     let token = async { Ok(data.vault.access_token(user_id).await?) };

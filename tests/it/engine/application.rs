@@ -69,8 +69,7 @@ async fn another_app_has_its_own_settings_routes_and_export() {
     tokio::spawn(server::serve(
         listener,
         router::<Otters>(engine.clone()),
-        engine.tasks.clone(),
-        engine.config.keep_alive_timeout,
+        engine.clone(),
         CancellationToken::new().cancelled_owned(),
     ));
 

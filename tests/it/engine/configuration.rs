@@ -130,6 +130,8 @@ fn a_mistake_names_its_variable_and_the_rule_and_never_the_value() {
         ("LOG_FORMAT", "canary", "json or pretty"),
         ("RATE_LIMIT", "canary", "on or off"),
         ("TRUSTED_PROXY_HOPS", "-1", "number"),
+        ("DRAIN_DELAY", "canary", "duration"),
+        ("DRAIN_DELAY", "6m", "at most"),
         ("METRICS_ADDR", "canary", "address"),
     ];
     for (name, value, rule) in bad {

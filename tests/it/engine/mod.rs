@@ -17,6 +17,7 @@ mod keys;
 mod layout;
 mod leaving;
 mod leftovers;
+mod limits;
 mod linked;
 mod locked_people;
 mod logs;

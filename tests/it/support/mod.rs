@@ -185,8 +185,7 @@ impl TestApp {
                 stand_ins::add(App::routes()),
                 App::error_page,
             ),
-            engine.tasks.clone(),
-            engine.config.keep_alive_timeout,
+            engine.clone(),
             stop.clone().cancelled_owned(),
         );
         tokio::spawn(serving);
@@ -209,8 +208,7 @@ impl TestApp {
         tokio::spawn(server::serve(
             listener,
             http::router(self.engine.clone(), stand_ins::add(routes), App::error_page),
-            self.engine.tasks.clone(),
-            self.engine.config.keep_alive_timeout,
+            self.engine.clone(),
             CancellationToken::new().cancelled_owned(),
         ));
         url
@@ -376,6 +374,8 @@ pub fn settings(url: &str, provider: &str, database: &str) -> BTreeMap<String, S
     BTreeMap::from(
         [
             ("PUBLIC_URL", url.to_owned()),
+            // No balancer needs time to notice.
+            ("DRAIN_DELAY", "0s".to_owned()),
             ("DATABASE_URL", database.to_owned()),
             ("MATRICA_CLIENT_ID", CLIENT_ID.to_owned()),
             ("MATRICA_CLIENT_SECRET", CLIENT_SECRET.to_owned()),
