@@ -40,6 +40,7 @@ mod session_cache;
 mod session_list;
 mod sessions;
 mod sign_in;
+mod stopping;
 mod storage;
 mod supply_chain;
 mod sweeper;
