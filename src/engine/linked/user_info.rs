@@ -100,6 +100,7 @@ impl LinkedProvider {
         let response = match request.timeout(budget).send().await {
             Ok(response) => response,
             Err(error) => {
+                transport::report_tls(&error);
                 let is_local = transport::is_local(&error);
                 permit.report(if is_local {
                     Health::Unknown

@@ -219,7 +219,10 @@ impl UserApi {
             Err(error) if transport::is_local(&error) => {
                 (Err(ApiError::Unavailable), Health::Unknown)
             }
-            Err(_) => (Err(ApiError::Unavailable), Health::Failed),
+            Err(error) => {
+                transport::report_tls(&error);
+                (Err(ApiError::Unavailable), Health::Failed)
+            }
         };
         permit.report(health);
         answer

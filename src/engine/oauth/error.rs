@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::breaker::{BreakerRefusal, Health};
+use super::token::StrayTokens;
 use super::{dialect, json, transport};
 
 /// A failed call to the token or revocation endpoint. Holds no secret and no foreign text.
@@ -44,10 +45,25 @@ pub enum TokenError {
     Unreadable(&'static str),
 }
 
+/// A failed exchange or refresh.
+#[derive(Debug)]
+pub struct FailedRequest {
+    pub error: TokenError,
+    /// Tokens of the answer, which are not used. Revoking them could end the grant of a refresh.
+    pub stray: Option<StrayTokens>,
+}
+
+impl From<TokenError> for FailedRequest {
+    fn from(error: TokenError) -> Self {
+        Self { error, stray: None }
+    }
+}
+
 impl TokenError {
     /// Drops the source, whose text holds the URL.
     #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
     pub(super) fn from_transport(error: reqwest::Error) -> Self {
+        transport::report_tls(&error);
         if transport::is_local(&error) {
             Self::Local
         } else if error.is_connect() {

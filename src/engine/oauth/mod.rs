@@ -24,9 +24,9 @@ pub use self::callback::{
     AuthorizationCode, AuthorizationError, CallbackError, CallbackParameters, Outcome,
 };
 pub use self::client::{ClientAuth, ClientSettings};
-pub use self::error::{TokenError, classify};
+pub use self::error::{FailedRequest, TokenError, classify};
 use self::reuse::Connections;
-pub use self::token::{Token, TokenSet, parse_token_set};
+pub use self::token::{StrayTokens, Token, TokenSet, parse_token_set};
 use self::transport::{BodyError, ClientError, Tls};
 
 /// Longest answer of the token endpoint, in bytes.
@@ -145,7 +145,7 @@ impl OAuthClient {
         let request = self.post(client, endpoint, &form);
         let request = request.timeout(REVOCATION_TIMEOUT);
         let result = revocation_request(request, token_type_hint).await;
-        permit.report(health(&result));
+        permit.report(health(result.as_ref().err()));
         result
     }
 
@@ -155,7 +155,7 @@ impl OAuthClient {
         form: &[(&str, &str)],
         scopes: &[String],
         deadline: Instant,
-    ) -> Result<TokenSet, TokenError> {
+    ) -> Result<TokenSet, FailedRequest> {
         // Lifetimes count from before the request, because the answer may take long.
         let sent = Instant::now();
         let lease = self.connections.lease(sent);
@@ -172,7 +172,7 @@ impl OAuthClient {
         drop(lease);
         if !(200..300).contains(&status) || NO_CONTENT.contains(&status) {
             let body = body.unwrap_or_default();
-            return Err(classify(status, retry_after, &body));
+            return Err(classify(status, retry_after, &body).into());
         }
         let body = body.map_err(|error| match error {
             BodyError::TooLong => TokenError::Unreadable("too long"),
@@ -180,10 +180,13 @@ impl OAuthClient {
         })?;
         let lifetime = self.settings.lifetime;
         parse_token_set(&body, scopes, lifetime, sent).map_err(|reason| {
-            let body: Value = json::parse(&body).unwrap_or_default();
-            match dialect::error_code(&body) {
-                Some(_) => error::classify_refusal(status, &body),
-                None => TokenError::Unreadable(reason),
+            let answer: Value = json::parse(&body).unwrap_or_default();
+            match dialect::error_code(&answer) {
+                Some(_) => error::classify_refusal(status, &answer).into(),
+                None => FailedRequest {
+                    error: TokenError::Unreadable(reason),
+                    stray: token::find_stray_tokens(&body),
+                },
             }
         })
     }
@@ -242,8 +245,7 @@ async fn revocation_request(
     Ok(false)
 }
 
-fn health<T>(result: &Result<T, TokenError>) -> Health {
-    let error = result.as_ref().err();
+fn health(error: Option<&TokenError>) -> Health {
     error.map_or(Health::Answered, TokenError::health)
 }
 
@@ -254,7 +256,7 @@ impl ExchangeSlot<'_> {
         code: &AuthorizationCode,
         code_verifier: &CodeVerifier,
         deadline: Instant,
-    ) -> Result<TokenSet, TokenError> {
+    ) -> Result<TokenSet, FailedRequest> {
         let client = self.client;
         let form = [
             ("grant_type", "authorization_code"),
@@ -264,10 +266,13 @@ impl ExchangeSlot<'_> {
         ];
         let send = || client.token_request(&form, &client.settings.scopes, deadline);
         let mut result = send().await;
-        if matches!(result, Err(TokenError::NotSent | TokenError::Local)) {
+        if let Err(failed) = &result
+            && matches!(failed.error, TokenError::NotSent | TokenError::Local)
+        {
             result = send().await;
         }
-        self.permit.report(health(&result));
+        let error = result.as_ref().err().map(|failed| &failed.error);
+        self.permit.report(health(error));
         result
     }
 }
@@ -285,7 +290,8 @@ impl RefreshSlot<'_> {
             ("refresh_token", refresh_token.expose()),
         ];
         let result = self.client.token_request(&form, granted, deadline).await;
-        self.permit.report(health(&result));
+        let result = result.map_err(|failed| failed.error);
+        self.permit.report(health(result.as_ref().err()));
         result
     }
 }

@@ -46,6 +46,13 @@ pub struct TokenSet {
     pub sent: Instant,
 }
 
+/// The tokens that are found in an answer that cannot be used. Good for revoking only.
+#[derive(Debug)]
+pub struct StrayTokens {
+    pub access_token: Option<Token>,
+    pub refresh_token: Option<Token>,
+}
+
 #[derive(Deserialize)]
 struct TokenResponse {
     access_token: Option<Value>,
@@ -79,6 +86,24 @@ pub fn parse_token_set(
         scope: granted_scope(response.scope.as_ref(), requested),
         expires_in: lifetime.unwrap_or(default_lifetime),
         sent,
+    })
+}
+
+/// Searches the text of an answer that [`parse_token_set`] has refused, JSON or not. `None` if it
+/// holds no token.
+pub(super) fn find_stray_tokens(body: &[u8]) -> Option<StrayTokens> {
+    let text = String::from_utf8_lossy(body);
+    let find = |name: &str| {
+        let (_, rest) = text.split_once(name)?;
+        let value = rest.trim_start().strip_prefix(':')?;
+        let mut values = serde_json::Deserializer::from_str(value).into_iter::<String>();
+        let token = values.next()?.ok().map(Value::String);
+        parse_token(token).unwrap_or_default()
+    };
+    let (access_token, refresh_token) = (find("\"access_token\""), find("\"refresh_token\""));
+    (access_token.is_some() || refresh_token.is_some()).then_some(StrayTokens {
+        access_token,
+        refresh_token,
     })
 }
 

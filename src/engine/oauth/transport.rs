@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
-use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::{CertificateError, ClientConfig};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use time::OffsetDateTime;
 
@@ -83,6 +83,46 @@ pub fn is_local(error: &reqwest::Error) -> bool {
         .filter_map(|error| error.downcast_ref::<io::Error>())
         .filter_map(io::Error::raw_os_error)
         .any(|code| LOCAL_ERRORS.contains(&code))
+}
+
+/// Logs a connection that failed because of TLS. Then either the provider's certificate or the
+/// authorities of this machine are wrong, or somebody is in between. Nothing was sent.
+pub fn report_tls(error: &reqwest::Error) {
+    let mut sources = std::iter::successors(error.source(), |error| source_of(*error));
+    let tls = sources.find_map(|error| error.downcast_ref::<rustls::Error>());
+    if let Some(tls) = tls {
+        let reason = tls_reason(tls);
+        tracing::error!(event = "tls_failed", reason, "no secure connection");
+    }
+}
+
+/// `io::Error::source` skips the error inside.
+fn source_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => error.get_ref().map(|inner| inner as _),
+        None => error.source(),
+    }
+}
+
+/// In words of our own, because the names in a certificate are foreign text.
+fn tls_reason(error: &rustls::Error) -> &'static str {
+    let rustls::Error::InvalidCertificate(certificate) = error else {
+        return "the handshake failed";
+    };
+    match certificate {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the certificate has expired"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the certificate is not valid yet"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the certificate is for another host"
+        }
+        CertificateError::UnknownIssuer => "the certificate is of an unknown authority",
+        CertificateError::Revoked => "the certificate is revoked",
+        _ => "the certificate is not accepted",
+    }
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3). The caller bounds it.

@@ -7,7 +7,7 @@ use tracing::Instrument as _;
 
 use super::attempt::Attempt;
 use super::burn::{burn, is_burnt, reserve_exchange};
-use super::progress::{Progress, dispose};
+use super::progress::{Progress, dispose, dispose_stray};
 use super::store::{Arrival, announce, newcomer_id, store};
 use super::{Refusal, Visitor, linked, repeat};
 use crate::engine::db::attempts::{self, Burn};
@@ -170,7 +170,10 @@ async fn exchange_and_admit(
             }
             admitted.map(Some)
         }
-        Err(error) => Err(Refusal::from(error)),
+        Err(failed) => {
+            dispose_stray(engine, provider, progress.if_refused, failed.stray);
+            Err(Refusal::from(failed.error))
+        }
     };
     if let Err(refusal) = &result {
         let (hash, timings) = (attempt.state.hash(), progress.timings);

@@ -41,7 +41,10 @@ pub async fn admit(
         Ok(session) => return Ok(session),
         Err((_, Tokens::Keep)) => {}
         Err((_, Tokens::GiveBack(owner))) => provider.vault.give_back(owner, &tokens).await,
-        Err((_, Tokens::Revoke)) => provider.vault.revoke_at_once(&tokens).await,
+        Err((_, Tokens::Revoke)) => {
+            let (refresh, access) = (tokens.refresh_token.as_ref(), &tokens.access_token);
+            provider.vault.revoke_at_once(refresh, Some(access)).await;
+        }
     }
     admitted.map_err(|(refusal, _)| refusal)
 }

@@ -7,8 +7,10 @@ use super::attempt::Attempt;
 use super::{Refusal, Visitor};
 use crate::engine::db::attempts::Timings;
 use crate::engine::db::logins::{LoginOutcome, StoredLogin};
-use crate::engine::oauth::TokenSet;
+use crate::engine::linked::LinkedProvider;
+use crate::engine::oauth::{StrayTokens, TokenSet};
 use crate::engine::state::Engine;
+use crate::engine::vault::Vault;
 
 /// How far a login has come.
 pub struct Progress {
@@ -60,11 +62,38 @@ pub async fn dispose(engine: &Engine, disposal: Disposal, tokens: TokenSet) {
     match disposal {
         Disposal::Keep => {}
         Disposal::RevokeAtOnce => {
-            let vault = engine.vault.clone();
-            let revoking = async move { vault.revoke_at_once(&tokens).await };
-            // The visitor does not wait for it.
-            engine.tasks.tracker.spawn(revoking.in_current_span());
+            let (access_token, refresh_token) = (Some(tokens.access_token), tokens.refresh_token);
+            let stray = StrayTokens {
+                access_token,
+                refresh_token,
+            };
+            revoke(engine, &engine.vault, stray);
         }
         Disposal::Queue(user_id) => engine.vault.give_back(user_id, &tokens).await,
+    }
+}
+
+/// Revokes tokens of a stranger in the background. The visitor does not wait for it.
+fn revoke(engine: &Engine, vault: &Vault, tokens: StrayTokens) {
+    let vault = vault.clone();
+    let revoking = async move {
+        let (refresh, access) = (tokens.refresh_token, tokens.access_token);
+        vault
+            .revoke_at_once(refresh.as_ref(), access.as_ref())
+            .await;
+    };
+    engine.tasks.tracker.spawn(revoking.in_current_span());
+}
+
+/// Revokes what an answer of the token endpoint holds although it cannot be used.
+pub fn dispose_stray(
+    engine: &Engine,
+    provider: Option<&LinkedProvider>,
+    disposal: Disposal,
+    stray: Option<StrayTokens>,
+) {
+    let vault = provider.map_or(&engine.vault, |provider| &provider.vault);
+    if let (Disposal::RevokeAtOnce, Some(tokens)) = (disposal, stray) {
+        revoke(engine, vault, tokens);
     }
 }

@@ -40,20 +40,23 @@ impl Vault {
                 tracing::warn!(event = "orphan_token", queued, "tokens are not kept");
                 self.revoke_soon();
             }
-            Err(_) => self.revoke_at_once(tokens).await,
+            Err(_) => {
+                let refresh = tokens.refresh_token.as_ref();
+                self.revoke_at_once(refresh, Some(&tokens.access_token))
+                    .await;
+            }
         }
     }
 
     /// Makes one try to revoke tokens that are not kept. Never fails.
-    pub async fn revoke_at_once(&self, tokens: &TokenSet) {
+    pub async fn revoke_at_once(&self, refresh: Option<&Token>, access: Option<&Token>) {
         tracing::warn!(
             event = "orphan_token",
             queued = false,
             "tokens are not kept"
         );
         // The result is in the log.
-        let refresh = tokens.refresh_token.as_ref();
-        let _ = self.revoke_both(refresh, &tokens.access_token).await;
+        let _ = self.revoke_both(refresh, access).await;
     }
 
     /// Wakes the worker of the queue.
@@ -106,7 +109,7 @@ impl Vault {
         row: &Revocation,
         (refresh, access): &(Option<Token>, Token),
     ) -> Result<(), db::Error> {
-        let Err(error) = self.revoke_both(refresh.as_ref(), access).await else {
+        let Err(error) = self.revoke_both(refresh.as_ref(), Some(access)).await else {
             return revocations::delete(&self.db, row.grant_id).await;
         };
         let attempts = row.attempts + 1;
@@ -135,11 +138,18 @@ impl Vault {
     }
 
     /// Revokes the refresh token first. With it most providers end the whole grant.
-    async fn revoke_both(&self, refresh: Option<&Token>, access: &Token) -> Result<(), TokenError> {
+    async fn revoke_both(
+        &self,
+        refresh: Option<&Token>,
+        access: Option<&Token>,
+    ) -> Result<(), TokenError> {
         if let Some(refresh) = refresh {
             self.revoke(TokenKind::Refresh, refresh).await?;
         }
-        self.revoke(TokenKind::Access, access).await
+        match access {
+            Some(access) => self.revoke(TokenKind::Access, access).await,
+            None => Ok(()),
+        }
     }
 
     async fn revoke(&self, kind: TokenKind, token: &Token) -> Result<(), TokenError> {

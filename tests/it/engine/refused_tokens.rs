@@ -196,3 +196,63 @@ async fn tokens_of_somebody_who_signs_in_elsewhere_at_that_moment_are_kept() {
     assert_eq!(app.count("select count(*) from revocations").await, 0);
     assert_eq!(app.provider.calls("revoke").await, 0);
 }
+
+#[tokio::test]
+async fn tokens_in_an_answer_that_cannot_be_used_are_revoked() {
+    let app = TestApp::spawn().await;
+    for (overrides, left) in [
+        (json!({ "token_type": "mac" }), "families"),
+        (json!({ "token_type": null }), "families"),
+        (json!({ "access_token": null }), "families"),
+        (
+            json!({ "access_token": "x".repeat(8 * 1024 + 1) }),
+            "families",
+        ),
+        (json!({ "refresh_token": "a\r\nb" }), "access_tokens"),
+    ] {
+        let fields = json!({ "token_overrides": overrides });
+        app.provider.set(fields).await;
+        let answer = app.browser().sign_in(&app.provider, "ada").await;
+        answer.assert_refused("provider");
+        let revoked = format!("revoked: {overrides}");
+        crate::support::eventually(&revoked, async || {
+            app.provider.get("tokens").await[left] == 0
+        })
+        .await;
+    }
+    // Of text that is no JSON object, too.
+    app.provider.set(json!({ "token_overrides": null })).await;
+    let tokens = r#""access_token":"a1","refresh_token": "r1","token_type":"Bearer""#;
+    let mut revoked = app.provider.calls("revoke").await;
+    for (body, tokens) in [
+        (format!("{{{tokens}}} and more"), 2),
+        (format!("{{{tokens},\"access_token\":\"a2\"}}"), 2),
+        (format!("[{{{tokens}}}]"), 2),
+        ("{\"refresh_token\":\"r1\"".to_owned(), 1),
+        ("{\"access_token\":7,\"refresh_token\":{}}".to_owned(), 0),
+    ] {
+        let fault = json!({ "status": 200, "body": body });
+        app.provider.fault("token", fault).await;
+        let answer = app.browser().sign_in(&app.provider, "ada").await;
+        answer.assert_refused("provider");
+        revoked += tokens;
+        app.provider.called("revoke", revoked).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(app.provider.calls("revoke").await, revoked);
+}
+
+#[tokio::test]
+async fn tokens_that_cannot_be_used_are_kept_where_they_may_be_of_the_stored_family() {
+    let app = with_one_family().await;
+    let mut ada = app.signed_in("ada").await;
+    let fields = json!({ "token_overrides": { "token_type": "mac" } });
+    app.provider.set(fields).await;
+    let answer = ada.sign_in(&app.provider, "ada").await;
+    answer.assert_refused("provider");
+    app.expire_access_tokens(1).await;
+    ada.get("/api/wallets").await.assert_status(503);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(app.provider.calls("revoke").await, 0);
+    assert_eq!(families(&app).await, 1);
+}
