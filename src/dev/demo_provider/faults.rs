@@ -9,12 +9,14 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, json};
 use tokio::time::sleep;
 
 use super::DemoProvider;
-use super::connection::Connection;
+use super::connection::{Connection, End, Last};
 use super::endpoint::Endpoint;
 use super::slow_body::SlowBody;
 
@@ -30,6 +32,8 @@ pub struct Fault {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     body: Option<String>,
+    /// The same in base64, for bodies that are not UTF-8.
+    body_base64: Option<String>,
     /// Sends this many blanks, chunked, without `Content-Length`.
     body_bytes: Option<usize>,
     /// Delays the headers, after the request was processed.
@@ -39,6 +43,8 @@ pub struct Fault {
     /// Interval between single bytes of the body.
     drip_ms: Option<u64>,
     close: Option<Close>,
+    /// Bytes that are sent as they are instead of a response, before the connection ends.
+    raw: Option<String>,
     redirect: Option<String>,
     /// Whether the request is processed although its response is replaced or lost. Defaults to
     /// `true` for `after_processing`, and where the real response is delayed, dripped or truncated.
@@ -51,6 +57,8 @@ enum Close {
     BeforeHeaders,
     MidBody,
     AfterProcessing,
+    Reset,
+    HalfClose,
 }
 
 impl Fault {
@@ -59,6 +67,9 @@ impl Fault {
         let probability = self.probability.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&probability) {
             return Err("probability must be between 0 and 1".into());
+        }
+        if self.decoded_body().is_none() {
+            return Err("body_base64 is not base64".into());
         }
         if !(200..=599).contains(&self.status.unwrap_or(200)) {
             return Err("status must be between 200 and 599".into());
@@ -93,11 +104,32 @@ impl Fault {
     /// `None` if the real response is sent.
     fn replacement(&self) -> Option<Response> {
         let status = self.status.or(self.redirect.as_ref().map(|_| 307));
-        if status.is_none() && self.body.is_none() && self.body_bytes.is_none() {
+        let body = self.body.is_some() || self.body_base64.is_some() || self.body_bytes.is_some();
+        if status.is_none() && !body {
             return None;
         }
         let status = StatusCode::from_u16(status.unwrap_or(200)).unwrap_or_default();
-        Some((status, self.body.clone().unwrap_or_default()).into_response())
+        Some((status, self.decoded_body().unwrap_or_default()).into_response())
+    }
+
+    /// `None` if it is not base64.
+    fn decoded_body(&self) -> Option<Vec<u8>> {
+        match (&self.body, &self.body_base64) {
+            (_, Some(encoded)) => STANDARD.decode(encoded).ok(),
+            (body, None) => Some(body.clone().unwrap_or_default().into()),
+        }
+    }
+
+    /// How the connection ends, if it ends without a response.
+    fn last(&self) -> Option<Last> {
+        let end = match self.close {
+            Some(Close::BeforeHeaders | Close::AfterProcessing) => End::Close,
+            Some(Close::Reset) => End::Reset,
+            Some(Close::HalfClose) => End::HalfClose,
+            Some(Close::MidBody) | None => self.raw.as_ref().map(|_| End::Close)?,
+        };
+        let bytes = self.raw.clone().unwrap_or_default();
+        Some(Last { bytes, end })
     }
 
     fn slow_body(&self) -> SlowBody {
@@ -146,8 +178,8 @@ pub async fn inject(
     let replacement = fault.replacement();
     let process = fault.process.unwrap_or(match fault.close {
         Some(Close::AfterProcessing) => true,
-        Some(Close::BeforeHeaders) => false,
-        _ => replacement.is_none(),
+        Some(Close::BeforeHeaders | Close::Reset | Close::HalfClose) => false,
+        _ => replacement.is_none() && fault.raw.is_none(),
     });
     // Processed before the delay, so that a client that times out loses the response only.
     let real = if process {
@@ -156,15 +188,12 @@ pub async fn inject(
         None
     };
     sleep(Duration::from_millis(fault.delay_ms.unwrap_or_default())).await;
-    if matches!(
-        fault.close,
-        Some(Close::BeforeHeaders | Close::AfterProcessing)
-    ) {
+    if let Some(last) = fault.last() {
         let Some(connection) = connection else {
             let reason = "This fault needs DemoProvider::serve";
             return (StatusCode::NOT_IMPLEMENTED, reason).into_response();
         };
-        match connection.cut().await {}
+        match connection.cut(last).await {}
     }
     let response = replacement.or(real);
     let mut response = response.unwrap_or_else(|| String::new().into_response());

@@ -15,7 +15,8 @@ use matrica_starter::dev::demo_provider::{DemoClient, DemoProvider, people};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const CALLBACK: &str = "http://localhost:3000/auth/callback";
@@ -1100,6 +1101,7 @@ async fn control_refuses_what_it_does_not_know() {
         ("settings", json!({ "largest_take": 0 })),
         ("settings", json!({ "largest_take": 1_001 })),
         ("faults/refresh", json!({ "clsoe": "mid_body" })),
+        ("faults/refresh", json!({ "body_base64": "?" })),
         ("faults/refresh", json!({ "probability": 2 })),
         ("faults/refresh", json!({ "headers": { "a b": "c" } })),
         ("faults/refersh", json!({})),
@@ -1108,4 +1110,44 @@ async fn control_refuses_what_it_does_not_know() {
         assert!(answer.status().is_client_error(), "{path}");
         assert!(!answer.text().await.unwrap().is_empty());
     }
+}
+
+#[tokio::test]
+async fn connections_end_in_the_middle_of_a_head_and_bodies_need_not_be_text() {
+    let provider = Provider::start().await;
+    let tokens = provider.sign_in("ada").await;
+    let request = format!(
+        "GET /oauth2/v2/user/wallets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+        tokens["access_token"].as_str().unwrap()
+    );
+    // All bytes, and whether they ended with a FIN.
+    let read = async || {
+        let address = provider.url("").replace("http://", "");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        let end = stream.read_to_end(&mut bytes).await;
+        (String::from_utf8(bytes).unwrap(), end.is_ok(), stream)
+    };
+    let raw = "HTTP/1.1 200 OK\r\nContent-Le";
+    for (fault, is_fin) in [
+        (json!({ "raw": raw }), true),
+        (json!({ "raw": raw, "close": "reset" }), false),
+        (json!({ "raw": raw, "close": "half_close" }), true),
+    ] {
+        provider.fault("wallets", fault.clone()).await;
+        let (bytes, fin, stream) = read().await;
+        assert_eq!((bytes.as_str(), fin), (raw, is_fin), "{fault}");
+        // Only a half-closed connection still takes bytes after a while.
+        for _ in 0..2 {
+            let _ = stream.try_write(b"x");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let open = stream.try_write(b"x").is_ok();
+        assert_eq!(open, fault["close"] == "half_close", "{fault}");
+    }
+    let fault = json!({ "status": 200, "body_base64": "//8A" });
+    provider.fault("wallets", fault).await;
+    let answer = provider.user("/oauth2/v2/user/wallets", &tokens).await;
+    assert_eq!(&answer.bytes().await.unwrap()[..], b"\xff\xff\0");
 }
