@@ -1,7 +1,7 @@
 //! Cookie names and attributes, and workarounds for browsers and tower-sessions.
 //!
 //! * [`clean_request`] drops cookies that a sibling subdomain can forge or break.
-//! * [`clean_response`] drops the cookie removals that tower-sessions adds.
+//! * [`clean_response`] drops the session cookies and removals that tower-sessions adds.
 //! * [`CookieNames::evict_bfcache`] keeps Chromium's "back" from showing account pages after a
 //!   sign-out.
 
@@ -135,10 +135,10 @@ pub fn clean_request(headers: &mut HeaderMap, names: &CookieNames) -> Vec<String
     surplus
 }
 
-/// Removes the surplus of [`clean_request`], and keeps only our own removals of the session cookie.
+/// Removes the surplus of [`clean_request`], and keeps only our own changes of the session cookie.
 pub fn clean_response(headers: &mut HeaderMap, names: &CookieNames, surplus: &[String]) {
     if headers.contains_key(header::SET_COOKIE) {
-        keep_own_removals(headers, names);
+        keep_own_changes(headers, names);
     }
     for name in surplus {
         headers.append(header::SET_COOKIE, names.remove(name));
@@ -187,19 +187,32 @@ fn is_plain(pair: &str) -> bool {
         && pair.bytes().all(|byte| (0x20..=0x7E).contains(&byte))
 }
 
-/// Drops removals of the session cookie that are not our own, so that only a sign-out removes it.
+/// Drops changes of the session cookie that are not our own. Only a login sets it, and only a sign-out
+/// removes it.
 ///
-/// tower-sessions removes the cookie of a dead session on every page. Browsers refuse this removal
-/// for a `__Host-` cookie, because it lacks `Secure`. Without the prefix a late response would
-/// remove the cookie of a login that has just succeeded in another tab.
-fn keep_own_removals(headers: &mut HeaderMap, names: &CookieNames) {
-    let (removal, own) = (format!("{}=;", names.session), names.remove_session());
-    let foreign =
-        |cookie: &HeaderValue| cookie.as_bytes().starts_with(removal.as_bytes()) && *cookie != own;
+/// tower-sessions sets the cookie again after each write. Of a slow page, that would replace the cookie
+/// of a login that has just succeeded in another tab. It also removes the cookie of a dead session on
+/// every page. Browsers refuse this removal for a `__Host-` cookie, because it lacks `Secure`.
+fn keep_own_changes(headers: &mut HeaderMap, names: &CookieNames) {
+    let prefix = format!("{}=", names.session);
+    let foreign = |cookie: &HeaderValue| {
+        cookie.as_bytes().starts_with(prefix.as_bytes()) && !is_own(cookie, names)
+    };
     let cookies = headers.get_all(header::SET_COOKIE).into_iter();
     let kept: Vec<HeaderValue> = cookies.filter(|cookie| !foreign(cookie)).cloned().collect();
     headers.remove(header::SET_COOKIE);
     for cookie in kept {
         headers.append(header::SET_COOKIE, cookie);
     }
+}
+
+/// Whether [`CookieNames::set`] has made this.
+fn is_own(cookie: &HeaderValue, names: &CookieNames) -> bool {
+    let parts = || {
+        let (pair, attributes) = cookie.to_str().ok()?.split_once("; Path=/; Max-Age=")?;
+        let (name, value) = pair.split_once('=')?;
+        let max_age = attributes.split(';').next()?.parse().ok()?;
+        Some(names.set(name, value, Duration::seconds(max_age)))
+    };
+    parts().as_ref() == Some(cookie)
 }
