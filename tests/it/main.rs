@@ -17,3 +17,6 @@ mod app;
 mod dev;
 mod engine;
 mod support;
+
+/// Rounds of a race. The load program has more.
+const ROUNDS: usize = 40;

@@ -25,6 +25,8 @@ mod hanging;
 mod one_refresh;
 mod pages;
 mod process;
+#[path = "../it/engine/race_rounds.rs"]
+mod race_rounds;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,6 +43,9 @@ fn new_page() -> (String, &'static str) {
         "<h2>None of your NFTs match</h2>",
     )
 }
+
+/// Rounds of a race.
+const ROUNDS: usize = 1_000;
 
 static MACHINE: Mutex<()> = Mutex::const_new(());
 

@@ -194,6 +194,24 @@ async fn equal_tokens_never_look_equal() {
 }
 
 #[test]
+fn no_nonce_is_used_twice() {
+    let sealer = Keyring::parse(&Keyring::generate("k1"))
+        .unwrap()
+        .sealer(Purpose::Tokens);
+    // After the version, the length of the key id, and the id.
+    let nonce = |envelope: Vec<u8>| envelope[4..28].to_vec();
+    let seals = (0..10_000).map(|_| nonce(sealer.seal(&[b"here"], b"secret")));
+    let nonces: std::collections::HashSet<_> = seals.collect();
+    assert_eq!(nonces.len(), 10_000);
+    // Each byte of it is random.
+    for position in 0..24 {
+        let values: std::collections::HashSet<_> =
+            nonces.iter().map(|nonce| nonce[position]).collect();
+        assert_eq!(values.len(), 256, "byte {position}");
+    }
+}
+
+#[test]
 fn junk_never_opens_and_never_panics() {
     let tokens = Keyring::parse(&Keyring::generate("k1"))
         .unwrap()

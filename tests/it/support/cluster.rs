@@ -99,6 +99,27 @@ impl Cluster {
         self.control(&["reload"]);
     }
 
+    /// Logs every statement with its parameters, and asks `role` for this password from now on.
+    pub fn log_everything(&self, role: &str, password: &str) {
+        let settings = "\nlog_statement = all\nlog_min_duration_statement = 0\nlog_connections = on\nlog_min_messages = debug1\n";
+        fs::write(self.data.join("postgresql.auto.conf"), settings).unwrap();
+        let rules = self.data.join("pg_hba.conf");
+        let known = fs::read_to_string(&rules).unwrap();
+        let rule = format!("host all {role} 127.0.0.1/32 scram-sha-256\n{known}");
+        fs::write(rules, rule).unwrap();
+        // Before the statements are logged.
+        let statement = format!("create role {role} superuser login password '{password}'");
+        let url = Self::url(self.port);
+        run("psql", &["-q", "-d", &url, "-c", &statement]);
+        self.control(&["reload"]);
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        let log = fs::read(self.data.with_extension("log")).unwrap();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     pub fn url(port: u16) -> String {
         format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable")
     }

@@ -40,6 +40,12 @@ pub fn capture() {
     });
 }
 
+/// Whether a text was logged by any app of this process.
+pub fn contain(text: &str) -> bool {
+    let log = LOG.lock().unwrap();
+    log.windows(text.len()).any(|part| part == text.as_bytes())
+}
+
 /// The value of a field in the lines of a request, which is named by its `x-request-id`.
 pub fn field(request_id: &str, name: &str) -> Option<String> {
     let log = LOG.lock().unwrap();

@@ -8,11 +8,13 @@ pub mod database;
 pub mod dev;
 pub mod eventually;
 pub mod folder;
+pub mod invariants;
 pub mod logs;
 pub mod other;
 pub mod process;
 pub mod provider;
 mod stand_ins;
+pub mod tls_front;
 pub mod token_front;
 pub mod wire;
 
@@ -43,6 +45,7 @@ pub use self::{
     database::TestDatabase,
     eventually::{eventually, eventually_within},
     folder::Folder,
+    invariants::{Invariants, assert_page},
     other::Other,
     process::Process,
     provider::Provider,

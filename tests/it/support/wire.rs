@@ -15,6 +15,8 @@ use tokio::{
     sync::watch,
 };
 
+/// Longest wait for the question that is held.
+const WITHIN: Duration = Duration::from_secs(20);
 const QUIET: Duration = Duration::from_millis(200);
 
 /// Forwards every connection to the database, and counts how often the app asked and had to wait
@@ -36,6 +38,12 @@ enum State {
     CutAfterNextQuestion,
     /// The next question reaches the database, and its answer waits until the wire is mended.
     HoldNextAnswer,
+    /// The same for the question that prepares a statement with this text, or for the one after it,
+    /// which runs the statement.
+    HoldStatement {
+        text: &'static str,
+        runs: bool,
+    },
     Holding,
 }
 
@@ -107,13 +115,24 @@ impl Wire {
         self.state.send_replace(State::HoldNextAnswer);
     }
 
+    /// Keeps the answer back that lets a statement run. A connection prepares each statement once.
+    pub fn hold_before(&self, text: &'static str) {
+        self.state
+            .send_replace(State::HoldStatement { text, runs: false });
+    }
+
+    /// Lets a statement run, and keeps its result back.
+    pub fn hold_after(&self, text: &'static str) {
+        self.state
+            .send_replace(State::HoldStatement { text, runs: true });
+    }
+
     /// Waits until an answer is kept back.
     pub async fn holds(&self) {
-        self.state
-            .subscribe()
-            .wait_for(|state| *state == State::Holding)
-            .await
-            .unwrap();
+        let mut state = self.state.subscribe();
+        let holding = state.wait_for(|state| *state == State::Holding);
+        let holding = tokio::time::timeout(WITHIN, holding).await;
+        holding.expect("no answer is kept back").unwrap();
     }
 
     pub fn mend(&self) {
@@ -136,6 +155,11 @@ impl Wire {
     }
 }
 
+fn holds(question: &[u8], text: &str) -> bool {
+    let mut parts = question.windows(text.len());
+    parts.any(|part| part == text.as_bytes())
+}
+
 /// Everything that the app sends before the database answers is one question, in any number of
 /// packets.
 async fn forward(
@@ -146,7 +170,7 @@ async fn forward(
 ) {
     let mut changes = state.subscribe();
     let (mut question, mut answer) = (vec![0; 65536], vec![0; 65536]);
-    let mut waiting = false;
+    let (mut waiting, mut prepared) = (false, false);
     loop {
         tokio::select! {
             () = async { drop(changes.wait_for(|state| *state == State::Cut).await) } => return,
@@ -160,8 +184,16 @@ async fn forward(
                         *state = if last { State::Cut } else { *state };
                         last
                     });
-                    let held = state.send_if_modified(|state| {
-                        let held = *state == State::HoldNextAnswer;
+                    let mut held = std::mem::take(&mut prepared);
+                    state.send_if_modified(|state| {
+                        match *state {
+                            State::HoldNextAnswer => held = true,
+                            State::HoldStatement { text, runs } if holds(&question[..length], text) => {
+                                held |= !runs;
+                                prepared = runs;
+                            }
+                            _ => {}
+                        }
                         *state = if held { State::Holding } else { *state };
                         held
                     });
