@@ -7,6 +7,7 @@ mod configuration;
 mod connection_reuse;
 mod cost;
 mod csrf;
+mod database_faults;
 mod database_words;
 mod deployments;
 mod dialects;

@@ -88,6 +88,19 @@ impl TestApp {
         Self::with_changes(overrides, |_| {}).await
     }
 
+    /// An app whose connections to the database go through a wire.
+    pub async fn on_wire(overrides: &[(&str, &str)]) -> (Self, Wire) {
+        logs::capture();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let provider = Provider::spawn(&[format!("{url}/auth/callback")]).await;
+        let database = Arc::new(TestDatabase::create().await);
+        let wire = Wire::to(&database.url).await;
+        let settings = overridden(settings(&url, &provider.url, &wire.url), overrides);
+        let app = Self::start(listener, provider, database, settings, true, |_| {}).await;
+        (app, wire)
+    }
+
     /// Without the cache of user data, here and in replicas. Each page view reads the token and
     /// asks the provider.
     pub async fn without_cache(overrides: &[(&str, &str)]) -> Self {
