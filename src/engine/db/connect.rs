@@ -10,6 +10,15 @@ use crate::engine::config;
 
 /// Longest wait for a connection outside the pool.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The server closes a connection whose client has vanished without a word. By default it waits for
+/// hours, and each process that vanished keeps its connections until then. Ignored on a Unix socket.
+const KEEPALIVE: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "30s"),
+    ("tcp_keepalives_interval", "10s"),
+    ("tcp_keepalives_count", "3"),
+    // For a client that vanishes in the middle of an answer.
+    ("tcp_user_timeout", "30s"),
+];
 /// Settings of each connection of the pool.
 const SERVER_SETTINGS: [(&str, &str); 5] = [
     // Limits that the server enforces. The last one frees a connection whose transaction was
@@ -34,7 +43,12 @@ pub(super) fn options(settings: &config::Database) -> PgConnectOptions {
 
 /// The options of the pool.
 pub(super) fn as_pool(settings: &config::Database) -> PgConnectOptions {
-    options(settings).options(SERVER_SETTINGS)
+    as_listener(settings).options(SERVER_SETTINGS)
+}
+
+/// The options of the connection that listens for notifications.
+pub(super) fn as_listener(settings: &config::Database) -> PgConnectOptions {
+    options(settings).options(KEEPALIVE)
 }
 
 /// A connection outside the pool and without its settings, for work on whole tables.

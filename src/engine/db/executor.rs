@@ -55,11 +55,21 @@ impl<'p> Executor<'p> for &'_ Db {
         'p: 'e,
     {
         let db = self.clone();
-        Box::pin(async move { db.connection().await?.prepare_with(sql, parameters).await })
+        Box::pin(async move {
+            let mut connection = db.connection().await?;
+            let statement = connection.prepare_with(sql, parameters);
+            let answer = tokio::time::timeout(CALL_TIMEOUT, statement).await;
+            db.finish(connection, answer)
+        })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>> {
         let db = self.clone();
-        Box::pin(async move { db.connection().await?.describe(sql).await })
+        Box::pin(async move {
+            let mut connection = db.connection().await?;
+            let description = connection.describe(sql);
+            let answer = tokio::time::timeout(CALL_TIMEOUT, description).await;
+            db.finish(connection, answer)
+        })
     }
 }

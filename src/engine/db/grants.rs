@@ -9,6 +9,10 @@ use super::{Db, Error};
 
 /// First generation of a grant. Every refresh adds one.
 pub const FIRST_GENERATION: i64 = 1;
+/// After an outage of the database the owner of an expired lease comes first, for this long. It may
+/// hold the new tokens in memory, and then the stored refresh token is used up. Must exceed the
+/// owner's longest wait for a connection and the pause between its tries.
+const OWNER_FIRST: Duration = Duration::from_secs(5);
 
 /// A grant ready to be stored. The tokens are sealed for exactly one row.
 pub struct SealedGrant {
@@ -97,17 +101,19 @@ pub struct Lease {
 
 /// Takes the lease and counts the try. On return both are committed, so the count outlives a crash.
 ///
-/// `None` if another process holds the lease, if the version is outdated, or before `retry_at`.
+/// `None` if another process holds the lease, if the version is outdated, or before `retry_at`. An
+/// expired lease is not taken over within [`OWNER_FIRST`] after an outage.
 pub async fn lease(db: &Db, version: Version, duration: Duration) -> Result<Option<Lease>, Error> {
     let owner = Uuid::new_v4();
     let row = sqlx::query!(
         "update grants set lease_owner = $3, lease_until = now() + make_interval(secs => $4), unanswered = unanswered + 1
-         where id = $1 and generation = $2 and coalesce(lease_until < now(), true) and coalesce(retry_at <= now(), true)
+         where id = $1 and generation = $2 and (lease_until is null or lease_until < now() and $5) and coalesce(retry_at <= now(), true)
          returning unanswered, failures",
         version.grant_id,
         version.generation,
         owner,
         duration.as_secs_f64(),
+        !db.was_away(OWNER_FIRST),
     )
     .fetch_optional(db)
     .await?;

@@ -74,22 +74,34 @@ impl Manager for Connector {
     }
 }
 
-/// The instant at which a connection was last found dead or read-only.
+/// When the database was last away.
 #[derive(Clone, Debug, Default)]
-struct LostAt(Arc<Mutex<Option<Instant>>>);
+struct LostAt(Arc<Mutex<Failures>>);
+
+#[derive(Debug, Default)]
+struct Failures {
+    /// A connection was found dead or read-only.
+    lost: Option<Instant>,
+    /// That, or there was no connection.
+    away: Option<Instant>,
+}
 
 impl LostAt {
-    fn get(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn get(&self) -> MutexGuard<'_, Failures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a connection of this age may lead to the server that was lost.
     fn outdates(&self, age: Duration) -> bool {
-        self.get().is_some_and(|lost| lost.elapsed() <= age)
+        self.get().lost.is_some_and(|lost| lost.elapsed() <= age)
     }
 
     fn set(&self) {
-        *self.get() = Some(Instant::now());
+        let now = Some(Instant::now());
+        *self.get() = Failures {
+            lost: now,
+            away: now,
+        };
     }
 
     /// Whether the connection answers. If not, those that are as old are not even pinged.
@@ -147,16 +159,26 @@ impl Db {
     }
 
     pub(super) async fn connection(&self) -> Result<PooledConnection, sqlx::Error> {
-        match tokio::time::timeout(ACQUIRE_TIMEOUT, self.pool.get()).await {
-            Ok(Ok(connection)) => Ok(PooledConnection {
-                connection: Some(connection),
-                reusable: true,
-                lost: self.lost.clone(),
-            }),
-            Ok(Err(PoolError::Backend(error))) => Err(error),
-            Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
-            Ok(Err(_)) | Err(_) => Err(sqlx::Error::PoolTimedOut),
-        }
+        let error = match tokio::time::timeout(ACQUIRE_TIMEOUT, self.pool.get()).await {
+            Ok(Ok(connection)) => {
+                return Ok(PooledConnection {
+                    connection: Some(connection),
+                    reusable: true,
+                    lost: self.lost.clone(),
+                });
+            }
+            Ok(Err(PoolError::Backend(error))) => error,
+            Ok(Err(PoolError::Closed)) => sqlx::Error::PoolClosed,
+            Ok(Err(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+        };
+        self.lost.get().away = Some(Instant::now());
+        Err(error)
+    }
+
+    /// Whether a call has found no working connection within this time.
+    pub fn was_away(&self, within: Duration) -> bool {
+        let away = self.lost.get().away;
+        away.is_some_and(|away| away.elapsed() < within)
     }
 
     /// Closes every connection that is open now, before its next use.

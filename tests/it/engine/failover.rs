@@ -54,6 +54,10 @@ async fn a_standby_that_takes_over_behind_the_same_address_is_used_within_second
     let app = TestApp::with(&[("DATABASE_URL", &Cluster::url(address.port))]).await;
     assert!(signs_in(&app, "ada").await);
     assert_eq!(readyz(&app).await.0, 200);
+    // A server that vanishes does not keep its connections for hours.
+    let keepalive = "select current_setting('tcp_keepalives_idle') || ' ' || current_setting('tcp_user_timeout')";
+    let keepalive = sqlx::query_scalar::<_, String>(keepalive).fetch_one(&app.engine.db);
+    assert_eq!(keepalive.await.unwrap(), "30 30000");
 
     // The address moves before the promotion, so new connections find a read-only server first.
     let (primary, standby) = tokio::task::spawn_blocking(move || {
