@@ -62,6 +62,12 @@ pub(super) enum Kind {
     StartParameter,
     #[error("has another encoding than UTF8")]
     Encoding,
+    #[error("gave no lock in time, because another transaction holds it")]
+    Locked,
+    #[error("stopped a transaction that is in conflict with another one")]
+    Conflict,
+    #[error("server has no disk space left")]
+    DiskFull,
     #[error("has no connection left for us")]
     TooManyConnections,
     #[error("is shutting down or timed out")]
@@ -85,6 +91,8 @@ impl Error {
     pub const ENCODING: Self = Self(Kind::Encoding);
     /// The server has closed the connection, or the network has cut it.
     pub const BROKE: Self = Self(Kind::Broke);
+    /// Another transaction holds a lock.
+    pub(super) const LOCKED: Self = Self(Kind::Locked);
     /// The client gave up waiting.
     pub(super) const NO_ANSWER: Self = Self(Kind::NoAnswer);
 
@@ -205,7 +213,10 @@ fn of_database(error: &dyn DatabaseError) -> Kind {
             Constraint::of(error).map_or(Kind::Refused, Kind::Constraint)
         }
         "22P05" | "22021" => Kind::Encoding,
+        "40001" | "40P01" => Kind::Conflict,
+        "53100" => Kind::DiskFull,
         "53300" => Kind::TooManyConnections,
+        "55P03" => Kind::Locked,
         // PgBouncer uses one code for all of its refusals.
         "08P01" => match error.message() {
             text if text.contains("startup parameter") => Kind::StartParameter,

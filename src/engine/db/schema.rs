@@ -1,6 +1,8 @@
 //! Migrations. They are embedded, applied only by `migrate`, and checked by `serve` and `/readyz`.
 
-use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use std::time::Duration;
+
+use sqlx::migrate::{Migrate, MigrateError, Migration, Migrator};
 use sqlx::{Executor, PgConnection, Postgres};
 
 use super::Error;
@@ -9,6 +11,14 @@ use crate::engine::config;
 static MIGRATIONS: Migrator = sqlx::migrate!();
 /// Where sqlx records the applied migrations.
 const TABLE: &str = "_sqlx_migrations";
+/// Longest wait of a migration for a lock. Shorter than the 2 s of a request, because every query of
+/// the table waits behind it.
+const LOCK_TIMEOUT: &str = "1s";
+/// Tries to get the locks of a migration, and the pause between two. About 15 s.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(500);
+/// Longest single wait for another `migrate`. Shorter than `deadlock_timeout`, which is 1 s.
+const MIGRATE_WAIT: &str = "500ms";
 
 /// How the schema of the database relates to this binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,22 +40,84 @@ type Applied = (i64, Vec<u8>, bool);
 ///
 /// A schema of a newer release is up to date, so that an older one can be deployed again.
 pub async fn migrate(settings: &config::Database) -> anyhow::Result<usize> {
+    apply(settings, sqlx::migrate!()).await
+}
+
+/// The same for other migrations. Each is a transaction of its own, unless its first line is
+/// `-- no-transaction`.
+pub async fn apply(settings: &config::Database, migrator: Migrator) -> anyhow::Result<usize> {
     let mut connection = super::connect(settings).await?;
     require_utf8(&mut connection).await?;
     if is_read_only(&mut connection).await? {
         return Err(Error::READ_ONLY.into());
     }
-    // The table is missing before the first migration. Creating it here would be outside the lock.
+    lock(&mut connection).await?;
+    // The table is missing before the first migration.
     let applied = connection.list_applied_migrations(TABLE).await;
-    let before = applied.map_or(0, |applied| applied.len());
+    let applied: Vec<i64> = applied
+        .unwrap_or_default()
+        .iter()
+        .map(|applied| applied.version)
+        .collect();
     let migrator = Migrator {
         ignore_missing: true,
-        ..sqlx::migrate!()
+        locking: false,
+        ..migrator
     };
-    let done = migrator.run_direct(None, &mut connection, false).await;
-    done.map_err(reason)?;
-    let after = connection.list_applied_migrations(TABLE).await;
-    Ok(after.map_err(reason)?.len() - before)
+    let missing = migrator.iter().filter(|it| !applied.contains(&it.version));
+    for migration in missing.clone() {
+        apply_one(&mut connection, &migrator, migration).await?;
+    }
+    // Compares the applied ones too.
+    let compared = migrator.run_direct(None, &mut connection, false).await;
+    compared.map_err(reason)?;
+    Ok(missing.count())
+}
+
+/// Waits for another `migrate`. It asks again and again, because a waiting statement keeps a
+/// snapshot, and `create index concurrently` waits for every snapshot.
+async fn lock(connection: &mut PgConnection) -> anyhow::Result<()> {
+    set_lock_timeout(connection, MIGRATE_WAIT).await?;
+    loop {
+        match connection.lock().await {
+            Ok(()) => return Ok(()),
+            Err(error) if kind(&error) == Some(Error::LOCKED) => {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            Err(error) => return Err(reason(error)),
+        }
+    }
+}
+
+async fn apply_one(
+    connection: &mut PgConnection,
+    migrator: &Migrator,
+    migration: &Migration,
+) -> anyhow::Result<()> {
+    // An index that is built concurrently waits for transactions, and nobody waits for it.
+    let limit = if migration.no_tx { "0" } else { LOCK_TIMEOUT };
+    set_lock_timeout(connection, limit).await?;
+    let version = migration.version;
+    for _ in 0..LOCK_TRIES {
+        match migrator.run_direct(Some(version), connection, false).await {
+            Ok(()) => return Ok(()),
+            Err(error) if kind(&error) == Some(Error::LOCKED) => {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            Err(error) => return Err(reason(error)),
+        }
+    }
+    anyhow::bail!(
+        "migration {version} needs a lock that another transaction holds. It has changed nothing, \
+         and those before it are applied. Wait for that transaction or end it (pg_stat_activity \
+         shows it), and run `migrate` again"
+    )
+}
+
+async fn set_lock_timeout(connection: &mut PgConnection, limit: &str) -> Result<(), Error> {
+    let set = sqlx::query("select set_config('lock_timeout', $1, false)");
+    set.bind(limit).execute(connection).await?;
+    Ok(())
 }
 
 /// Refuses a database whose encoding cannot hold every name.
@@ -68,14 +140,18 @@ async fn is_read_only(connection: &mut PgConnection) -> Result<bool, Error> {
 /// The kind of failure where it says all. Otherwise the text of the server, which names no value of
 /// a person, because migrations hold none.
 fn reason(error: MigrateError) -> anyhow::Error {
-    let kind = match &error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Error::of(error),
-        _ => return error.into(),
-    };
-    if kind.has_reason() {
-        kind.into()
-    } else {
-        error.into()
+    match kind(&error) {
+        Some(kind) if kind.has_reason() => kind.into(),
+        _ => error.into(),
+    }
+}
+
+fn kind(error: &MigrateError) -> Option<Error> {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            Some(Error::of(error))
+        }
+        _ => None,
     }
 }
 
