@@ -21,6 +21,7 @@
 mod support;
 
 mod chaos;
+mod database;
 mod hanging;
 mod one_refresh;
 mod pages;

@@ -223,6 +223,21 @@ impl Chromium {
         }
     }
 
+    /// Waits until a page of this site has loaded completely.
+    pub async fn loaded(&self, site: &str) {
+        let deadline = Instant::now() + SEEN_WITHIN;
+        loop {
+            let url = self.current_url().await.unwrap();
+            let state = self.execute("return document.readyState", Vec::new()).await;
+            let state = state.and_then(|state| state.convert::<String>());
+            if url.as_str().starts_with(site) && state.is_ok_and(|state| state == "complete") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{url} does not load");
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+
     async fn find_soon(&self, by: By, what: &str) -> WebElement {
         let deadline = Instant::now() + SEEN_WITHIN;
         loop {

@@ -45,6 +45,14 @@ enum State {
         runs: bool,
     },
     Holding,
+    /// No packet arrives, in either direction, and nothing says so.
+    Silent,
+    /// Every answer takes this much longer.
+    Slow(Duration),
+    /// The first question with this text is cut off. Half of it reaches the database.
+    CutWithin(&'static str),
+    /// The first question with this text reaches the database. Its answer is cut off.
+    CutAfter(&'static str),
 }
 
 impl Wire {
@@ -135,6 +143,33 @@ impl Wire {
         holding.expect("no answer is kept back").unwrap();
     }
 
+    /// Loses every packet until it is mended. Then they all arrive, as TCP sends them again.
+    pub fn lose_packets(&self) {
+        self.state.send_replace(State::Silent);
+    }
+
+    /// Lets every answer take this much longer.
+    pub fn slow_down(&self, by: Duration) {
+        self.state.send_replace(State::Slow(by));
+    }
+
+    /// Cuts every connection in the middle of the first question with this text.
+    pub fn cut_within(&self, text: &'static str) {
+        self.state.send_replace(State::CutWithin(text));
+    }
+
+    /// Lets the first question with this text through, and cuts the wire before its answer.
+    pub fn cut_after(&self, text: &'static str) {
+        self.state.send_replace(State::CutAfter(text));
+    }
+
+    /// Waits until it has been cut.
+    pub async fn is_cut(&self) {
+        let mut state = self.state.subscribe();
+        let cut = state.wait_for(|state| *state == State::Cut);
+        cut.await.unwrap();
+    }
+
     pub fn mend(&self) {
         self.state.send_replace(State::Whole);
     }
@@ -155,9 +190,11 @@ impl Wire {
     }
 }
 
-fn holds(question: &[u8], text: &str) -> bool {
-    let mut parts = question.windows(text.len());
-    parts.any(|part| part == text.as_bytes())
+/// Waits until packets stop. `true` if the wire is cut, `false` if they are lost.
+async fn stops(changes: &mut watch::Receiver<State>) -> bool {
+    let stopped = |state: &State| matches!(state, State::Cut | State::Silent);
+    let state = changes.wait_for(stopped).await;
+    state.is_ok_and(|state| *state == State::Cut)
 }
 
 /// Everything that the app sends before the database answers is one question, in any number of
@@ -173,14 +210,36 @@ async fn forward(
     let (mut waiting, mut prepared) = (false, false);
     loop {
         tokio::select! {
-            () = async { drop(changes.wait_for(|state| *state == State::Cut).await) } => return,
+            biased;
+            cut = stops(&mut changes) => {
+                if cut {
+                    return;
+                }
+                drop(changes.wait_for(|state| *state != State::Silent).await);
+            }
             read = app.read(&mut question) => match read {
                 Ok(length @ 1..) => {
                     round_trips.fetch_add(u64::from(!waiting), Ordering::SeqCst);
                     waiting = true;
+                    let asks = |text: &str| {
+                        let mut parts = question[..length].windows(text.len());
+                        parts.any(|part| part == text.as_bytes())
+                    };
+                    let cut_within = state.send_if_modified(|state| {
+                        let cut = matches!(*state, State::CutWithin(text) if asks(text));
+                        *state = if cut { State::Cut } else { *state };
+                        cut
+                    });
+                    if cut_within {
+                        let _ = database.write_all(&question[..length / 2]).await;
+                        return;
+                    }
                     let _ = database.write_all(&question[..length]).await;
                     let last = state.send_if_modified(|state| {
-                        let last = *state == State::CutAfterNextQuestion;
+                        let last = match *state {
+                            State::CutAfter(text) => asks(text),
+                            state => state == State::CutAfterNextQuestion,
+                        };
                         *state = if last { State::Cut } else { *state };
                         last
                     });
@@ -188,7 +247,7 @@ async fn forward(
                     state.send_if_modified(|state| {
                         match *state {
                             State::HoldNextAnswer => held = true,
-                            State::HoldStatement { text, runs } if holds(&question[..length], text) => {
+                            State::HoldStatement { text, runs } if asks(text) => {
                                 held |= !runs;
                                 prepared = runs;
                             }
@@ -211,6 +270,10 @@ async fn forward(
             read = database.read(&mut answer) => match read {
                 Ok(length @ 1..) => {
                     waiting = false;
+                    let state = *state.borrow();
+                    if let State::Slow(by) = state {
+                        tokio::time::sleep(by).await;
+                    }
                     let _ = app.write_all(&answer[..length]).await;
                 }
                 _ => return,
