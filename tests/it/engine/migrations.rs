@@ -109,8 +109,10 @@ async fn an_index_is_built_while_people_sign_in_and_other_servers_migrate() {
     let file = folder.path().join("20991231000000_late.sql");
     fs::write(file, index).unwrap();
     let migrator = async || Migrator::new(folder.path()).await.unwrap();
-    // An open transaction. The index waits for its end, longer than other migrations may wait.
-    let reader = reads_identities(&app).await;
+    // The index waits for everybody who writes, longer than another migration may wait for a lock.
+    let mut writer = app.transaction().await;
+    let lock = sqlx::query("lock table sessions in row exclusive mode");
+    lock.execute(&mut *writer).await.unwrap();
     let database = settings(&app);
     let work = async {
         tokio::join!(
@@ -118,7 +120,7 @@ async fn an_index_is_built_while_people_sign_in_and_other_servers_migrate() {
             schema::apply(&database, migrator().await),
             async {
                 tokio::time::sleep(Duration::from_secs(3)).await;
-                reader.commit().await.unwrap();
+                writer.commit().await.unwrap();
             }
         )
     };
