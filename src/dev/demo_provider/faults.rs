@@ -58,7 +58,7 @@ enum Close {
     MidBody,
     AfterProcessing,
     Reset,
-    HalfClose,
+    Half,
 }
 
 impl Fault {
@@ -125,7 +125,7 @@ impl Fault {
         let end = match self.close {
             Some(Close::BeforeHeaders | Close::AfterProcessing) => End::Close,
             Some(Close::Reset) => End::Reset,
-            Some(Close::HalfClose) => End::HalfClose,
+            Some(Close::Half) => End::HalfClose,
             Some(Close::MidBody) | None => self.raw.as_ref().map(|_| End::Close)?,
         };
         let bytes = self.raw.clone().unwrap_or_default();
@@ -178,7 +178,7 @@ pub async fn inject(
     let replacement = fault.replacement();
     let process = fault.process.unwrap_or(match fault.close {
         Some(Close::AfterProcessing) => true,
-        Some(Close::BeforeHeaders | Close::Reset | Close::HalfClose) => false,
+        Some(Close::BeforeHeaders | Close::Reset | Close::Half) => false,
         _ => replacement.is_none() && fault.raw.is_none(),
     });
     // Processed before the delay, so that a client that times out loses the response only.

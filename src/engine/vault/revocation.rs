@@ -35,17 +35,14 @@ impl Vault {
     pub async fn give_back(&self, user_id: Uuid, tokens: &TokenSet) {
         let sealed = self.seal(user_id, tokens);
         let provider = self.oauth.provider().to_owned();
-        match revocations::insert(&self.db, provider, sealed).await {
-            Ok(queued) => {
-                tracing::warn!(event = "orphan_token", queued, "tokens are not kept");
-                self.revoke_soon();
-            }
-            Err(_) => {
-                let refresh = tokens.refresh_token.as_ref();
-                self.revoke_at_once(refresh, Some(&tokens.access_token))
-                    .await;
-            }
+        if let Ok(queued) = revocations::insert(&self.db, provider, sealed).await {
+            tracing::warn!(event = "orphan_token", queued, "tokens are not kept");
+            self.revoke_soon();
+            return;
         }
+        let refresh = tokens.refresh_token.as_ref();
+        self.revoke_at_once(refresh, Some(&tokens.access_token))
+            .await;
     }
 
     /// Makes one try to revoke tokens that are not kept. Never fails.

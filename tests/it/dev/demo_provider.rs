@@ -1133,7 +1133,7 @@ async fn connections_end_in_the_middle_of_a_head_and_bodies_need_not_be_text() {
     for (fault, is_fin) in [
         (json!({ "raw": raw }), true),
         (json!({ "raw": raw, "close": "reset" }), false),
-        (json!({ "raw": raw, "close": "half_close" }), true),
+        (json!({ "raw": raw, "close": "half" }), true),
     ] {
         provider.fault("wallets", fault.clone()).await;
         let (bytes, fin, stream) = read().await;
@@ -1144,7 +1144,7 @@ async fn connections_end_in_the_middle_of_a_head_and_bodies_need_not_be_text() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let open = stream.try_write(b"x").is_ok();
-        assert_eq!(open, fault["close"] == "half_close", "{fault}");
+        assert_eq!(open, fault["close"] == "half", "{fault}");
     }
     let fault = json!({ "status": 200, "body_base64": "//8A" });
     provider.fault("wallets", fault).await;

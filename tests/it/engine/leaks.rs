@@ -5,6 +5,7 @@ use std::fmt::{Debug, Display};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use data_encoding::HEXLOWER;
 use matrica_starter::engine::config::Config;
 use matrica_starter::engine::oauth::{
     AuthorizationCode, CodeVerifier, OAuthState, StrayTokens, Token, TokenSet,
@@ -31,7 +32,7 @@ impl Canaries {
     /// Every form in which a part of the secret could be written.
     fn add(&mut self, secret: &str) {
         let part = &secret[..secret.len().min(PART)];
-        let hex: String = part.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = HEXLOWER.encode(part.as_bytes());
         // The last characters depend on the byte that follows.
         let cut = |mut text: String| {
             text.truncate(PART / 3 * 4);
@@ -87,8 +88,8 @@ fn visible(answer: &Answer) -> String {
         .headers
         .iter()
         .filter(|(name, _)| *name != "set-cookie");
-    let headers: String = headers.map(|header| format!("{header:?}\n")).collect();
-    format!("{headers}{}", answer.body)
+    let headers: Vec<_> = headers.collect();
+    format!("{headers:?}\n{}", answer.body)
 }
 
 /// A subcommand and all that it says.

@@ -67,7 +67,7 @@ async fn hostile_ids_change_no_path_and_nothing_but_the_token_says_who_asks() {
             assert!(status < 500 || status == 503, "{path}: {status}");
         }
     }
-    let seen = seen.lock().unwrap();
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
     let paths: BTreeSet<_> = seen
         .iter()
         .map(|(line, _)| line.split('?').next().unwrap())
@@ -78,7 +78,7 @@ async fn hostile_ids_change_no_path_and_nothing_but_the_token_says_who_asks() {
         assert!(known, "{path}");
     }
     assert!(seen.len() > 9, "{paths:?}");
-    for (line, headers) in seen.iter() {
+    for (line, headers) in &seen {
         assert!(line.matches("take=").count() <= 1, "{line}");
         for header in ["referer", "cookie", "x-request-id", "accept-encoding"] {
             assert!(!headers.contains(header), "{header}: {headers}");
@@ -89,7 +89,6 @@ async fn hostile_ids_change_no_path_and_nothing_but_the_token_says_who_asks() {
             "{headers}"
         );
     }
-    drop(seen);
     let sent = &app.provider.get("calls").await["last_token_request"]["headers"];
     let sent: BTreeSet<_> = sent
         .as_array()

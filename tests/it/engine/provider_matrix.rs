@@ -21,10 +21,10 @@ fn lost_heads() -> Vec<Value> {
         json!({ "close": "after_processing" }),
         json!({ "close": "reset" }),
         json!({ "close": "reset", "process": true }),
-        json!({ "close": "half_close" }),
+        json!({ "close": "half" }),
         json!({ "raw": HALF_A_HEAD }),
         json!({ "raw": HALF_A_HEAD, "close": "reset" }),
-        json!({ "raw": HALF_A_HEAD, "close": "half_close" }),
+        json!({ "raw": HALF_A_HEAD, "close": "half" }),
     ]
 }
 
@@ -115,6 +115,7 @@ async fn no_fault_of_a_login_sends_the_code_twice_or_stores_anything() {
         invariants.after(&app).await;
         let answer = browser.sign_in(&app.provider, "ada").await;
         answer.assert_redirect("/account");
+        invariants.secret(browser.session().unwrap());
     }
 }
 

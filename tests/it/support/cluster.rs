@@ -105,8 +105,8 @@ impl Cluster {
         fs::write(self.data.join("postgresql.auto.conf"), settings).unwrap();
         let rules = self.data.join("pg_hba.conf");
         let known = fs::read_to_string(&rules).unwrap();
-        let rule = format!("host all {role} 127.0.0.1/32 scram-sha-256\n{known}");
-        fs::write(rules, rule).unwrap();
+        let first = format!("host all {role} 127.0.0.1/32 scram-sha-256");
+        fs::write(rules, format!("{first}\n{known}")).unwrap();
         // Before the statements are logged.
         let statement = format!("create role {role} superuser login password '{password}'");
         let url = Self::url(self.port);

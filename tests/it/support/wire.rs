@@ -140,7 +140,7 @@ impl Wire {
         let mut state = self.state.subscribe();
         let holding = state.wait_for(|state| *state == State::Holding);
         let holding = tokio::time::timeout(WITHIN, holding).await;
-        holding.expect("no answer is kept back").unwrap();
+        assert!(holding.is_ok(), "no answer is kept back");
     }
 
     /// Loses every packet until it is mended. Then they all arrive, as TCP sends them again.
