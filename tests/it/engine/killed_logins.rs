@@ -56,6 +56,10 @@ impl Step {
             Self::Identifying => app.provider.called("profile", calls + 1).await,
             _ => wire.holds().await,
         }
+        if self == Self::Burnt {
+            let burnt = "select count(*) from login_attempts where outcome is null";
+            app.becomes(burnt, 1).await;
+        }
         if self == Self::Committed {
             app.becomes(
                 "select count(*) from login_attempts where outcome = 'signed_in'",

@@ -19,6 +19,7 @@ mod forms;
 mod identities;
 mod keys;
 mod killed_logins;
+mod killed_processes;
 mod layout;
 mod leaks;
 mod leaving;
