@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::LazyLock;
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use brotli::CompressorWriter;
@@ -11,8 +11,10 @@ use data_encoding::HEXLOWER;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
+use time::{Duration, Time};
 
-use crate::engine::Failure;
+use super::page::rfc3339;
+use crate::engine::{Engine, Failure, clock};
 
 /// A year. The name changes with the content.
 const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -63,6 +65,9 @@ const TOUCH_ICON: &[u8] = include_bytes!("../../templates/app/touch-icon.png");
 /// that its `noindex` is seen.
 const ROBOTS: &str = "User-agent: *\nDisallow: /account\nDisallow: /api/\nDisallow: /auth/\n\
                       Disallow: /holders\nDisallow: /settings\n";
+
+/// Age at which a finder should read `security.txt` anew. It must be below a year (RFC 9116).
+const SECURITY_VALID: Duration = Duration::days(90);
 
 impl Asset {
     /// Whether `path` is this file's, with its own hash or another one.
@@ -196,4 +201,18 @@ pub async fn robots() -> Response {
         (header::CACHE_CONTROL, A_DAY),
     ];
     (headers, ROBOTS).into_response()
+}
+
+/// `GET /.well-known/security.txt` (RFC 9116). Whom to tell of a weakness. 404 without `SUPPORT_URL`.
+pub async fn security(State(engine): State<Engine>) -> Result<Response, Failure> {
+    let config = &engine.config;
+    let contact = config.site.support.as_ref().ok_or(Failure::NotFound)?;
+    let expires = (clock::now() + SECURITY_VALID).replace_time(Time::MIDNIGHT);
+    let (expires, origin) = (rfc3339(expires), &config.public_url.origin);
+    let text = format!(
+        "Contact: {contact}\nExpires: {expires}\nPreferred-Languages: en\n\
+         Canonical: {origin}/.well-known/security.txt\n"
+    );
+    let content_type = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((content_type, text).into_response())
 }

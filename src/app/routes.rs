@@ -96,6 +96,7 @@ pub fn table() -> Vec<Route> {
         route("/favicon.ico", Plain, get(assets::touch_icon)),
         route("/apple-touch-icon.png", Plain, get(assets::touch_icon)),
         route("/robots.txt", Plain, get(assets::robots)),
+        route("/.well-known/security.txt", Plain, get(assets::security)),
         route("/healthz", Plain, get(health::healthz)),
         route("/readyz", Plain, get(health::readyz)),
     ]

@@ -18,10 +18,17 @@ pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resul
     result
 }
 
-/// Logs the names of the variables that are set, and the warnings about them. Never a value.
+/// Logs the names of the variables that are set, the ids of the keys, the sealing one first, and the warnings about them. Never a value.
 pub fn log_configuration(config: &Config) {
     let names = config.names.join(" ");
-    tracing::info!(event = "configured", names, "the configuration was read");
+    let keys: Vec<&str> = config.token_keys.ids().collect();
+    let keys = keys.join(" ");
+    tracing::info!(
+        event = "configured",
+        names,
+        keys,
+        "the configuration was read"
+    );
     for warning in &config.warnings {
         tracing::warn!(event = "configuration", "{warning}");
     }

@@ -8,6 +8,7 @@ use crate::engine::db;
 pub use crate::engine::db::endings::SessionSelection;
 use crate::engine::db::endings::{self, Removed};
 use crate::engine::linked::LinkedProvider;
+use crate::engine::session;
 use crate::engine::state::Engine;
 
 /// Ends sessions and returns how many. The last one takes the grant with it, unless `KEEP_GRANTS`.
@@ -50,6 +51,7 @@ async fn spawn_to_completion(
     let work = async move {
         let removed = work.await?;
         if let Some(user_id) = removed.user_id {
+            session::log_user(user_id);
             engine.user_data.cache.forget(user_id);
         }
         if removed.revocations_queued {

@@ -31,6 +31,7 @@ impl OptionalFromRequestParts<Engine> for CurrentUser {
         }
         let current = session::current_user(parts, &engine.sessions).await?;
         if let Some(current) = &current {
+            session::log_user(current.user_id);
             parts.extensions.insert(current.clone());
         }
         Ok(current)

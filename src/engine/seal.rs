@@ -85,6 +85,11 @@ impl Keyring {
         format!("{id}:{}", STANDARD.encode(random::bytes::<KEY_BYTES>())).into()
     }
 
+    /// The ids of the keys. The first one seals.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(id, _)| id.as_str())
+    }
+
     /// Derives the subkeys of one purpose.
     pub fn sealer(&self, purpose: Purpose) -> Sealer {
         let derive = |(id, key): &(String, SecretSlice<u8>)| {

@@ -3,7 +3,7 @@
 use std::iter;
 
 use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 
 use url::Url;
@@ -29,6 +29,11 @@ impl Policy {
         )
     }
 }
+
+/// A response extension of routes that everyone may open. A page of theirs says itself whether search
+/// engines may show it, in `<meta name="robots">`. Everything else they must not show.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenToAll;
 
 /// Headers that a response gets beside the fixed ones.
 const HEADERS_BESIDE: usize = 8;
@@ -68,6 +73,7 @@ impl SecurityHeaders {
             fixed("cross-origin-resource-policy", "same-origin"),
             fixed("permissions-policy", PERMISSIONS),
             fixed("x-permitted-cross-domain-policies", "none"),
+            fixed("x-dns-prefetch-control", "off"),
         ];
         if config.public_url.secure {
             others.push(fixed("strict-transport-security", STRICT_TRANSPORT));
@@ -91,6 +97,8 @@ impl SecurityHeaders {
         // A URL below /auth/ may hold a code. Elsewhere `no-referrer` would blank our forms' `Origin`.
         let auth = uri.path().starts_with("/auth/");
         let referrer_policy = if auth { "no-referrer" } else { "same-origin" };
+        let is_open = response.extensions().get::<OpenToAll>().is_some();
+        let is_private = !is_open || response.status() != StatusCode::OK;
         let headers = response.headers_mut();
         headers.reserve(self.others.len() + HEADERS_BESIDE);
         let policy = || with_directives(policy, wider);
@@ -100,6 +108,9 @@ impl SecurityHeaders {
         headers
             .entry(REFERRER_POLICY)
             .or_insert(HeaderValue::from_static(referrer_policy));
+        if is_private {
+            headers.insert("x-robots-tag", HeaderValue::from_static("noindex"));
+        }
         for (name, value) in &self.others {
             headers.entry(name).or_insert_with(|| value.clone());
         }

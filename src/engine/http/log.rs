@@ -4,13 +4,16 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::response::Response;
 use tracing::Span;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing::field::Empty;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -38,11 +41,13 @@ const GATHERED: Duration = Duration::from_millis(5);
 /// A thread writes the lines, many at once under load. Keep the guard until the process ends. It
 /// writes what is left.
 #[must_use = "without the guard nothing is logged"]
-pub fn init(format: LogFormat) -> WorkerGuard {
+pub fn init(format: LogFormat) -> LogGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(LINES_MAX)
         .thread_name("log")
         .finish(output());
+    // A second call, which only tests make, changes nothing.
+    let _ = DROPPED.set(writer.error_counter());
     let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let wanted = wanted.as_deref().filter(|wanted| !wanted.is_empty());
     let wanted = wanted.unwrap_or(DEFAULT_LEVEL);
@@ -59,7 +64,7 @@ pub fn init(format: LogFormat) -> WorkerGuard {
         );
     }));
     let layer = fmt::layer().with_writer(writer);
-    // Fails at a second call, which only tests make.
+    // Fails at a second call.
     let _ = match format {
         LogFormat::Json => {
             let layer = layer.json().flatten_event(true).with_span_list(false);
@@ -71,7 +76,40 @@ pub fn init(format: LogFormat) -> WorkerGuard {
             registry.with(layer).try_init()
         }
     };
-    guard
+    LogGuard(guard)
+}
+
+/// Writes what is left when it is dropped.
+#[expect(dead_code, reason = "only its drop matters")]
+pub struct LogGuard(WorkerGuard);
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        report_dropped();
+    }
+}
+
+/// How many lines were dropped, and how many of them the log has told.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+static REPORTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Logs how many lines were dropped since the last time.
+fn report_dropped() {
+    let count = || DROPPED.get().map_or(0, ErrorCounter::dropped_lines);
+    let dropped = count();
+    let reported = REPORTED.swap(dropped, Ordering::Relaxed);
+    let lines = dropped.saturating_sub(reported);
+    if lines > 0 {
+        tracing::error!(
+            event = "log_lines_dropped",
+            lines,
+            "the log was not read fast enough"
+        );
+        // The report may have been dropped as well. Then the next one tells it.
+        if count() > dropped {
+            REPORTED.store(reported, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Standard output. The library's own handle would write each line by itself.
@@ -93,6 +131,8 @@ impl<W: Write> Write for Gathering<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()?;
         std::thread::sleep(GATHERED);
+        // No line waits, so there is room for this one.
+        report_dropped();
         Ok(())
     }
 }
@@ -130,7 +170,7 @@ pub fn span(request: &Request, id: &RequestId, client: Client) -> Span {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str);
     let (id, method, client) = (id.as_str(), request.method(), client.0);
-    tracing::info_span!("request", request_id = id, %method, route, %client)
+    tracing::info_span!("request", request_id = id, %method, route, %client, user_id = Empty)
 }
 
 /// Logs that a request was answered. Call it inside its span.

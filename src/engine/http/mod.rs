@@ -30,6 +30,7 @@ use tower_http::timeout::TimeoutLayer;
 use self::admit::Admission;
 pub use self::failures::{ErrorFormat, FailedRequest, PlainText, RenderFailure};
 use self::frame::Frame;
+use self::headers::OpenToAll;
 pub use self::headers::Policy;
 pub use self::log::RequestId;
 use crate::engine::gate::{Gate, Holds};
@@ -111,8 +112,11 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
             handler = add_gate(handler, engine.clone());
         }
         match route.access {
-            Access::Plain => plain = plain.route(path, handler),
-            Access::Public => with_session = with_session.route(path, handler),
+            Access::Plain => plain = plain.route(path, handler.layer(map_response(open_to_all))),
+            Access::Public => {
+                let handler = handler.layer(map_response(open_to_all));
+                with_session = with_session.route(path, handler);
+            }
             Access::SignedIn => {
                 let gate = from_fn_with_state(engine.clone(), require_sign_in);
                 with_session = with_session.route(path, handler.route_layer(gate));
@@ -149,6 +153,11 @@ async fn require_sign_in(user: CurrentUser, request: Request, next: Next) -> Res
     if failures::has_failed(&response) {
         response.extensions_mut().insert(user);
     }
+    response
+}
+
+async fn open_to_all(mut response: Response) -> Response {
+    response.extensions_mut().insert(OpenToAll);
     response
 }
 

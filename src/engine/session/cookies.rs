@@ -159,7 +159,13 @@ fn clean(
         .filter(|pair| is_plain(pair));
     let (ours, mut kept): (Vec<&str>, Vec<&str>) =
         plain.partition(|pair| names.is_ours(name_of(pair)));
-    let count = |name| ours.iter().filter(|pair| name_of(pair) == name).count();
+    let count = |name: &str| ours.iter().filter(|pair| name_of(pair) == name).count();
+    if count(&names.session) > 1 {
+        tracing::warn!(
+            event = "session_cookie_ambiguous",
+            "a request has several session cookies, so none counts"
+        );
+    }
     let (session, attempts): (Vec<&str>, Vec<&str>) = ours
         .iter()
         .filter(|pair| count(name_of(pair)) == 1)

@@ -23,6 +23,11 @@ use crate::engine::error::Failure;
 use crate::engine::oauth::AuthorizationCode;
 use crate::engine::random;
 
+/// Adds the person to the log lines of this request, from now on.
+pub fn log_user(user_id: Uuid) {
+    tracing::Span::current().record("user_id", tracing::field::display(user_id));
+}
+
 /// A session id of 128 random bits. The database stores only its hash.
 #[derive(Clone, Copy)]
 pub struct SessionId(Id);

@@ -14,7 +14,7 @@ use crate::engine::db::attempts::{self, Burn};
 use crate::engine::db::logins::LoginOutcome;
 use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::{AuthorizationCode, ExchangeSlot, Outcome, TokenSet};
-use crate::engine::session::SessionId;
+use crate::engine::session::{SessionId, log_user};
 use crate::engine::state::Engine;
 
 /// Budget of all provider calls, counted from the arrival of the callback. With `STORE_BUDGET` it
@@ -240,6 +240,7 @@ async fn admit(
     // The last try may have been committed although its answer was lost.
     match engine.sessions.find(attempt.session.hash()).await? {
         Some(session) => {
+            log_user(session.user_id);
             let replaced = visitor.current.as_ref().map(|user| user.session_hash);
             announce(engine, session.user_id, replaced.as_slice());
             Ok(attempt.session)

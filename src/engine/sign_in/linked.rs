@@ -12,7 +12,7 @@ use crate::engine::db::attempts::{self, SIGNED_IN, Timings};
 use crate::engine::db::linked::{self, LinkOutcome, LinkedSession, NewLink};
 use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::TokenSet;
-use crate::engine::session::SessionId;
+use crate::engine::session::{SessionId, log_user};
 use crate::engine::state::Engine;
 
 /// What becomes of the tokens of a refusal.
@@ -111,6 +111,7 @@ async fn try_to_admit(
             stored
         }
     };
+    log_user(user_id);
     match stored.map_err(|error| refuse(error.into()))? {
         LinkOutcome::Done if attempt.intent == Intent::Link => {
             let (hash, timings) = (attempt.state.hash(), Timings::default());

@@ -11,6 +11,7 @@ use crate::engine::db::logins::{self, LoginOutcome, NewLogin, StoredLogin};
 use crate::engine::db::sessions::SessionHash;
 use crate::engine::matrica::Identity;
 use crate::engine::oauth::TokenSet;
+use crate::engine::session::log_user;
 use crate::engine::state::Engine;
 
 /// Tries of one call. The second one knows the user, the others are for concurrent logins.
@@ -44,6 +45,7 @@ pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin
             LoginOutcome::Reseal => user_id = stored.owner.unwrap_or_else(new),
             LoginOutcome::Again => user_id = new(),
             LoginOutcome::Done => {
+                log_user(user_id);
                 if !stored.created {
                     announce(engine, user_id, &stored.ended);
                 }

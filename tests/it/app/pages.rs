@@ -25,6 +25,7 @@ async fn a_route_that_is_not_public_refuses_everybody_who_is_not_signed_in() {
         "/favicon.ico",
         "/apple-touch-icon.png",
         "/robots.txt",
+        "/.well-known/security.txt",
         "/healthz",
         "/readyz",
     ];

@@ -1,6 +1,8 @@
 //! What is on every page: who runs the site, icons, compression, and the way in or out.
 
+use matrica_starter::engine::clock;
 use reqwest::Method;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::support::{ALL_SCOPES, Answer, Browser, TestApp};
 
@@ -158,6 +160,26 @@ async fn no_page_is_compressed_that_may_hold_what_an_attacker_chose() {
     ] {
         check(&mut ada, path, false).await;
     }
+}
+
+#[tokio::test]
+async fn finders_of_a_weakness_are_told_whom_to_ask() {
+    let path = "/.well-known/security.txt";
+    let app = TestApp::with(&[("SUPPORT_URL", "mailto:help@example.com")]).await;
+    let text = app.browser().get(path).await.assert_status(200);
+    assert_eq!(text.header("content-type"), "text/plain; charset=utf-8");
+    let field = |name: &str| {
+        let mut lines = text.body.lines();
+        let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(field("Contact"), "mailto:help@example.com");
+    assert_eq!(field("Canonical"), format!("{}{path}", app.url));
+    let expires = OffsetDateTime::parse(&field("Expires"), &Rfc3339).unwrap();
+    let days = (expires - clock::now()).whole_days();
+    assert!((80..365).contains(&days), "{days}");
+    let nobody = TestApp::spawn().await;
+    nobody.browser().get(path).await.assert_status(404);
 }
 
 #[tokio::test]

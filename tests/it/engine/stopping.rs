@@ -103,7 +103,7 @@ async fn a_request_that_comes_too_late_starts_nothing() {
     let process = Process::start(&app.settings).await;
     let slow = json!({ "delay_ms": 1_500 });
     app.provider.fault("wallets", slow).await;
-    let (before, cookie) = (app.provider.calls("nfts").await, ada.cookie_header());
+    let (before, cookie) = (app.provider.calls("profile").await, ada.cookie_header());
     let request = move |path: &str| {
         format!(
             "GET {path} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nCookie: {cookie}\r\n\r\n"
@@ -120,7 +120,7 @@ async fn a_request_that_comes_too_late_starts_nothing() {
         TcpStream::connect(&process.address).is_err()
     })
     .await;
-    stream.write_all(request("/api/nfts").as_bytes()).unwrap();
+    stream.write_all(request("/api/me").as_bytes()).unwrap();
     let answers = tokio::task::spawn_blocking(move || {
         let mut answers = String::new();
         // The rest of what we sent may be refused with a reset.
@@ -131,7 +131,7 @@ async fn a_request_that_comes_too_late_starts_nothing() {
     assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
     assert!(answers.starts_with("HTTP/1.1 200"), "{answers}");
     assert!(process.ended().await.0.success());
-    assert_eq!(app.provider.calls("nfts").await, before);
+    assert_eq!(app.provider.calls("profile").await, before);
 }
 
 /// Past the accept loop, which closes idle connections.
@@ -147,7 +147,7 @@ async fn after_the_stop_signal_no_code_and_no_refresh_token_is_sent() {
     let callback = callback.replace(&app.url, "");
     for (path, cookie) in [
         (callback.as_str(), visitor.cookie_header()),
-        ("/api/nfts", ada.cookie_header()),
+        ("/api/wallets", ada.cookie_header()),
     ] {
         let request = Request::get(path).header("cookie", cookie);
         let request = request.body(Body::empty()).unwrap();
