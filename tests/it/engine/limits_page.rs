@@ -1,0 +1,73 @@
+//! The page of limits says what the code says.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The types of limits.
+const TYPES: [&str; 10] = [
+    "Duration",
+    "f64",
+    "i32",
+    "i64",
+    "time::Duration",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "usize",
+];
+
+/// A file below `src/engine`, a name, and a value as the code has it.
+type Limit = [String; 3];
+
+#[test]
+fn the_page_of_limits_is_what_the_code_says() {
+    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
+    let (mut folders, mut found) = (vec![engine.clone()], BTreeSet::<Limit>::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let file = path.strip_prefix(&engine).unwrap().to_str().unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            for [name, value] in code.lines().filter_map(limit) {
+                found.insert([file.to_owned(), name, value]);
+            }
+        }
+    }
+    assert!(found.len() > 150, "{} limits were found", found.len());
+    let page = include_str!("../../../docs/limits.md");
+    let rows = page.split_once("\n## Limits\n").unwrap().1.lines();
+    let listed: BTreeSet<Limit> = rows
+        .filter_map(|row| {
+            let mut cells = row.strip_prefix("| `")?.split("` | ");
+            let cell = |cell: Option<&str>| cell.map(|cell| cell.trim_matches('`').to_owned());
+            Some([
+                cell(cells.next())?,
+                cell(cells.next())?,
+                cell(cells.next())?,
+            ])
+        })
+        .collect();
+    let row = |[file, name, value]: &Limit| format!("| `{file}` | `{name}` | `{value}` |");
+    let missing: Vec<String> = found.difference(&listed).map(row).collect();
+    assert!(missing.is_empty(), "docs/limits.md lacks {missing:#?}");
+    let stale: Vec<String> = listed.difference(&found).map(row).collect();
+    assert!(stale.is_empty(), "docs/limits.md has {stale:#?}");
+}
+
+/// Name and value of `pub(super) const NAME: usize = VALUE;`.
+fn limit(line: &str) -> Option<[String; 2]> {
+    let (before, rest) = line.trim().split_once("const ")?;
+    let is_visible = before.is_empty() || before.starts_with("pub");
+    let (name, rest) = rest.split_once(": ")?;
+    let (type_name, value) = rest.strip_suffix(';')?.split_once(" = ")?;
+    (is_visible && TYPES.contains(&type_name)).then(|| [name.to_owned(), value.to_owned()])
+}
