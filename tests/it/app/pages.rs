@@ -1,6 +1,9 @@
 //! Access and headers of every page, including failures.
 
-use matrica_starter::{app::routes::table, engine::http::Access};
+use matrica_starter::{
+    app::{routes::table, words::scopes},
+    engine::http::Access,
+};
 use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -415,6 +418,17 @@ async fn the_server_never_fetches_an_address_that_somebody_chose() {
         );
     }
     assert!(!visitor.is_finished());
+}
+
+#[tokio::test]
+async fn the_sign_in_page_says_what_is_asked_for_and_why() {
+    let app = TestApp::with(&[ALL_SCOPES]).await;
+    let page = app.browser().get("/login").await.assert_status(200);
+    for line in scopes::lines(&app.engine.config.matrica.scopes) {
+        for words in [line.title, line.why] {
+            assert!(page.body.contains(&words), "{words}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -324,6 +324,18 @@ async fn deleting_takes_everything_about_a_person_and_nothing_of_anybody_else() 
     let mut browser = app.signed_in("ada").await;
     let mut second = app.signed_in("ada").await;
     let mut somebody_else = app.signed_in("collector").await;
+    let traces = [
+        app.text("select id::text from users where display_name like 'Ada%'")
+            .await,
+        app.text("select subject from users where display_name like 'Ada%'")
+            .await,
+        "Ada Lindqvist".to_owned(),
+    ];
+    let dump = app.database.dump();
+    assert!(
+        traces.iter().all(|trace| dump.contains(trace)),
+        "{traces:?}"
+    );
     for form in [&[][..], &[("confirm", ""), ("else", "yes")]] {
         let answer = browser.post("/settings/delete", form).await;
         answer.assert_redirect("/settings?done=not-sure");
@@ -372,6 +384,12 @@ async fn deleting_takes_everything_about_a_person_and_nothing_of_anybody_else() 
         !still_here.body.contains("We deleted"),
         "an address makes no false claim"
     );
+    // Tokens that wait to be revoked are not theirs any more, and name nobody.
+    let dump = app.database.dump();
+    for trace in &traces {
+        let mut lines = dump.lines().filter(|line| line.contains(trace));
+        assert_eq!(lines.next(), None, "{trace} is still there");
+    }
     // Signing in again makes a new account.
     browser
         .sign_in(&app.provider, "ada")

@@ -758,25 +758,6 @@ async fn on_a_wire() -> (TestApp, TestApp, Wire, Browser) {
 }
 
 #[tokio::test]
-async fn nothing_is_refreshed_before_somebody_needs_it() {
-    let app = TestApp::spawn().await;
-    let mut ada = app.signed_in("ada").await;
-    app.signed_in("collector").await;
-    app.signed_in("newcomer").await;
-    app.expire_access_tokens(3).await;
-    // A start after a long time in which nothing ran.
-    let replica = app.replica().await;
-    for path in ["/", "/settings"] {
-        let page = ada.get(&format!("{}{path}", replica.url)).await;
-        page.assert_status(200);
-    }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(app.provider.calls("refresh").await, 0);
-    assert_eq!(seen(&ada.get("/account").await), Sees::Wallets);
-    assert_eq!(app.provider.calls("refresh").await, 1);
-}
-
-#[tokio::test]
 async fn without_the_database_nothing_is_asked() {
     let (app, replica, wire, browser) = on_a_wire().await;
     let user_id = app.user_id().await;

@@ -1,7 +1,5 @@
 //! What lies in Postgres is of no use without the key, nor anywhere else than where it was put.
 
-use std::process::Command;
-
 use matrica_starter::engine::{
     seal::{Keyring, OpenError, Purpose},
     vault::VaultError,
@@ -31,16 +29,7 @@ async fn a_dump_of_the_database_holds_no_token_and_no_session_id() {
     let app = TestApp::spawn().await;
     sign_in_with_known_tokens(&app).await;
     let browser = app.signed_in("ada").await;
-    let dump = Command::new("pg_dump")
-        .arg(&app.database.url)
-        .output()
-        .unwrap();
-    assert!(
-        dump.status.success(),
-        "{}",
-        String::from_utf8_lossy(&dump.stderr)
-    );
-    let dump = String::from_utf8_lossy(&dump.stdout).to_lowercase();
+    let dump = app.database.dump().to_lowercase();
     assert!(dump.contains("insert") || dump.contains("copy public.grants"));
     for secret in [
         "canary-access-token",

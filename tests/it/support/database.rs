@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    process::Command,
     sync::{
         LazyLock,
         atomic::{AtomicUsize, Ordering},
@@ -82,6 +83,14 @@ impl TestDatabase {
         let url = SERVER.url(&name);
         let pool = PgPool::connect_lazy(&url).unwrap();
         Self { url, pool, name }
+    }
+
+    /// Everything that is stored, as text.
+    pub fn dump(&self) -> String {
+        let dump = Command::new("pg_dump").arg(&self.url).output().unwrap();
+        let errors = String::from_utf8_lossy(&dump.stderr);
+        assert!(dump.status.success(), "{errors}");
+        String::from_utf8(dump.stdout).unwrap()
     }
 
     /// One without any table.
