@@ -47,6 +47,7 @@ mod refresh_faults;
 mod refusals;
 mod refused_tokens;
 mod reload;
+mod restored;
 mod return_to;
 mod rollback;
 mod serving;

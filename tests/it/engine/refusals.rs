@@ -15,7 +15,7 @@ use matrica_starter::engine::{
 use reqwest::{Method, header::HeaderMap};
 use serde_json::json;
 use strum::IntoEnumIterator as _;
-use time::{Duration, OffsetDateTime};
+use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 
 use crate::support::{Answer, Browser, Other, TestApp, logs};
 
@@ -427,6 +427,34 @@ async fn clocks_of_replicas_may_differ_by_a_minute_and_no_more() {
             Some(reason),
             "{seconds}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ends_attempts_and_breaks_no_page() {
+    let app = TestApp::spawn().await;
+    let now = clock::now();
+    let far = [
+        now - Duration::hours(1),
+        now + Duration::hours(1),
+        // Beyond 32 bits of seconds.
+        OffsetDateTime::from_unix_timestamp(1 << 32).unwrap(),
+        OffsetDateTime::UNIX_EPOCH,
+        PrimitiveDateTime::MIN.assume_utc(),
+        PrimitiveDateTime::MAX.assume_utc(),
+    ];
+    for issued_at in far {
+        let mut browser = app.browser();
+        let state = OAuthState::generate();
+        let text = exposed(&state);
+        plant(&app, &mut browser, state, issued_at);
+        let callback = format!("/auth/callback?code=x&state={text}");
+        let answer = browser.get(&callback).await.assert_refused("expired");
+        let reason = logs::field(answer.header("x-request-id"), "reason");
+        assert_eq!(reason.as_deref(), Some("attempt_expired"), "{issued_at}");
+        // The dead attempt is in the way of no new one.
+        let next = browser.sign_in(&app.provider, "ada").await;
+        next.assert_redirect("/account");
     }
 }
 

@@ -1,0 +1,73 @@
+//! A database that was restored from a backup, and the steps of the how-to.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use crate::support::{Browser, TestApp, TestDatabase};
+
+/// A copy of the database, made by the tools that an operator uses.
+async fn restored(dump: &str) -> TestDatabase {
+    let database = TestDatabase::create_empty().await;
+    let mut psql = Command::new("psql")
+        .args(["--quiet", "--set=ON_ERROR_STOP=1", &database.url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = psql.stdin.take().unwrap();
+    input.write_all(dump.as_bytes()).unwrap();
+    drop(input);
+    assert!(psql.wait().unwrap().success());
+    database
+}
+
+async fn is_let_in(browser: &Browser, app: &TestApp) -> bool {
+    let settings = format!("{}/settings", app.url);
+    browser.clone().get(&settings).await.status == 200
+}
+
+#[tokio::test]
+async fn a_restored_backup_revives_no_session_and_sends_no_old_token() {
+    let app = TestApp::without_cache(&[]).await;
+    let stolen = app.signed_in("ada").await;
+    let backup = app.database.dump();
+    // Since the backup the tokens were replaced, and the session was ended.
+    app.expire_access_tokens(1).await;
+    stolen.clone().get("/account").await.assert_status(200);
+    assert_eq!(app.provider.calls("refresh").await, 1);
+    let ended = stolen.clone().post("/auth/logout", &[]).await;
+    ended.assert_redirect("/");
+
+    let how_to = include_str!("../../../docs/how-to/lock-out-and-restore.md");
+    let restore = how_to.split_once("\n## Restore\n").unwrap().1;
+    let mut blocks = restore.split("```sql\n").skip(1);
+    let steps = blocks.next().unwrap().split("```").next().unwrap();
+    for follows_the_steps in [false, true] {
+        let database = restored(&backup).await;
+        if follows_the_steps {
+            let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(steps.to_owned()));
+            statements.execute(&database.pool).await.unwrap();
+        }
+        let mut server = app.replica_with(&[("DATABASE_URL", &database.url)]).await;
+        server.database = Arc::new(database);
+        assert_eq!(is_let_in(&stolen, &server).await, !follows_the_steps);
+        assert_eq!(server.count("select count(*) from users").await, 1);
+        if follows_the_steps {
+            // Background work has nothing that it could send.
+            assert_eq!(server.count("select count(*) from grants").await, 0);
+            let mut ada = app.browser();
+            let callback = ada.start_and_consent(&app.provider, "ada").await;
+            let callback = callback.replace(&app.url, &server.url);
+            ada.get(&callback).await.assert_redirect("/account");
+            let account = ada.get(&format!("{}/account", server.url)).await;
+            account
+                .assert_status(200)
+                .assert_contains("Primary on Solana");
+            assert_eq!(server.count("select count(*) from users").await, 1);
+            assert_eq!(app.provider.calls("refresh").await, 1);
+        }
+    }
+}
