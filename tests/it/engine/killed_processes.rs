@@ -71,8 +71,9 @@ impl Standing {
     fn request(&self, method: Method, path: &str) -> JoinHandle<Option<Answer>> {
         let url = format!("{}{path}", self.process.url);
         let form = [("confirm", "yes")];
-        let mut request = self.browser.request(method.clone(), &url);
-        if method == Method::POST {
+        let posts = method == Method::POST;
+        let mut request = self.browser.request(method, &url);
+        if posts {
             request = request.form(&form);
         }
         tokio::spawn(async move { Some(Answer::read(request.send().await.ok()?).await) })

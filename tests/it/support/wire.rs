@@ -197,6 +197,61 @@ async fn stops(changes: &mut watch::Receiver<State>) -> bool {
     state.is_ok_and(|state| *state == State::Cut)
 }
 
+/// What happens to the answer of a question.
+enum Answer {
+    Comes,
+    IsHeld,
+    IsCutOff,
+}
+
+/// Sends a question on, or half of it. `None` if the wire is cut within it.
+async fn ask(
+    database: &mut (impl AsyncWrite + Unpin),
+    question: &[u8],
+    prepared: &mut bool,
+    state: &watch::Sender<State>,
+) -> Option<Answer> {
+    let asks = |text: &str| {
+        let mut parts = question.windows(text.len());
+        parts.any(|part| part == text.as_bytes())
+    };
+    let within = state.send_if_modified(|state| {
+        let within = matches!(*state, State::CutWithin(text) if asks(text));
+        *state = if within { State::Cut } else { *state };
+        within
+    });
+    if within {
+        let _ = database.write_all(&question[..question.len() / 2]).await;
+        return None;
+    }
+    let _ = database.write_all(question).await;
+    let mut held = std::mem::take(prepared);
+    let mut cut = false;
+    state.send_if_modified(|state| {
+        match *state {
+            State::CutAfterNextQuestion => cut = true,
+            State::CutAfter(text) => cut = asks(text),
+            State::HoldNextAnswer => held = true,
+            State::HoldStatement { text, runs } if asks(text) => {
+                held |= !runs;
+                *prepared = runs;
+            }
+            _ => {}
+        }
+        match (held, cut) {
+            (_, true) => *state = State::Cut,
+            (true, _) => *state = State::Holding,
+            _ => {}
+        }
+        held || cut
+    });
+    Some(match (held, cut) {
+        (_, true) => Answer::IsCutOff,
+        (true, _) => Answer::IsHeld,
+        _ => Answer::Comes,
+    })
+}
+
 /// Everything that the app sends before the database answers is one question, in any number of
 /// packets.
 async fn forward(
@@ -221,48 +276,18 @@ async fn forward(
                 Ok(length @ 1..) => {
                     round_trips.fetch_add(u64::from(!waiting), Ordering::SeqCst);
                     waiting = true;
-                    let asks = |text: &str| {
-                        let mut parts = question[..length].windows(text.len());
-                        parts.any(|part| part == text.as_bytes())
-                    };
-                    let cut_within = state.send_if_modified(|state| {
-                        let cut = matches!(*state, State::CutWithin(text) if asks(text));
-                        *state = if cut { State::Cut } else { *state };
-                        cut
-                    });
-                    if cut_within {
-                        let _ = database.write_all(&question[..length / 2]).await;
-                        return;
-                    }
-                    let _ = database.write_all(&question[..length]).await;
-                    let last = state.send_if_modified(|state| {
-                        let last = match *state {
-                            State::CutAfter(text) => asks(text),
-                            state => state == State::CutAfterNextQuestion,
-                        };
-                        *state = if last { State::Cut } else { *state };
-                        last
-                    });
-                    let mut held = std::mem::take(&mut prepared);
-                    state.send_if_modified(|state| {
-                        match *state {
-                            State::HoldNextAnswer => held = true,
-                            State::HoldStatement { text, runs } if asks(text) => {
-                                held |= !runs;
-                                prepared = runs;
-                            }
-                            _ => {}
+                    let asked = ask(&mut database, &question[..length], &mut prepared, &state);
+                    match asked.await {
+                        Some(Answer::Comes) => {}
+                        Some(Answer::IsHeld) => {
+                            drop(changes.wait_for(|state| *state == State::Whole).await);
                         }
-                        *state = if held { State::Holding } else { *state };
-                        held
-                    });
-                    if held {
-                        drop(changes.wait_for(|state| *state == State::Whole).await);
-                    }
-                    if last {
-                        // Time for the database to commit.
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                        return;
+                        Some(Answer::IsCutOff) => {
+                            // Time for the database to commit.
+                            tokio::time::sleep(Duration::from_millis(200)).await;
+                            return;
+                        }
+                        None => return,
                     }
                 }
                 _ => return,
