@@ -211,31 +211,29 @@ fn containers_have_few_rights() {
         .filter(|line| !line.trim_start().starts_with('#'));
     let code: Vec<&str> = code.collect();
     let app = section(&code, "x-app: &app");
-    for right in [
-        "  read_only: true",
-        "  cap_drop: [ALL]",
-        "  security_opt: [\"no-new-privileges:true\"]",
-    ] {
-        assert!(app.contains(&right), "{right} is missing");
-    }
-    let database = section(&code, "  db:");
-    for limit in ["mem_limit: ", "pids_limit: ", "ulimits: "] {
-        let has = |lines: &[&str]| {
-            lines
-                .iter()
-                .any(|line| line.trim_start().starts_with(limit))
-        };
-        assert!(has(&app) && has(&database), "{limit}is missing");
-    }
+    let rights = [
+        "read_only: true",
+        "cap_drop: [ALL]",
+        "security_opt: [\"no-new-privileges:true\"]",
+    ];
+    let limits = ["mem_limit: ", "pids_limit: ", "ulimits: "];
+    let is_held = |lines: &[&str]| {
+        let has = |right: &&str| lines.iter().any(|line| line.trim() == *right);
+        rights.iter().all(has) && is_limited(lines, &limits)
+    };
+    assert!(is_held(&app), "{app:?}");
     let services = section(&code, "services:");
     let services: Vec<&str> = services
         .into_iter()
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .collect();
     assert!(services.len() > 3, "{services:?}");
-    for service in services.into_iter().filter(|service| *service != "  db:") {
+    for service in services {
         let lines = section(&code, service);
-        assert!(lines.contains(&"    <<: *app"), "{service} has more rights");
+        // The start script of the database changes the user, which takes more rights.
+        let is_database = service == "  db:" && is_limited(&lines, &limits);
+        let is_fine = lines.contains(&"    <<: *app") || is_held(&lines) || is_database;
+        assert!(is_fine, "{service} has too many rights");
     }
     for line in &code {
         for right in [
@@ -294,6 +292,14 @@ fn secret(text: &str) -> Option<&'static str> {
         })
     };
     SECRETS.iter().find(|shape| has(shape)).map(|shape| shape.0)
+}
+
+/// Whether a line begins with each of these.
+fn is_limited(lines: &[&str], limits: &[&str]) -> bool {
+    limits.iter().all(|limit| {
+        let mut lines = lines.iter();
+        lines.any(|line| line.trim_start().starts_with(limit))
+    })
 }
 
 /// The lines below a heading that are indented further.
