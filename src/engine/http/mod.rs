@@ -13,6 +13,7 @@ mod heads;
 pub mod health;
 pub mod log;
 pub mod server;
+mod slots;
 mod throttle;
 
 use std::time::Duration;

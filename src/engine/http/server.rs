@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,13 +17,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::client::Peer;
 use super::connection::{Watch, Watched};
+use super::slots::Slots;
+use super::throttle::Throttle;
 use crate::engine::state::Engine;
 use crate::engine::tasks::Tasks;
 
@@ -32,10 +33,6 @@ use crate::engine::tasks::Tasks;
 const HEAD_READ_MAX: usize = 64 * 1024;
 /// Most header fields of a request.
 const FIELDS_MAX: usize = 256;
-/// Most connections at once. Further ones wait in the kernel's queue.
-const CONNECTIONS_MAX: u64 = 4096;
-/// File descriptors that clients never get. They are for the database and the provider.
-const DESCRIPTORS_RESERVED: u64 = 512;
 /// From the stop signal to the end of the process. Orchestrators kill after 30 s, some after 20 s.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(18);
 /// The part of it for requests. The rest is for work that outlives them.
@@ -56,7 +53,10 @@ pub async fn serve(
 ) {
     let (tasks, keep_alive) = (&engine.tasks, engine.config.keep_alive_timeout);
     let connections = TaskTracker::new();
-    let slots = Arc::new(Semaphore::new(connections_max()));
+    let config = &engine.config;
+    // Behind proxies only they connect.
+    let slots = Slots::new(config.rate_limit && config.trusted_proxy_hops == 0);
+    let crowded = Throttle::default();
     let stop = async {
         stop.await;
         tasks.draining.cancel();
@@ -71,8 +71,15 @@ pub async fn serve(
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, peer, slot)) => {
+            Ok((stream, peer, permit)) => {
                 failing = false;
+                let Some(slot) = slots.take(permit, peer.ip()) else {
+                    if let Some(left_out) = crowded.turn() {
+                        let client = peer.ip();
+                        tracing::warn!(event = "connection_refused", %client, left_out, "an address has too many connections");
+                    }
+                    continue;
+                };
                 let service = Guarded {
                     router: router.clone(),
                     watch: Watch::new(),
@@ -102,15 +109,6 @@ pub async fn serve(
     tasks.tracker.close();
     let finished = timeout_at(deadline, tasks.tracker.wait()).await.is_ok();
     tracing::info!(event = "stopped", drained, finished, "stopped");
-}
-
-/// As many as the file descriptors allow. Raises the soft limit, which is often 1,024.
-fn connections_max() -> usize {
-    let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-    let for_clients = descriptors
-        .saturating_sub(DESCRIPTORS_RESERVED)
-        .max(descriptors / 2);
-    usize::try_from(for_clients.min(CONNECTIONS_MAX)).unwrap_or(1)
 }
 
 /// Serves one connection until it ends, waits too long, or the process stops.
@@ -173,14 +171,14 @@ impl Service<Request<Incoming>> for Guarded {
 /// Waits for a free slot before it accepts.
 async fn accept(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
+    slots: &Slots,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await;
-    let slot = slot.map_err(io::Error::other)?;
+    let permit = slots.free().await;
+    let permit = permit.ok_or_else(|| io::Error::other("stopped"))?;
     let (stream, peer) = listener.accept().await?;
     // A connection that was reset meanwhile may refuse it.
     let _ = stream.set_nodelay(true);
-    Ok((stream, peer, slot))
+    Ok((stream, peer, permit))
 }
 
 /// Listens for SIGTERM and Ctrl-C from now on. The future completes at the first of them.

@@ -55,6 +55,7 @@ mod session_cache;
 mod session_list;
 mod sessions;
 mod sign_in;
+mod slow_clients;
 mod stopping;
 mod storage;
 mod supply_chain;
