@@ -28,6 +28,7 @@ mod pages;
 mod process;
 #[path = "../it/engine/race_rounds.rs"]
 mod race_rounds;
+mod slow;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
