@@ -26,10 +26,8 @@ grant usage on schema public to :"app";
 -- Truncating, creating triggers and changing tables stay with the owner.
 grant select, insert, update, delete on all tables in schema public to :"app";
 grant usage on all sequences in schema public to :"app";
-grant execute on all functions in schema public to :"app";
 alter default privileges for role :"owner" in schema public grant select, insert, update, delete on tables to :"app";
 alter default privileges for role :"owner" in schema public grant usage on sequences to :"app";
-alter default privileges for role :"owner" in schema public grant execute on functions to :"app";
 
 -- The record of migrations. The server only reads it.
 select format('revoke insert, update, delete on _sqlx_migrations from %I', :'app')

@@ -70,7 +70,9 @@ pub(super) enum Kind {
     DiskFull,
     #[error("has no connection left for us")]
     TooManyConnections,
-    #[error("is shutting down or timed out")]
+    #[error("stopped a statement that took too long")]
+    TooLong,
+    #[error("is shutting down or starting")]
     Stopping,
     #[error("refused a value")]
     Constraint(Constraint),
@@ -100,7 +102,12 @@ impl Error {
     pub(super) fn is_lost(self) -> bool {
         matches!(
             self.0,
-            Kind::NoAnswer | Kind::Broke | Kind::Tls | Kind::ReadOnly | Kind::Unexpected
+            Kind::NoAnswer
+                | Kind::Broke
+                | Kind::Tls
+                | Kind::ReadOnly
+                | Kind::Stopping
+                | Kind::Unexpected
         )
     }
 
@@ -224,6 +231,7 @@ fn of_database(error: &dyn DatabaseError) -> Kind {
             text if text.contains("no such user") => Kind::Password,
             _ => Kind::Refused,
         },
+        "57014" => Kind::TooLong,
         code if code.starts_with("57") => Kind::Stopping,
         _ => Kind::Refused,
     }

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::Method;
-use serde_json::json;
 
 use crate::support::{Browser, Invariants, Process, TestApp, Wire, eventually_within};
 
@@ -103,7 +102,9 @@ async fn an_ending_that_is_killed_after_its_commit_has_happened() {
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_are_all_killed_at_once_lose_nothing_and_refresh_nobody_at_their_start() {
     let app = TestApp::without_cache(&[]).await;
-    app.provider.set(json!({ "reuse_grace_ms": 60_000 })).await;
+    app.provider
+        .set(serde_json::json!({ "reuse_grace_ms": 60_000 }))
+        .await;
     let mut invariants = Invariants::before(&app).await;
     let servers = [
         Process::start(&app.settings).await,
@@ -116,7 +117,7 @@ async fn servers_that_are_all_killed_at_once_lose_nothing_and_refresh_nobody_at_
     app.sql("update grants set access_expires_at = now() from users where users.id = user_id and last_login_at > (select min(last_login_at) from users)")
         .await;
     app.provider
-        .fault("refresh", json!({ "delay_ms": 5_000 }))
+        .fault("refresh", serde_json::json!({ "delay_ms": 5_000 }))
         .await;
     let requests: Vec<_> = people
         .iter()

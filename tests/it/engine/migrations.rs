@@ -73,8 +73,8 @@ async fn a_migration_waits_for_a_lock_without_stopping_sign_ins() {
     let (reader, database) = (reads_identities(&app).await, settings(&app));
     let work = async {
         tokio::join!(schema::migrate(&database), async {
-            // Longer than one try.
-            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            // Longer than a sign-in waits for a lock.
+            tokio::time::sleep(Duration::from_secs(6)).await;
             reader.commit().await.unwrap();
         })
     };
