@@ -173,6 +173,34 @@ pub async fn release(db: &Db, lease: &Lease, answered: bool, pause: Duration) ->
     Ok(())
 }
 
+/// Whether this id of the provider is that of another user.
+pub async fn is_of_another(
+    db: &Db,
+    provider: &str,
+    user_id: Uuid,
+    subject: &str,
+) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+               select from identities
+               where provider = $1 and kind = 'user' and subject = $3 and user_id <> $2
+           ) as "is_of_another!""#,
+        provider,
+        user_id,
+        subject,
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Deletes a grant without revoking its tokens.
+pub async fn drop_grant(db: &Db, grant_id: Uuid) -> Result<(), Error> {
+    sqlx::query!("delete from grants where id = $1", grant_id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// Deletes a grant that the provider has ended. Returns `false` if the lease was lost, because the
 /// answer is then about tokens that are no longer the stored ones.
 pub async fn end(db: &Db, lease: &Lease) -> Result<bool, Error> {

@@ -99,6 +99,12 @@ pub(super) fn has_subject(v2: &Value) -> bool {
     v2_subjects(v2).next().is_some()
 }
 
+/// The id of the user in an answer of version 2, which is never that of a profile.
+pub(super) fn user_id(v2: &Value) -> Option<String> {
+    let mut subjects = v2_subjects(v2).map(|(_, subject)| subject);
+    subjects.find(Subject::is_user).map(|subject| subject.id)
+}
+
 /// `None` without a usable id. Names, e-mail addresses and wallets change hands.
 pub fn parse_identity(v2: &Value, v1: &Value) -> Option<Identity> {
     let subjects = || v2_subjects(v2).chain(v1_subjects(v1));

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::pictures::PictureRule;
-use super::{ApiError, Resource, UserApi, shape, text};
+use super::{ApiError, Resource, UserApi, identity, shape, text};
 use crate::engine::oauth::Token;
 
 /// All of it may be missing.
@@ -19,6 +19,9 @@ pub struct Profile {
     pub banner_url: Option<String>,
     /// The collection of the NFT in their picture.
     pub picture_collection: Option<String>,
+    /// The immutable id of the person, if it was sent. For comparison only.
+    #[serde(skip)]
+    pub user_id: Option<String>,
 }
 
 /// `/profile` (scope `profile`), for display.
@@ -31,6 +34,10 @@ impl Resource for ProfileQuery {
 
     async fn fetch(self, api: &UserApi, token: &Token) -> Result<Profile, ApiError> {
         parse_profile(&api.get("profile", token).await?, api.pictures())
+    }
+
+    fn user_id(profile: &Profile) -> Option<&str> {
+        profile.user_id.as_deref()
     }
 }
 
@@ -61,5 +68,6 @@ pub fn parse_profile(answer: &Value, pictures: &PictureRule) -> Result<Profile, 
         picture_url: url("pfp"),
         banner_url: url("banner"),
         picture_collection: first(&layers, collection),
+        user_id: identity::user_id(answer),
     })
 }

@@ -22,6 +22,12 @@ pub trait Resource: Clone + Eq + Hash + Send + Sync + 'static {
         api: &UserApi,
         token: &Token,
     ) -> impl Future<Output = Result<Self::Data, ApiError>> + Send;
+
+    /// The immutable id of the person in an answer. If it is that of another user, the answer is dropped
+    /// and the grant ends.
+    fn user_id(_: &Self::Data) -> Option<&str> {
+        None
+    }
 }
 
 /// A [`Resource`] without parameters: `Name: Data = parse(get "path"), scope "scope"`. `get` is the

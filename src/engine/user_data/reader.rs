@@ -250,11 +250,17 @@ async fn fetch<R: Resource>(
         return Err(DataError::NotShared);
     }
     let api = data.api.on_behalf_of(user_id);
-    match resource.clone().fetch(&api, &access.token).await {
+    let answer = match resource.clone().fetch(&api, &access.token).await {
         Err(ApiError::Unauthorized) => {
             let renewed = data.vault.renew(&access).await?;
-            Ok(resource.fetch(&api, &renewed.token).await?)
+            resource.fetch(&api, &renewed.token).await?
         }
-        result => Ok(result?),
+        result => result?,
+    };
+    if let Some(id) = R::user_id(&answer)
+        && data.vault.end_if_of_another(&access, id).await?
+    {
+        return Err(DataError::Reconnect);
     }
+    Ok(answer)
 }

@@ -162,6 +162,26 @@ impl Vault {
         self.refreshed(refused.user_id, refused.version).await
     }
 
+    /// Ends the grant if the token has opened a profile with this `id`, and it is that of another user.
+    /// Returns whether it did. The tokens are not revoked, because the other user may have a grant of
+    /// the same family.
+    ///
+    /// An id that nobody has here ends nothing. Otherwise another shape of the provider's answer, with
+    /// other ids, would end the grants of all people.
+    pub async fn end_if_of_another(
+        &self,
+        access: &AccessToken,
+        id: &str,
+    ) -> Result<bool, VaultError> {
+        let (provider, user_id) = (self.oauth.provider(), access.user_id);
+        let is_of_another = grants::is_of_another(&self.db, provider, user_id, id).await?;
+        if is_of_another {
+            tracing::error!(event = "subject_changed", %user_id, "a token opened the profile of another user");
+            grants::drop_grant(&self.db, access.grant_id()).await?;
+        }
+        Ok(is_of_another)
+    }
+
     /// The scopes that a user has granted. `None` without a grant.
     pub async fn scopes(&self, user_id: Uuid) -> Result<Option<GrantScopes>, db::Error> {
         let grant = grants::find(&self.db, self.oauth.provider(), user_id).await?;

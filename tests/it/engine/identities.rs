@@ -309,3 +309,36 @@ async fn what_an_older_release_stored_belongs_to_the_provider_of_the_first_serve
     app.signed_in("ada").await;
     assert_eq!(app.count(USERS).await, 2);
 }
+
+#[tokio::test]
+async fn a_token_that_opens_the_profile_of_somebody_else_ends_the_grant_and_shows_nothing() {
+    let app = TestApp::without_cache(&[]).await;
+    let mut ada = app.signed_in("ada").await;
+    let mut collector = app.signed_in("collector").await;
+    ada.get("/account")
+        .await
+        .assert_contains("Primary on Solana");
+    let grants = "select count(*) from grants";
+    let other = app
+        .text("select identities.subject from identities join users on users.id = user_id where kind = 'user' and display_name not like 'Ada%'")
+        .await;
+    let profile = |id: Option<&str>, name: &str| json!({ "profile": { "id": id, "username": "x", "name": name } });
+    for (answer, left) in [
+        (profile(None, "Ada"), 2),
+        (profile(Some("unknown"), "Ada"), 2),
+        (profile(Some(&other), "Mallory"), 1),
+    ] {
+        let fault = json!({ "status": 200, "body": answer.to_string(), "times": 1 });
+        app.provider.fault("profile", fault).await;
+        let page = ada.get("/account").await.assert_status(200);
+        assert!(!page.body.contains("Mallory"), "{}", page.body);
+        assert_eq!(app.count(grants).await, left);
+    }
+    let page = ada.get("/account").await.assert_status(200);
+    page.assert_contains("no longer connected to your Matrica account");
+    assert_eq!(app.provider.calls("revoke").await, 0);
+    collector.get("/account").await.assert_status(200);
+    assert_eq!(app.count(grants).await, 1);
+    app.signed_in("ada").await;
+    assert_eq!(app.count(grants).await, 2);
+}
