@@ -5,6 +5,8 @@
 //! * [`CookieNames::evict_bfcache`] keeps Chromium's "back" from showing account pages after a
 //!   sign-out.
 
+use std::collections::HashMap;
+
 use axum::http::{HeaderMap, HeaderValue, header};
 use time::Duration;
 
@@ -159,8 +161,15 @@ fn clean(
         .filter(|pair| is_plain(pair));
     let (ours, mut kept): (Vec<&str>, Vec<&str>) =
         plain.partition(|pair| names.is_ours(name_of(pair)));
-    let count = |name: &str| ours.iter().filter(|pair| name_of(pair) == name).count();
-    if count(&names.session) > 1 {
+    // Counted in one pass, because a header has room for a thousand of them.
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for pair in &ours {
+        *counts.entry(name_of(pair)).or_default() += 1;
+    }
+    if counts
+        .get(names.session.as_str())
+        .is_some_and(|count| *count > 1)
+    {
         tracing::warn!(
             event = "session_cookie_ambiguous",
             "a request has several session cookies, so none counts"
@@ -168,7 +177,7 @@ fn clean(
     }
     let (session, attempts): (Vec<&str>, Vec<&str>) = ours
         .iter()
-        .filter(|pair| count(name_of(pair)) == 1)
+        .filter(|pair| counts.get(name_of(pair)) == Some(&1))
         .partition(|pair| name_of(pair) == names.session);
     kept.extend(session);
     if attempts.len() <= ATTEMPTS_MAX {

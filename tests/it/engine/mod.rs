@@ -36,6 +36,7 @@ mod odd_lists;
 mod panics;
 mod people;
 mod pool;
+mod properties;
 mod provider_calls;
 mod provider_faults;
 mod provider_matrix;

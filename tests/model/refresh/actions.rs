@@ -4,6 +4,7 @@ use stateright::{Model, Property};
 
 use super::flight::{Answer, Flight, Step};
 use super::properties;
+use super::provider::Tokens;
 use super::state::{Setup, State, Worker};
 
 /// How a statement of a flight ends.
@@ -26,6 +27,8 @@ pub enum Action {
     Send(usize),
     /// The provider handles the request of a flight.
     Refresh(usize),
+    /// The same after the end of a grace period.
+    RefreshTooLate(usize),
     /// The provider turns it away unused.
     TurnAway(usize),
     /// The answer arrives.
@@ -112,9 +115,13 @@ fn steps(setup: Setup, state: &State, number: usize, flight: &Flight, actions: &
         Step::Idle if state.may_refresh(setup) => actions.push(Action::Find(number)),
         Step::Idle => {}
         Step::Leased { .. } => actions.push(Action::Send(number)),
-        Step::Asked { answer, .. } => {
+        Step::Asked { token, answer, .. } => {
             if answer.is_none() {
                 actions.push(Action::Refresh(number));
+            }
+            let strict = setup.rules.strict();
+            if answer.is_none() && state.provider.is_reuse(strict, token) {
+                actions.push(Action::RefreshTooLate(number));
             }
             match answer {
                 _ if flight.late => actions.push(Action::TimeOut(number)),
@@ -174,8 +181,8 @@ impl Action {
     }
 }
 
-impl From<Option<super::provider::Tokens>> for Answer {
-    fn from(tokens: Option<super::provider::Tokens>) -> Self {
+impl From<Option<Tokens>> for Answer {
+    fn from(tokens: Option<Tokens>) -> Self {
         tokens.map_or(Self::InvalidGrant, Self::Tokens)
     }
 }

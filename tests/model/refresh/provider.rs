@@ -23,7 +23,7 @@ pub enum Rotation {
     Never,
     /// Each refresh replaces it. The use of a replaced one ends the family (reuse detection).
     Strict,
-    /// Each refresh replaces it. A replaced one is accepted again.
+    /// Each refresh replaces it. A replaced one is accepted again for some time.
     Grace,
 }
 
@@ -37,6 +37,15 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// After the end of a grace period.
+    pub fn strict(self) -> Self {
+        let rotation = match self.rotation {
+            Rotation::Grace => Rotation::Strict,
+            other => other,
+        };
+        Self { rotation, ..self }
+    }
+
     pub fn has(self, guard: Guard) -> bool {
         self.without != Some(guard)
     }

@@ -3,6 +3,7 @@
 use super::actions::{Action, Statement};
 use super::flight::{Answer, Failure, Flight, Step};
 use super::guards::Guard;
+use super::provider::{Rules, Tokens};
 use super::state::{Request, Setup, State, Violation, Worker};
 use super::tables::{Lease, Until, Version};
 
@@ -22,17 +23,8 @@ impl State {
             }
             Action::Run(number, statement) => self.run(setup, number, statement),
             Action::Send(number) => self.send(setup, number),
-            Action::Refresh(number) => {
-                if let Some((lease, request)) = self.request(number) {
-                    let is_reuse = self.provider.is_reuse(rules, request.token);
-                    // Nothing can hold back a request that is on its way.
-                    let is_excused =
-                        self.provider.chain(request.token.login).lost || self.flights[number].late;
-                    self.violate(is_reuse && !is_excused, Violation::UsedTokenSent);
-                    let answer = self.refresh(rules, request).into();
-                    self.answer(number, lease, request, answer);
-                }
-            }
+            Action::Refresh(number) => self.handle(rules, number),
+            Action::RefreshTooLate(number) => self.handle(rules.strict(), number),
             Action::TurnAway(number) => {
                 if let Some((lease, request)) = self.request(number) {
                     self.answer(number, lease, request, Answer::Busy);
@@ -141,7 +133,7 @@ impl State {
     }
 
     /// `store_refreshed`.
-    fn store(&mut self, setup: Setup, lease: Lease, tokens: super::provider::Tokens) -> bool {
+    fn store(&mut self, setup: Setup, lease: Lease, tokens: Tokens) -> bool {
         let Some((version, replaced)) = self.tables.store_refreshed(setup.rules, lease, tokens)
         else {
             return false;
@@ -204,6 +196,19 @@ impl State {
         };
         let version = lease.version;
         Some((lease, Request { version, token }))
+    }
+
+    /// The provider handles the request of a flight.
+    fn handle(&mut self, rules: Rules, number: usize) {
+        if let Some((lease, request)) = self.request(number) {
+            let is_reuse = self.provider.is_reuse(rules, request.token);
+            // Nothing can hold back a request that is on its way.
+            let is_excused =
+                self.provider.chain(request.token.login).lost || self.flights[number].late;
+            self.violate(is_reuse && !is_excused, Violation::UsedTokenSent);
+            let answer = self.refresh(rules, request).into();
+            self.answer(number, lease, request, answer);
+        }
     }
 
     fn answer(&mut self, number: usize, lease: Lease, request: Request, answer: Answer) {
