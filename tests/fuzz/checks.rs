@@ -52,7 +52,7 @@ const LINES_MAX: usize = 100;
 /// an identifier of 200 is escaped to 9.
 const FIELD_MAX: usize = 2_048;
 
-/// The query of the callback. Whatever is let through has the grammar of RFC 6749.
+/// The query of the callback. Parameters that are let through have the grammar of RFC 6749.
 pub fn callback(input: &[u8]) {
     let query = String::from_utf8_lossy(input);
     let Ok(parameters) = CallbackParameters::parse(&query) else {
