@@ -15,12 +15,13 @@ pub struct Peer(pub IpAddr);
 
 /// The client of a request behind `hops` trusted proxies.
 ///
-/// The error holds the peer instead, if `X-Forwarded-For` has too few entries or one that is no
-/// address. Then the number of hops is wrong, or the request did not pass the proxies.
+/// The error holds the peer instead, if `X-Forwarded-For` does not fit: it has too few entries or one
+/// that is no address, or it is there although no proxy is trusted. Then the number of hops is wrong,
+/// or the request did not pass the proxies.
 pub fn of(request: &Request, hops: u8) -> Result<Client, Client> {
     let peer = request.extensions().get::<Peer>();
     let peer = canonical(peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0));
-    if hops == 0 {
+    if hops == 0 && !request.headers().contains_key(FORWARDED_FOR) {
         return Ok(Client(peer));
     }
     let client = forwarded_for(request.headers(), hops);

@@ -33,12 +33,13 @@ struct Parts {
 impl Parts {
     /// The address of the client. Warns if the proxies do not say it as configured.
     fn client(&self, request: &Request) -> Client {
-        client::of(request, self.engine.config.trusted_proxy_hops).unwrap_or_else(|peer| {
+        let hops = self.engine.config.trusted_proxy_hops;
+        client::of(request, hops).unwrap_or_else(|peer| {
             if let Some(left_out) = self.unforwarded.turn() {
                 tracing::warn!(
                     event = "client_unknown",
                     left_out,
-                    "X-Forwarded-For does not have as many addresses as TRUSTED_PROXY_HOPS says"
+                    "X-Forwarded-For does not fit TRUSTED_PROXY_HOPS, so the proxy counts as the client"
                 );
             }
             peer

@@ -6,26 +6,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::engine::limits::prefix;
+
 /// Most connections at once. Further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: u64 = 4096;
 /// File descriptors that clients never get. They are for the database and the provider.
 const DESCRIPTORS_RESERVED: u64 = 512;
-/// The part of all connections that one address may have. An office behind NAT has fewer, and a
-/// client that opens as many as it can leaves three quarters to the others.
-const ADDRESS_SHARE: usize = 4;
+/// The part of all connections that one address may have, an IPv6 /64 or an IPv4 address. An office
+/// behind NAT has fewer, and a client that opens as many as it can leaves half to the others.
+const ADDRESS_SHARE: usize = 2;
 
 /// Places for connections.
 pub struct Slots {
     free: Arc<Semaphore>,
-    by_address: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    by_address: Arc<Mutex<BTreeMap<u128, usize>>>,
     address_max: Option<usize>,
 }
 
 /// The place of one connection. Free again when it is dropped.
 pub struct Slot {
     _permit: OwnedSemaphorePermit,
-    by_address: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
-    address: IpAddr,
+    by_address: Arc<Mutex<BTreeMap<u128, usize>>>,
+    address: u128,
 }
 
 impl Slots {
@@ -50,6 +52,7 @@ impl Slots {
 
     /// The place of a connection. `None` if the address has as many as it may have.
     pub fn take(&self, permit: OwnedSemaphorePermit, address: IpAddr) -> Option<Slot> {
+        let address = prefix(address);
         let by_address = self.by_address.lock();
         let mut by_address = by_address.unwrap_or_else(PoisonError::into_inner);
         let open = by_address.entry(address).or_default();

@@ -164,7 +164,7 @@ fn connect(address: &str, connections: usize) -> Vec<TcpStream> {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_cannot_have_every_connection() {
     let app = TestApp::spawn().await;
-    // 128 of them for clients, a quarter of that for each address.
+    // 128 of them for clients, half of that for each address.
     let few = Few::start(&app, 256).await;
     let held = connect(&few.address, 100);
     eventually("a refusal", async || !few.answers([127, 0, 0, 1]).await).await;
