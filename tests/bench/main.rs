@@ -42,6 +42,9 @@ use self::operations::Operation;
 use self::report::Report;
 use self::site::Site;
 
+/// All clients have one address.
+const RATE_LIMIT: &str = "off";
+
 /// Measures the server with a private Postgres and the demo provider on this machine
 #[derive(Parser)]
 #[command(name = "scripts/bench")]

@@ -20,3 +20,6 @@ mod support;
 
 /// Rounds of a race. The load program has more.
 const ROUNDS: usize = 40;
+
+/// The tests run what production runs.
+const RATE_LIMIT: &str = "on";

@@ -36,6 +36,9 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use self::support::Process;
 
+/// All clients have one address.
+const RATE_LIMIT: &str = "off";
+
 /// The path of a page that no cache has, so that it needs a live access token. And its words.
 fn new_page() -> (String, &'static str) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);

@@ -390,6 +390,7 @@ pub fn settings(url: &str, provider: &str, database: &str) -> BTreeMap<String, S
     BTreeMap::from(
         [
             ("PUBLIC_URL", url.to_owned()),
+            ("RATE_LIMIT", crate::RATE_LIMIT.to_owned()),
             // No balancer needs time to notice.
             ("DRAIN_DELAY", "0s".to_owned()),
             ("DATABASE_URL", database.to_owned()),
