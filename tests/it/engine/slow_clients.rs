@@ -128,6 +128,7 @@ impl Few {
 
     /// Whether a client with this address gets a page.
     async fn answers(&self, from: [u8; 4]) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "a browser, not ours")]
         let client = reqwest::Client::builder()
             .local_address(IpAddr::from(from))
             .redirect(Policy::none())
