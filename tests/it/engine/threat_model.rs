@@ -8,10 +8,6 @@ use std::{
 
 /// Demands, which are numbered from 1.
 const DEMANDS: usize = 251;
-/// Marks a row whose test is being written.
-const UNTESTED: &str = "TODO-TEST";
-/// Rows with that mark.
-const UNTESTED_ROWS: usize = 5;
 const NOT_OURS: &str = "not ours, because ";
 const LATER: &str = "later: ";
 
@@ -45,9 +41,6 @@ fn every_demand_is_answered_by_a_test_that_exists() {
             "{name}: {proof}"
         );
     }
-    let untested = |row: &&Vec<&str>| row.last().unwrap().contains(UNTESTED);
-    let untested = demands.iter().chain(&faults).filter(untested).count();
-    assert_eq!(untested, UNTESTED_ROWS);
 }
 
 /// Whether a cell gives a reason, or names tests that all exist.
@@ -59,7 +52,7 @@ fn is_proven(proof: &str, tests: &BTreeSet<String>) -> bool {
         let test = name
             .strip_prefix('`')
             .and_then(|name| name.strip_suffix('`'));
-        test.map_or(name == UNTESTED, |test| tests.contains(test))
+        test.is_some_and(|test| tests.contains(test))
     })
 }
 
@@ -98,7 +91,7 @@ fn tests() -> BTreeSet<String> {
     tests
 }
 
-/// The functions below an attribute `#[test]` or `#[tokio::test…]`.
+/// The functions below an attribute `#[test]` or `#[tokio::test…]`, without those that are ignored.
 fn tests_of(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut is_test = false;
@@ -106,6 +99,8 @@ fn tests_of(text: &str) -> Vec<String> {
         let name = line.trim_start_matches("async ").strip_prefix("fn ");
         if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             is_test = true;
+        } else if line.starts_with("#[ignore") {
+            is_test = false;
         } else if let Some(name) = name.filter(|_| is_test) {
             names.extend(name.split(['(', '<']).next().map(str::to_owned));
             is_test = false;
