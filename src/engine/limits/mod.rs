@@ -51,8 +51,8 @@ const OVERFLOW: Rate = Rate::new(1_000, 100);
 /// and would lock out everybody. Below the size at which a popular site needs a second server.
 const EXCHANGES: Rate = Rate::new(2_000, 100);
 /// Calls of the user API for one person, beside those answered from the cache. An account page that
-/// is read anew needs about ten.
-const PROVIDER_CALLS: Rate = Rate::new(120, 2);
+/// is read anew needs about ten, and a program that reads 60,000 NFTs through the API needs 600.
+const PROVIDER_CALLS: Rate = Rate::new(600, 5);
 
 /// Entries of the table, 16 bytes each. An entry is free again once its address may use its whole
 /// burst, so this many are busy only in a distributed attack.

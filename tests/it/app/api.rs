@@ -1061,10 +1061,12 @@ async fn parameters_are_taken_within_the_described_bounds_and_nowhere_else() {
                     .fits(schema, &meant(&candidate, schema))
                     .is_empty();
                 let encoded = utf8_percent_encode(&candidate, NON_ALPHANUMERIC);
-                let answer = browser
-                    .clone()
-                    .get(&format!("{path}?{name}={encoded}"))
-                    .await;
+                let target = format!("{path}?{name}={encoded}");
+                let answer = browser.clone().get(&target).await;
+                if target.len() > 8 * 1024 {
+                    answer.assert_status(414);
+                    continue;
+                }
                 assert_eq!(
                     answer.status,
                     if fits { 200 } else { 400 },
