@@ -82,7 +82,7 @@ async fn leaf_through(browser: &mut Browser, start: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn leafing_shows_each_nft_exactly_once_however_the_provider_pages() {
-    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES, ("RATE_LIMIT", "off")]).await;
     let mut collector = app.signed_in("collector").await;
     let gallery = collector.get("/account/nfts").await;
     let (_, collections) = gallery.body.split_once("All collections").unwrap();

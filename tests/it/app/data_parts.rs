@@ -441,7 +441,7 @@ const ATTACKS: [&str; 15] = [
 
 #[tokio::test]
 async fn hostile_text_in_every_field_stays_text_on_every_page() {
-    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES, ("RATE_LIMIT", "off")]).await;
     let mut ada = app.signed_in("ada").await;
     for attack in ATTACKS {
         app.provider.mend().await;

@@ -121,9 +121,14 @@ async fn a_server_on_a_read_only_database_is_not_ready_until_it_takes_writes_aga
     })
     .await;
     assert!(!signs_in(&app, "ada").await);
-    let writable = "set default_transaction_read_only = off; do $$ begin execute format('alter database %I reset default_transaction_read_only', current_database()); end $$";
     let mut admin = app.database.pool.acquire().await.unwrap();
-    sqlx::raw_sql(writable).execute(&mut *admin).await.unwrap();
+    for statement in [
+        // One that the pool has made since is read-only itself.
+        "set default_transaction_read_only = off",
+        "do $$ begin execute format('alter database %I reset default_transaction_read_only', current_database()); end $$",
+    ] {
+        sqlx::query(statement).execute(&mut *admin).await.unwrap();
+    }
     eventually_within(RECOVERY, "ready again", async || {
         readyz(&app).await.0 == 200 && signs_in(&app, "ada").await
     })

@@ -402,7 +402,8 @@ async fn generation_becomes(app: &TestApp, expected: i64, within: Duration) {
 
 /// An answer is lost, with and without a provider that answers the same token again.
 async fn lost_answer(fault: Value, grace_ms: u64) -> (TestApp, Browser) {
-    let app = TestApp::without_cache(&[]).await;
+    // One person asks again and again.
+    let app = TestApp::without_cache(&[("RATE_LIMIT", "off")]).await;
     app.provider
         .set(json!({ "reuse_grace_ms": grace_ms }))
         .await;

@@ -513,7 +513,7 @@ fn anything(depth: u32) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_json_whatever_breaks_a_page() {
-    let app = TestApp::without_cache(&[ALL_SCOPES]).await;
+    let app = TestApp::without_cache(&[ALL_SCOPES, ("RATE_LIMIT", "off")]).await;
     let mut browser = app.signed_in("ada").await;
     for _ in 0..60 {
         let mut bodies = Vec::new();
