@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest as _, MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -25,6 +26,8 @@ struct Parts {
     engine: Engine,
     /// Health checks and static files, which no limit holds up.
     exempt: BTreeSet<&'static str>,
+    /// Routes whose bodies may be large. The handler reads them, and holds a place for it.
+    large: BTreeSet<&'static str>,
     slots: Semaphore,
     overloaded: Throttle,
     limited: Throttle,
@@ -33,8 +36,10 @@ struct Parts {
 impl Admission {
     pub fn new(engine: &Engine, routes: &[Route]) -> Self {
         let plain = routes.iter().filter(|route| route.access == Access::Plain);
+        let large = routes.iter().filter(|route| route.has_large_body);
         Self(Arc::new(Parts {
             exempt: plain.map(|route| route.path).collect(),
+            large: large.map(|route| route.path).collect(),
             slots: Semaphore::new(engine.requests_max),
             engine: engine.clone(),
             overloaded: Throttle::default(),
@@ -44,16 +49,18 @@ impl Admission {
 }
 
 impl Parts {
-    /// A place among the requests that are worked on, if the client may have one. `None` for a route
-    /// that needs none.
-    fn enter(&self, request: &Request) -> Result<Option<SemaphorePermit<'_>>, Failure> {
+    /// Whether the route of a request is one of these.
+    fn is_among(routes: &BTreeSet<&'static str>, request: &Request) -> bool {
         let route = request.extensions().get::<MatchedPath>();
-        if route.is_some_and(|route| self.exempt.contains(route.as_str())) {
-            return Ok(None);
-        }
+        route.is_some_and(|route| routes.contains(route.as_str()))
+    }
+
+    /// Counts the request against the limits of its client.
+    fn count(&self, request: &Request) -> Result<(), Failure> {
         let client = Client::of(request.extensions());
-        let action = action(request);
-        self.engine.limits.count(action, client).inspect_err(|_| {
+        let action = self.action(request);
+        let counted = self.engine.limits.count(action, client);
+        Ok(counted.inspect_err(|_| {
             if let Some(left_out) = self.limited.turn() {
                 let action = <&str>::from(action);
                 tracing::warn!(
@@ -63,8 +70,35 @@ impl Parts {
                     "a client sends too many requests"
                 );
             }
-        })?;
-        let slot = self.slots.try_acquire().map_err(|_| {
+        })?)
+    }
+
+    fn action(&self, request: &Request) -> Action {
+        let rest = request.uri().path().strip_prefix(START_PATH);
+        let is_start = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        match *request.method() {
+            ref method if method.is_safe() || csrf::is_foreign(&self.engine, request) => {
+                Action::Read
+            }
+            Method::POST if is_start => Action::LoginStart,
+            _ => Action::Change,
+        }
+    }
+
+    /// The request with its whole body. A client that sends it slowly must not hold a place for that.
+    async fn with_body(&self, request: Request) -> Result<Request, Failure> {
+        if request.method().is_safe() || Self::is_among(&self.large, &request) {
+            return Ok(request);
+        }
+        let (parts, body) = request.into_parts();
+        let read = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await;
+        let body = read.map_err(|refused| Failure::from_status(refused.status()))?;
+        Ok(Request::from_parts(parts, Body::from(body)))
+    }
+
+    /// A place among the requests that are worked on.
+    fn enter(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        self.slots.try_acquire().map_err(|_| {
             if let Some(left_out) = self.overloaded.turn() {
                 tracing::error!(
                     event = "overloaded",
@@ -73,18 +107,23 @@ impl Parts {
                 );
             }
             Failure::Overloaded
-        })?;
-        Ok(Some(slot))
+        })
     }
-}
 
-fn action(request: &Request) -> Action {
-    let rest = request.uri().path().strip_prefix(START_PATH);
-    let is_start = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    match *request.method() {
-        Method::POST if is_start => Action::LoginStart,
-        ref method if method.is_safe() => Action::Read,
-        _ => Action::Change,
+    /// Runs the handler, within a place if the route needs one. The place is held until the response
+    /// begins. What is sent later costs a connection, not a place.
+    async fn run(
+        &self,
+        request: Request,
+        is_exempt: bool,
+        next: Next,
+    ) -> Result<Response, Failure> {
+        if is_exempt {
+            return Ok(next.run(request).await);
+        }
+        let request = self.with_body(request).await?;
+        let _slot = self.enter()?;
+        Ok(next.run(request).await)
     }
 }
 
@@ -94,21 +133,25 @@ pub async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Parts { engine, .. } = &*admission.0;
-    // Held until the response begins. What is sent later costs a connection, not a place.
-    let _slot = match admission.0.enter(&request) {
-        Ok(slot) => slot,
-        Err(failure) => return failure.into_response(),
+    let parts = &*admission.0;
+    let (engine, names) = (&parts.engine, &parts.engine.cookie_names);
+    let is_exempt = Parts::is_among(&parts.exempt, &request);
+    let counted = if is_exempt {
+        Ok(())
+    } else {
+        parts.count(&request)
     };
-    if let Err(failure) = heads::check(&request) {
+    if let Err(failure) = counted.and_then(|()| heads::check(&request)) {
         return failure.into_response();
     }
-    let names = &engine.cookie_names;
     let surplus = cookies::clean_request(request.headers_mut(), names);
     let checked = csrf::require_origin_proof(engine, &request)
         .and_then(|()| csrf::require_form_encoding(&request));
     let mut response = match checked {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let response = parts.run(request, is_exempt, next).await;
+            response.unwrap_or_else(Failure::into_response)
+        }
         Err(refusal) => refusal.into_response(),
     };
     csrf::log_refusal(&response);

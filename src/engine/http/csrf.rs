@@ -1,7 +1,7 @@
 //! Protection against cross-site request forgery (CSRF).
 
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use http_body::Body as _;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
@@ -30,20 +30,39 @@ pub fn layer(origin: &str) -> CsrfLayer {
 /// because the layer compares only its host and would accept `http` for `https`.
 pub fn require_origin_proof(engine: &Engine, request: &Request) -> Result<(), StatusCode> {
     let headers = request.headers();
-    let starts_login = request.uri().path() == START_PATH;
-    let fetch_site = headers.get("sec-fetch-site");
-    let lacks_proof = match headers.get(header::ORIGIN) {
-        _ if fetch_site.is_some_and(|site| !site.is_empty()) => false,
-        // Under another host name the handler only leads to the right one.
-        Some(_) if starts_login && is_foreign_host(engine, headers) => false,
-        Some(origin) => origin.as_bytes() != engine.config.public_url.origin.as_bytes(),
-        None => cookies::has_session(headers, &engine.cookie_names),
-    };
-    if !request.method().is_safe() && lacks_proof {
+    let is_silent = fetch_site(headers).is_none() && !headers.contains_key(header::ORIGIN);
+    let lacks_proof = is_silent && cookies::has_session(headers, &engine.cookie_names);
+    let is_unsafe = !request.method().is_safe();
+    if is_unsafe && (lacks_proof || is_foreign(engine, request)) {
         log();
         return Err(StatusCode::FORBIDDEN);
     }
     Ok(())
+}
+
+/// Whether the headers say that a page of another site sends this. An unsafe request of that kind is
+/// refused, so it must not count as an action of the visitor whose browser sends it.
+pub fn is_foreign(engine: &Engine, request: &Request) -> bool {
+    let headers = request.headers();
+    let origin = headers.get(header::ORIGIN);
+    let is_ours = |origin: &HeaderValue| *origin == *engine.config.public_url.origin;
+    match (fetch_site(headers), origin) {
+        (Some(site), origin) => {
+            site != "same-origin" && site != "none" && !origin.is_some_and(is_ours)
+        }
+        (None, Some(origin)) => {
+            // Under another host name the handler only leads to the right one.
+            let starts_login = request.uri().path() == START_PATH;
+            !(is_ours(origin) || starts_login && is_foreign_host(engine, headers))
+        }
+        (None, None) => false,
+    }
+}
+
+fn fetch_site(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers
+        .get("sec-fetch-site")
+        .filter(|site| !site.is_empty())
 }
 
 /// Logs a refusal of [`layer`], which itself does so at `trace`.

@@ -58,6 +58,7 @@ pub struct Route {
     pub path: &'static str,
     pub access: Access,
     handler: MethodRouter<Engine>,
+    has_large_body: bool,
     gate: Option<AddGate>,
 }
 
@@ -70,6 +71,7 @@ impl Route {
             path,
             access,
             handler,
+            has_large_body: false,
             gate: None,
         }
     }
@@ -89,6 +91,7 @@ impl Route {
     #[must_use]
     pub fn body_max(mut self, bytes: usize) -> Self {
         self.handler = self.handler.layer(DefaultBodyLimit::max(bytes));
+        self.has_large_body = bytes > BODY_MAX;
         self
     }
 

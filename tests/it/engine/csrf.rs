@@ -211,6 +211,27 @@ async fn a_login_started_from_elsewhere_leaves_no_cookie_and_gets_a_page() {
     assert!(browser.get("/").await.cookies("").is_empty());
 }
 
+/// The page of another site sends them from the browser, and so from the network, of its visitor.
+#[tokio::test]
+async fn refused_requests_of_another_site_use_up_no_limit_of_its_visitor() {
+    let app = TestApp::spawn().await;
+    let browser = app.browser();
+    for (site, origin) in [
+        (Some("cross-site"), Some("https://evil.test")),
+        (None, Some("https://evil.test")),
+    ] {
+        for path in ["/auth/login", "/auth/logout"] {
+            for _ in 0..450 {
+                assert_eq!(post(&browser, path, site, origin).await, 403);
+            }
+        }
+    }
+    for path in ["/auth/login", "/auth/logout"] {
+        let own = post(&browser, path, Some("same-origin"), Some("OWN")).await;
+        assert_eq!(own, 303, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn signing_out_takes_a_post() {
     let app = TestApp::spawn().await;

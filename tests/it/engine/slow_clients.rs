@@ -52,11 +52,11 @@ async fn heads_and_bodies_that_drip_are_given_up() {
             14..20,
             "HTTP/1.1 504 ",
         ),
-        // This handler reads no body, so it answers at once. The rest is not waited for.
+        // This handler reads no body. It is called once there is one.
         (
             format!("POST /auth/logout HTTP/1.1\r\n{form}Content-Length: 8192\r\n\r\n"),
-            0..20,
-            "HTTP/1.1 303 ",
+            14..20,
+            "HTTP/1.1 504 ",
         ),
     ];
     let drips = drips.map(|(head, seconds, answer)| {
@@ -72,6 +72,29 @@ async fn heads_and_bodies_that_drip_are_given_up() {
         }
     });
     futures_util::future::join_all(drips).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_slowly_takes_no_place_from_others() {
+    let app = TestApp::with_changes(&[], |parts| parts.requests_max = 2).await;
+    let address = app.url.replace("http://", "");
+    let slow = |_| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let head = "POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(b"return_to").unwrap();
+        stream
+    };
+    let held: Vec<_> = (0..4).map(slow).collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    app.browser().get("/").await.assert_status(200);
+    for mut stream in held {
+        stream.write_all(b"=%2").unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, *b"HTTP/1.1 303");
+    }
 }
 
 #[derive(Clone, Default)]
