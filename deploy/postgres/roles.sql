@@ -1,9 +1,9 @@
 -- Gives the server a database role of its own, which can read and write rows and nothing else.
 --
 -- `owner` runs `migrate` and owns the tables. `app` runs everything else. Run this once after the first `migrate`, as an
--- administrator or as the owner. Later migrations are covered. Repeating it changes nothing.
+-- administrator, or as the owner if it may create roles. Later migrations are covered. Repeating it changes nothing.
 --
---   psql -v owner=matrica -v app=matrica_app -f deploy/postgres/roles.sql "$OWNER_DATABASE_URL"
+--   psql -v owner=matrica -v app=matrica_app -f deploy/postgres/roles.sql "$ADMIN_DATABASE_URL"
 --
 -- Set the password with `\password matrica_app`, or add `-v password=…` where only you see the list of processes.
 
@@ -17,7 +17,7 @@ where not exists (select from pg_roles where rolname = :'app') \gexec
 alter role :"app" password :'password';
 \endif
 
--- Before version 15 everybody may create tables in this schema.
+-- Before version 15 every role may create tables in this schema.
 revoke create on schema public from public;
 select format('revoke temporary on database %I from public', current_database()) \gexec
 select format('grant connect on database %I to %I', current_database(), :'app') \gexec

@@ -7,8 +7,11 @@ use std::{
 };
 
 /// The types of limits.
-const TYPES: [&str; 10] = [
+const TYPES: [&str; 13] = [
+    "&str",
     "Duration",
+    "RangeInclusive<Duration>",
+    "Rate",
     "f64",
     "i32",
     "i64",
@@ -19,6 +22,9 @@ const TYPES: [&str; 10] = [
     "u8",
     "usize",
 ];
+
+/// Numbers that stand for a state.
+const STATES: [&str; 3] = ["RIGHT", "UNCHECKED", "WRONG"];
 
 /// A file below `src/engine`, a name, and a value as the code has it.
 type Limit = [String; 3];
@@ -37,7 +43,8 @@ fn the_page_of_limits_is_what_the_code_says() {
             let file = path.strip_prefix(&engine).unwrap().to_str().unwrap();
             let text = fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();
-            for [name, value] in code.lines().filter_map(limit) {
+            let settings = code.lines().filter_map(setting);
+            for [name, value] in code.lines().filter_map(limit).chain(settings) {
                 found.insert([file.to_owned(), name, value]);
             }
         }
@@ -63,11 +70,48 @@ fn the_page_of_limits_is_what_the_code_says() {
     assert!(stale.is_empty(), "docs/limits.md has {stale:#?}");
 }
 
+/// The second column of the rates on the page of routes, and the third.
+#[test]
+fn the_rates_on_the_page_of_routes_are_those_of_the_code() {
+    let code = include_str!("../../../src/engine/limits/mod.rs");
+    let page = include_str!("../../../docs/routes.md");
+    for (what, name) in [
+        ("login starts", "LOGIN_STARTS"),
+        ("callbacks that would reach Matrica", "CALLBACKS"),
+        ("other requests that change something", "CHANGES"),
+        ("everything else", "READS"),
+        (
+            "callbacks that would reach Matrica, of all addresses together",
+            "EXCHANGES",
+        ),
+        ("calls of the user API for one person", "PROVIDER_CALLS"),
+    ] {
+        let limits = code.lines().filter_map(limit);
+        let mut rates = limits.filter(|[found, _]| found == name);
+        let [_, rate] = rates.next().unwrap();
+        let numbers = rate.strip_prefix("Rate::new(").unwrap();
+        let numbers = numbers.strip_suffix(')').unwrap().split(", ");
+        let numbers: Vec<String> = numbers.map(|number| number.replace('_', ",")).collect();
+        let row = format!("| {what} | {} |", numbers.join(" | "));
+        assert!(page.contains(&row), "docs/routes.md lacks {row}");
+    }
+}
+
+/// Name and value of `("NAME", "VALUE"),`, a setting of a connection to the database.
+fn setting(line: &str) -> Option<[String; 2]> {
+    let pair = line.trim().strip_prefix("(\"")?.strip_suffix("\"),")?;
+    let (name, value) = pair.split_once("\", \"")?;
+    let is_number = value.starts_with(|first: char| first.is_ascii_digit());
+    is_number.then(|| [name.to_owned(), format!("\"{value}\"")])
+}
+
 /// Name and value of `pub(super) const NAME: usize = VALUE;`.
 fn limit(line: &str) -> Option<[String; 2]> {
     let (before, rest) = line.trim().split_once("const ")?;
     let is_visible = before.is_empty() || before.starts_with("pub");
     let (name, rest) = rest.split_once(": ")?;
     let (type_name, value) = rest.strip_suffix(';')?.split_once(" = ")?;
-    (is_visible && TYPES.contains(&type_name)).then(|| [name.to_owned(), value.to_owned()])
+    let is_text = type_name == "&str" && !value[1..].starts_with(|c: char| c.is_ascii_digit());
+    let is_limit = TYPES.contains(&type_name) && !is_text && !STATES.contains(&name);
+    (is_visible && is_limit).then(|| [name.to_owned(), value.to_owned()])
 }
