@@ -305,7 +305,7 @@ async fn while_revocations_fail_for_many_they_wait_and_none_is_lost() {
     );
     app.sql("update revocations set due_at = now()").await;
     app.engine.vault.revoke_soon();
-    app.becomes("select count(*) from revocations where attempts = 2", 16)
+    app.becomes("select count(*) from revocations where attempts > 1", 16)
         .await;
     assert_eq!(
         app.provider.calls("revoke").await,
