@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::engine::config::{self, Config};
 use crate::engine::db::Db;
 use crate::engine::db::notifications::PROBE_AFTER;
+use crate::engine::db::readiness::Readiness;
 use crate::engine::limits::Limits;
 use crate::engine::linked::{LinkedProvider, ProviderSettings};
 use crate::engine::matrica::UserApi;
@@ -37,6 +38,7 @@ pub struct Parts {
     pub db: Db,
     /// A connection of its own for `/readyz`, which must not wait while the pool is busy.
     pub health_db: Db,
+    pub readiness: Readiness,
     pub oauth: OAuthClient,
     pub user_api: UserApi,
     pub user_data: UserData,
@@ -133,6 +135,7 @@ impl Parts {
             tasks,
             limits,
             requests_max: REQUESTS_MAX,
+            readiness: Readiness::default(),
             probe_after: PROBE_AFTER,
             health_db: Db::new(&config::Database {
                 max_connections: 1,

@@ -13,6 +13,7 @@ pub mod linked;
 pub mod logins;
 pub mod notifications;
 mod pool;
+pub mod readiness;
 pub mod revocations;
 pub mod schema;
 pub mod sessions;

@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::PlainText;
-use crate::engine::db::schema::{self, Schema};
 use crate::engine::state::Engine;
 
 /// `GET /healthz`. The process is alive.
@@ -17,27 +16,18 @@ pub async fn healthz() -> &'static str {
 /// `GET /readyz`. The server is not stopping, its keys open the stored tokens, the database takes
 /// writes, and its schema is current.
 pub async fn readyz(State(engine): State<Engine>) -> Response {
-    let problem = if engine.tasks.draining.is_cancelled() {
-        "stopping"
+    let checked = if engine.tasks.draining.is_cancelled() {
+        Err("stopping")
     } else if let Some(problem) = engine.vault.key_problem() {
-        problem
+        Err(problem)
     } else {
-        match schema::check(&engine.health_db).await {
-            Ok(Schema::Current) => return "ready".into_response(),
-            Ok(Schema::ReadOnly) => {
-                // The address may lead to another server by now.
-                engine.db.renew();
-                engine.health_db.renew();
-                "the database is read-only"
-            }
-            Ok(_) => "the schema does not match",
-            Err(_) => "the database does not answer",
-        }
+        engine.readiness.check(&engine.db, &engine.health_db).await
     };
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        Extension(PlainText),
-        problem,
-    )
-        .into_response()
+    match checked {
+        Ok(()) => "ready".into_response(),
+        Err(problem) => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            (status, Extension(PlainText), problem).into_response()
+        }
+    }
 }

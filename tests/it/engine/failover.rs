@@ -84,7 +84,7 @@ async fn a_standby_that_takes_over_behind_the_same_address_is_used_within_second
     })
     .await;
     println!("recovered after {:?}", promoted.elapsed());
-    assert_eq!(readyz(&app).await.0, 200);
+    eventually_within(RECOVERY, "ready", async || readyz(&app).await.0 == 200).await;
     drop((primary, standby));
 }
 
@@ -105,7 +105,7 @@ async fn connections_to_a_primary_that_was_demoted_are_left_for_the_new_one() {
         signs_in(&app, "ada").await
     })
     .await;
-    assert_eq!(readyz(&app).await.0, 200);
+    eventually_within(RECOVERY, "ready", async || readyz(&app).await.0 == 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

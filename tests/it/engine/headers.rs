@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use axum::routing::get;
 use matrica_starter::app::App;
@@ -123,6 +124,7 @@ async fn every_answer_over_https_has_every_security_header() {
     check(&answer, "429");
     app.engine.db.close();
     app.engine.health_db.close();
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let answer = browser.get("/readyz").await.assert_status(503);
     check(&answer, "503");
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Process, TestApp, TestDatabase, process};
+use crate::support::{Process, TestApp, TestDatabase, Wire, eventually, process};
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
@@ -97,12 +97,16 @@ async fn health_and_readiness_tell_the_truth() {
     assert!(blocking(healthcheck.clone()).await.status.success());
     app.sql("delete from _sqlx_migrations where version = 4")
         .await;
-    browser.get("/readyz").await.assert_status(503);
+    eventually("not ready", async || {
+        browser.get("/readyz").await.status == 503
+    })
+    .await;
     browser.get("/healthz").await.assert_status(200);
     let not_ready = blocking(healthcheck).await;
     assert!(!not_ready.status.success());
     assert!(String::from_utf8_lossy(&not_ready.stderr).contains("schema"));
     app.engine.db.close();
+    tokio::time::sleep(Duration::from_millis(300)).await;
     browser.get("/readyz").await.assert_status(503);
     browser.get("/healthz").await.assert_status(200);
 }
@@ -190,6 +194,26 @@ fn help_names_every_subcommand() {
             "{subcommand} is missing in {help}"
         );
     }
+}
+
+/// Strangers may ask as well, and the probe of a balancer must not wait behind them.
+#[tokio::test]
+async fn a_thousand_questions_for_readiness_are_one_query() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first.replica_on(&wire).await;
+    first.listening(2).await;
+    app.browser().get("/readyz").await.assert_status(200);
+    wire.quiet().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let before = wire.round_trips();
+    let ask = async |_| app.browser().get("/readyz").await.assert_status(200);
+    let started = Instant::now();
+    futures_util::future::join_all((0..1_000).map(ask)).await;
+    let quarters = u64::try_from(started.elapsed().as_millis() / 250).unwrap();
+    wire.quiet().await;
+    let asked = wire.round_trips() - before;
+    assert!((1..=quarters + 1).contains(&asked), "{asked} in {quarters}");
 }
 
 #[tokio::test]
