@@ -54,7 +54,7 @@ const ROUNDS: usize = 1_000;
 
 static MACHINE: Mutex<()> = Mutex::const_new(());
 
-/// One load at a time.
+/// One load at a time. Tests that only wait run beside it.
 async fn alone() -> MutexGuard<'static, ()> {
     MACHINE.lock().await
 }

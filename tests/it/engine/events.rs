@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -230,19 +230,20 @@ async fn lines_that_were_dropped_are_counted_in_the_log() {
     let slowest = tokio::task::spawn_blocking(move || slowest_batch(&address, 200));
     let slowest = slowest.await.unwrap();
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    let mut output = child.stdout.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let id = child.id().to_string();
     let reading = tokio::task::spawn_blocking(move || {
-        let mut log = String::new();
+        let (mut log, mut line) = (String::new(), String::new());
+        while !line.contains("\"log_lines_dropped\"") {
+            line.clear();
+            assert!(output.read_line(&mut line).unwrap() > 0, "no report");
+            log.push_str(&line);
+        }
+        let kill = std::process::Command::new("kill").arg(&id).status();
+        assert!(kill.unwrap().success());
         output.read_to_string(&mut log).unwrap();
         log
     });
-    // Long enough for the writer to empty its queue.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let id = child.id().to_string();
-    std::process::Command::new("kill")
-        .arg(&id)
-        .status()
-        .unwrap();
     let log = reading.await.unwrap();
     assert!(child.wait().unwrap().success());
     let events = by_event(&log);

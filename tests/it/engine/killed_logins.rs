@@ -187,8 +187,7 @@ async fn after_sigterm_at_any_step_a_login_that_has_used_its_code_is_finished() 
     for step in STEPS {
         let mut at = standing(step).await;
         at.process.signal("TERM");
-        // Time to hear of it.
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        at.process.logged("stopping").await;
         at.wire.mend();
         let answer = at.answer.await.unwrap().expect("an answer");
         assert_page(&answer);

@@ -168,8 +168,7 @@ async fn after_sigterm_at_any_step_a_refresh_is_finished() {
         let mut at = Standing::new().await;
         let page = at.refreshing(step, 1_500).await;
         at.process.signal("TERM");
-        // Time to hear of it.
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        at.process.logged("stopping").await;
         at.wire.mend();
         let page = page.await.unwrap().expect("an answer");
         assert_page(&page);

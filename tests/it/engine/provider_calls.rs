@@ -13,11 +13,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    ALL_SCOPES, Browser, CLIENT_ID, CLIENT_SECRET, Process, Provider, TestApp, Wire,
+    ALL_SCOPES, Browser, CLIENT_ID, CLIENT_SECRET, Process, Provider, TestApp, Wire, eventually,
 };
 
 /// Longest time from a callback to its token request.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::from_secs(4);
 
 /// A user API that answers every call with an empty list, and keeps the request lines and headers.
 async fn recorder() -> (String, Arc<Mutex<Vec<(String, String)>>>) {
@@ -274,7 +274,14 @@ async fn a_provider_that_restarts_costs_no_code_and_no_token() {
         let callback = callback.replace(&app.url, &replica.url);
         running.cancel();
         tokio::time::sleep(Duration::from_millis(round * 60)).await;
-        let listener = TcpListener::bind(address).await.unwrap();
+        // The last provider may not have let go of the port yet.
+        let mut listener = None;
+        eventually("the port", async || {
+            listener = TcpListener::bind(address).await.ok();
+            listener.is_some()
+        })
+        .await;
+        let listener = listener.unwrap();
         running = CancellationToken::new();
         tokio::spawn(provider.clone().serve(listener, running.clone()));
         let answer = browser.get(&callback).await;

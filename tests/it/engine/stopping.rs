@@ -43,7 +43,7 @@ async fn during_the_delay_it_is_not_ready_and_still_lets_people_in() {
 /// Clients send until the server is not ready, as a balancer lets them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_under_load_loses_no_request() {
-    let app = TestApp::with(&[("DRAIN_DELAY", "2s")]).await;
+    let app = TestApp::with(&[("DRAIN_DELAY", "5s")]).await;
     let process = Process::start(&app.settings).await;
     let token = json!({ "delay_ms": 300 });
     app.provider.fault("token", token).await;
@@ -89,7 +89,7 @@ async fn a_stop_under_load_loses_no_request() {
     }
     let (status, log) = process.ended().await;
     assert!(status.success(), "{status}: {log}");
-    assert!(stopped.elapsed() < Duration::from_secs(22));
+    assert!(stopped.elapsed() < Duration::from_secs(25));
     let people = i64::try_from(signed_in.load(Ordering::SeqCst)).unwrap();
     assert_eq!(app.count("select count(*) from sessions").await, people);
     assert_eq!(app.count("select count(*) from grants").await, people);
@@ -164,7 +164,7 @@ async fn after_the_stop_signal_no_code_and_no_refresh_token_is_sent() {
 async fn too_many_requests_at_once_are_refused_at_once() {
     let app = TestApp::with_changes(&[], |parts| parts.requests_max = 2).await;
     let mut ada = app.signed_in("ada").await;
-    let slow = json!({ "delay_ms": 2_000 });
+    let slow = json!({ "delay_ms": 4_000 });
     app.provider.fault("wallets", slow).await;
     let waiting = [1, 2].map(|skip| {
         let mut ada = ada.clone();
@@ -183,7 +183,7 @@ async fn too_many_requests_at_once_are_refused_at_once() {
     for path in ["/healthz", "/readyz", "/robots.txt"] {
         ada.get(path).await.assert_status(200);
     }
-    assert!(refused_at.elapsed() < Duration::from_millis(1_900));
+    assert!(refused_at.elapsed() < Duration::from_millis(3_900));
     for answer in waiting {
         answer.await.unwrap().assert_status(200);
     }

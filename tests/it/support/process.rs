@@ -12,6 +12,8 @@ use std::{
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::eventually;
+
 /// No server can announce a job in this database any more, so nobody has a turn. A database that does
 /// not answer at once is left as it is.
 async fn refuse_jobs(url: &str) {
@@ -107,6 +109,12 @@ impl Process {
             .status()
             .unwrap();
         assert!(sent.success());
+    }
+
+    /// Waits for an event in its log.
+    pub async fn logged(&self, event: &str) {
+        let event = format!("\"event\":\"{event}\"");
+        eventually(&event, async || self.log.lock().unwrap().contains(&event)).await;
     }
 
     /// The same for code that blocks.
