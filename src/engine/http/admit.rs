@@ -10,9 +10,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::throttle::Throttle;
-use super::{Access, Route, csrf, heads};
+use super::{Route, csrf, heads};
 use crate::engine::error::Failure;
+use crate::engine::limits::throttle::Throttle;
 use crate::engine::limits::{Action, Client};
 use crate::engine::session::cookies;
 use crate::engine::sign_in::START_PATH;
@@ -25,25 +25,22 @@ pub struct Admission(Arc<Parts>);
 struct Parts {
     engine: Engine,
     /// Health checks and static files, which no limit holds up.
-    exempt: BTreeSet<&'static str>,
+    exempt: Arc<BTreeSet<&'static str>>,
     /// Routes whose bodies may be large. The handler reads them, and holds a place for it.
     large: BTreeSet<&'static str>,
     slots: Semaphore,
     overloaded: Throttle,
-    limited: Throttle,
 }
 
 impl Admission {
-    pub fn new(engine: &Engine, routes: &[Route]) -> Self {
-        let plain = routes.iter().filter(|route| route.access == Access::Plain);
+    pub fn new(engine: &Engine, plain: Arc<BTreeSet<&'static str>>, routes: &[Route]) -> Self {
         let large = routes.iter().filter(|route| route.has_large_body);
         Self(Arc::new(Parts {
-            exempt: plain.map(|route| route.path).collect(),
+            exempt: plain,
             large: large.map(|route| route.path).collect(),
             slots: Semaphore::new(engine.requests_max),
             engine: engine.clone(),
             overloaded: Throttle::default(),
-            limited: Throttle::default(),
         }))
     }
 }
@@ -59,18 +56,7 @@ impl Parts {
     fn count(&self, request: &Request) -> Result<(), Failure> {
         let client = Client::of(request.extensions());
         let action = self.action(request);
-        let counted = self.engine.limits.count(action, client);
-        Ok(counted.inspect_err(|_| {
-            if let Some(left_out) = self.limited.turn() {
-                let action = <&str>::from(action);
-                tracing::warn!(
-                    event = "rate_limited",
-                    action,
-                    left_out,
-                    "a client sends too many requests"
-                );
-            }
-        })?)
+        Ok(self.engine.limits.count(action, client)?)
     }
 
     fn action(&self, request: &Request) -> Action {

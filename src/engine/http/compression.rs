@@ -6,8 +6,6 @@ use axum::response::Response;
 use tower_http::compression::predicate::Predicate;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
-use crate::engine::session::cookies::CookieNames;
-
 /// A response extension. The layer compresses only responses with it.
 #[derive(Debug, Clone, Copy)]
 pub struct Compressible;
@@ -20,14 +18,14 @@ const SIZE_MIN: u64 = 1_024;
 pub struct Asked {
     is_get: bool,
     has_query: bool,
-    has_session: bool,
+    has_cookies: bool,
 }
 
 impl Asked {
-    pub fn of(request: &Request, names: &CookieNames) -> Self {
+    pub fn of(request: &Request) -> Self {
         let (method, query) = (request.method(), request.uri().query());
         Self {
-            has_session: names.has_session(request.headers()),
+            has_cookies: request.headers().contains_key(header::COOKIE),
             is_get: method == Method::GET || method == Method::HEAD,
             has_query: query.is_some_and(|query| !query.is_empty()),
         }
@@ -37,12 +35,12 @@ impl Asked {
     ///
     /// The size of a compressed page tells whether two texts in it are the same (BREACH). On a page about
     /// a person an attacker can choose text, such as the name of an NFT that they sent to a wallet,
-    /// beside text that is private. So a page is compressed only for people without a session, and
+    /// beside text that is private. So a page is compressed only for people without a cookie, and
     /// only without a query. Nothing on it is private, and no page holds a token.
     pub fn mark(self, response: &mut Response) {
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let is_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-        let is_public = !self.has_session && !self.has_query;
+        let is_public = !self.has_cookies && !self.has_query;
         let is_fit = self.is_get && is_public && response.status() == StatusCode::OK;
         if is_fit && is_page {
             response.extensions_mut().insert(Compressible);

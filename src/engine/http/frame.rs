@@ -1,10 +1,11 @@
 //! What surrounds every handler: the log line and id of the request, the body of a failed response,
 //! and the security headers. One layer, because each one costs every request.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -14,9 +15,9 @@ use super::client;
 use super::compression::Asked;
 use super::failures::{FailureContext, RenderFailure};
 use super::headers::SecurityHeaders;
-use super::throttle::Throttle;
 use super::{RequestId, log};
 use crate::engine::limits::Client;
+use crate::engine::limits::throttle::Throttle;
 use crate::engine::state::Engine;
 
 /// What the layer needs. Made once.
@@ -27,6 +28,8 @@ struct Parts {
     engine: Engine,
     render: RenderFailure,
     headers: SecurityHeaders,
+    /// Plain routes, which probes ask without a proxy.
+    plain: Arc<BTreeSet<&'static str>>,
     unforwarded: Throttle,
 }
 
@@ -35,6 +38,10 @@ impl Parts {
     fn client(&self, request: &Request) -> Client {
         let hops = self.engine.config.trusted_proxy_hops;
         client::of(request, hops).unwrap_or_else(|peer| {
+            let route = request.extensions().get::<MatchedPath>();
+            if route.is_some_and(|route| self.plain.contains(route.as_str())) {
+                return peer;
+            }
             if let Some(left_out) = self.unforwarded.turn() {
                 tracing::warn!(
                     event = "client_unknown",
@@ -49,10 +56,11 @@ impl Parts {
 
 impl Frame {
     /// `render` writes the body of every failed response.
-    pub fn new(engine: &Engine, render: RenderFailure) -> Self {
+    pub fn new(engine: &Engine, plain: Arc<BTreeSet<&'static str>>, render: RenderFailure) -> Self {
         Self(Arc::new(Parts {
             engine: engine.clone(),
             render,
+            plain,
             headers: SecurityHeaders::new(engine),
             unforwarded: Throttle::default(),
         }))
@@ -66,7 +74,7 @@ pub async fn surround(State(frame): State<Frame>, mut request: Request, next: Ne
     let client = frame.0.client(&request);
     let span = log::span(&request, &id, client);
     let context = FailureContext::of(&request, &frame.0.engine.cookie_names);
-    let asked = Asked::of(&request, &frame.0.engine.cookie_names);
+    let asked = Asked::of(&request);
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(client);
     async move {

@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{OnceLock, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
@@ -33,6 +34,8 @@ const DEFAULT_LEVEL: &str = "info";
 /// Lines that wait for the writer. Above that they are dropped, because a reader that blocks must not
 /// stop the server.
 const LINES_MAX: usize = 16_384;
+/// Longest wait at the end for the last lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// How long lines gather before they are written.
 const GATHERED: Duration = Duration::from_millis(5);
 
@@ -76,16 +79,25 @@ pub fn init(format: LogFormat) -> LogGuard {
             registry.with(layer).try_init()
         }
     };
-    LogGuard(guard)
+    LogGuard(Some(guard))
 }
 
 /// Writes what is left when it is dropped.
-#[expect(dead_code, reason = "only its drop matters")]
-pub struct LogGuard(WorkerGuard);
+pub struct LogGuard(Option<WorkerGuard>);
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
         report_dropped();
+        let guard = self.0.take();
+        let (ended, end) = mpsc::channel();
+        // With a full queue the library's guard prints, which blocks while the pipe is not read.
+        let last = thread::Builder::new().spawn(move || {
+            drop(guard);
+            // The process does not wait any more.
+            let _ = ended.send(());
+        });
+        // Late or not at all, the process ends.
+        let _ = last.map(|_| end.recv_timeout(LAST_LINES));
     }
 }
 

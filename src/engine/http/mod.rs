@@ -14,8 +14,9 @@ pub mod health;
 pub mod log;
 pub mod server;
 mod slots;
-mod throttle;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -108,7 +109,9 @@ impl Route {
 
 /// Puts the routes behind the layers. `render` writes the body of every failed response.
 pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Router {
-    let admission = Admission::new(&engine, &routes);
+    let exempt = routes.iter().filter(|route| route.access == Access::Plain);
+    let exempt: Arc<BTreeSet<_>> = Arc::new(exempt.map(|route| route.path).collect());
+    let admission = Admission::new(&engine, exempt.clone(), &routes);
     let (mut plain, mut with_session) = (Router::new(), Router::new());
     for route in routes {
         let (path, mut handler) = (route.path, route.handler);
@@ -132,7 +135,7 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
         &engine.cookie_names,
         engine.config.session,
     );
-    let frame = Frame::new(&engine, render);
+    let frame = Frame::new(&engine, exempt, render);
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT);
     // In the order in which a request meets them.
     let layers = ServiceBuilder::new()

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use tower::Service;
 use super::client::Peer;
 use super::connection::{Watch, Watched};
 use super::slots::Slots;
-use super::throttle::Throttle;
+use crate::engine::limits::throttle::Throttle;
 use crate::engine::state::Engine;
 use crate::engine::tasks::Tasks;
 
@@ -33,7 +34,8 @@ use crate::engine::tasks::Tasks;
 const HEAD_READ_MAX: usize = 64 * 1024;
 /// Most header fields of a request.
 const FIELDS_MAX: usize = 256;
-/// From the stop signal to the end of the process. Orchestrators kill after 30 s, some after 20 s.
+/// From the end of `DRAIN_DELAY` to the end of the process. With the default of 5 s that is 23 s after
+/// the stop signal. Orchestrators kill after 30 s. For those that kill sooner, shorten the delay.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(18);
 /// The part of it for requests. The rest is for work that outlives them.
 const DRAIN_REQUESTS: Duration = Duration::from_secs(15);
@@ -56,7 +58,7 @@ pub async fn serve(
     let config = &engine.config;
     // Behind proxies only they connect.
     let slots = Slots::new(config.rate_limit && config.trusted_proxy_hops == 0);
-    let crowded = Throttle::default();
+    let (crowded, oversized) = (Throttle::default(), Arc::new(Throttle::default()));
     let stop = async {
         stop.await;
         tasks.draining.cancel();
@@ -85,7 +87,13 @@ pub async fn serve(
                     watch: Watch::new(),
                     peer: Peer(peer.ip()),
                 };
-                let connection = drive(stream, service, tasks.clone(), keep_alive);
+                let connection = drive(
+                    stream,
+                    service,
+                    tasks.clone(),
+                    keep_alive,
+                    oversized.clone(),
+                );
                 connections.spawn(async move {
                     connection.await;
                     drop(slot);
@@ -112,7 +120,13 @@ pub async fn serve(
 }
 
 /// Serves one connection until it ends, waits too long, or the process stops.
-async fn drive(stream: TcpStream, service: Guarded, tasks: Tasks, keep_alive: Duration) {
+async fn drive(
+    stream: TcpStream,
+    service: Guarded,
+    tasks: Tasks,
+    keep_alive: Duration,
+    oversized: Arc<Throttle>,
+) {
     let watch = service.watch.clone();
     let service = TowerToHyperService::new(service);
     let stream = TokioIo::new(Watched {
@@ -129,8 +143,10 @@ async fn drive(stream: TcpStream, service: Guarded, tasks: Tasks, keep_alive: Du
     tokio::select! {
         // Other errors of a connection are the client's.
         ended = connection.as_mut() => {
-            if ended.is_err_and(|error| error.is_parse_too_large()) {
-                tracing::warn!(event = "head_too_large", "a request head was too large to be read");
+            if ended.is_err_and(|error| error.is_parse_too_large())
+                && let Some(left_out) = oversized.turn()
+            {
+                tracing::warn!(event = "head_too_large", left_out, "a request head was too large to be read");
             }
             return;
         }

@@ -1,14 +1,16 @@
 //! Rate limits (GCRA). Every rate is here, with its reason.
 //!
-//! An address is an IPv4 address or the /64 of an IPv6 address, which is what one customer gets.
-//! Hundreds of people may share one behind the NAT of an office or a campus.
+//! An address is an IPv4 address or the /64 of an IPv6 address, which is one network. Hundreds of
+//! people may share one behind the NAT of an office or a campus. One customer may have many networks,
+//! up to 65,536 in a /48. Only the limits of all addresses together bound such a customer.
 //!
 //! What a stranger can cost us is bounded. Starting a login and a callback without a valid attempt
 //! cookie cost no row and no call. A callback with one costs a row of `login_attempts`, which the
-//! sweeper deletes, and one call of the provider. [`EXCHANGES`] bounds both for all addresses
-//! together, at 100 a second after a burst of 2,000.
+//! sweeper deletes. If it brings a code, it also costs one call of the provider, and [`EXCHANGES`]
+//! bounds those for all addresses together, at 100 a second after a burst of 2,000.
 
 pub mod table;
+pub mod throttle;
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,6 +22,7 @@ use strum::IntoStaticStr;
 use uuid::Uuid;
 
 use self::table::{Counter, Rate, Table};
+use self::throttle::Throttle;
 
 /// What an address has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
@@ -27,7 +30,7 @@ use self::table::{Counter, Rate, Table};
 pub enum Action {
     /// `POST /auth/login`.
     LoginStart,
-    /// A callback that would reach the provider.
+    /// A callback with a valid attempt.
     Callback,
     /// Another request that changes something. Most of them write to the database.
     Change,
@@ -50,8 +53,9 @@ const OVERFLOW: Rate = Rate::new(1_000, 100);
 /// All callbacks of this server that would reach the provider. The provider sees one address, ours,
 /// and would lock out everybody. Below the size at which a popular site needs a second server.
 const EXCHANGES: Rate = Rate::new(2_000, 100);
-/// Calls of the user API for one person, beside those answered from the cache. An account page that
-/// is read anew needs about ten, and a program that reads 60,000 NFTs through the API needs 600.
+/// Reads of the user API for one person, beside those answered from the cache. An account page that
+/// is read anew needs about ten, and a program that reads 60,000 NFTs through the API needs 600. Most
+/// are one call. A part of a list has up to 20, and the whole list of a gate up to 100, once a minute.
 const PROVIDER_CALLS: Rate = Rate::new(600, 5);
 
 /// Entries of the table, 16 bytes each. An entry is free again once its address may use its whole
@@ -92,6 +96,10 @@ struct State {
     /// For all that the table has no room for.
     overflow: Counter,
     started: Instant,
+    /// For the lines that say so.
+    requests: Throttle,
+    callbacks: Throttle,
+    provider_calls: Throttle,
 }
 
 impl Limits {
@@ -101,11 +109,14 @@ impl Limits {
             exchanges: Counter::default(),
             overflow: Counter::default(),
             started: Instant::now(),
+            requests: Throttle::default(),
+            callbacks: Throttle::default(),
+            provider_calls: Throttle::default(),
         };
         Self(on.then(|| Arc::new(state())))
     }
 
-    /// Counts an action of this client.
+    /// Counts an action of this client. Each method here logs its refusals, at most one a second.
     pub fn count(&self, action: Action, Client(address): Client) -> Result<(), RetryAfter> {
         let rate = match action {
             Action::LoginStart => LOGIN_STARTS,
@@ -113,7 +124,17 @@ impl Limits {
             Action::Change => CHANGES,
             Action::Read => READS,
         };
-        self.take(&(action, prefix(address)), rate)
+        let taken = self.take(&(action, prefix(address)), rate);
+        taken.inspect_err(|_| self.report(action))
+    }
+
+    fn report(&self, action: Action) {
+        let Some(state) = &self.0 else { return };
+        let throttle = match action {
+            Action::Callback => &state.callbacks,
+            Action::LoginStart | Action::Change | Action::Read => &state.requests,
+        };
+        log(throttle, action.into());
     }
 
     /// Counts a callback that is about to reach the provider.
@@ -121,12 +142,17 @@ impl Limits {
         self.count(Action::Callback, client)?;
         let Some(state) = &self.0 else { return Ok(()) };
         let taken = state.exchanges.take(EXCHANGES, state.started.elapsed());
+        let taken = taken.inspect_err(|_| self.report(Action::Callback));
         taken.map_err(RetryAfter::from)
     }
 
-    /// Counts a call of the user API for this person.
+    /// Counts a read of the user API for this person.
     pub fn count_provider_call(&self, user_id: Uuid) -> Result<(), RetryAfter> {
-        self.take(&user_id, PROVIDER_CALLS)
+        self.take(&user_id, PROVIDER_CALLS).inspect_err(|_| {
+            if let Some(state) = &self.0 {
+                log(&state.provider_calls, "provider_call");
+            }
+        })
     }
 
     fn take(&self, key: &impl Hash, rate: Rate) -> Result<(), RetryAfter> {
@@ -138,9 +164,20 @@ impl Limits {
     }
 }
 
+fn log(throttle: &Throttle, action: &str) {
+    if let Some(left_out) = throttle.turn() {
+        tracing::warn!(
+            event = "rate_limited",
+            action,
+            left_out,
+            "a limit refuses requests"
+        );
+    }
+}
+
 /// The /64 of an IPv6 address, or the whole IPv4 address.
 pub fn prefix(address: IpAddr) -> u128 {
-    /// Bits that name a machine within the network of one customer.
+    /// Bits that name a machine within its network.
     const HOST_BITS: u32 = 64;
     match canonical(address) {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),

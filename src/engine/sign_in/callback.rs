@@ -11,7 +11,7 @@ use super::attempt::{Attempt, AttemptCookies, Intent};
 use super::{Refusal, ReturnTo, SETTINGS_PATH, SIGN_IN_PATH, Visitor, exchange, notice_url};
 use crate::engine::clock;
 use crate::engine::error::Failure;
-use crate::engine::limits::{Action, Client};
+use crate::engine::limits::{Action, Client, RetryAfter};
 use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::{CallbackParameters, Outcome};
 use crate::engine::session::{CurrentUser, device};
@@ -101,8 +101,8 @@ pub async fn complete(
             });
         }
     };
-    if let Err(failure) = count(engine, &parts) {
-        return Ok(failure.into_response());
+    if let Err(wait) = count(engine, &parts, &outcome) {
+        return Ok(Failure::from(wait).into_response());
     }
     let (return_to, state) = (attempt.return_to.clone(), attempt.state.clone());
     let intent = attempt.intent;
@@ -135,15 +135,14 @@ pub async fn complete(
     }
 }
 
-/// Counts a callback that reaches the provider next. If it is refused, the attempt is not burnt, so
-/// the same URL works a little later.
-fn count(engine: &Engine, parts: &Parts) -> Result<(), Failure> {
+/// Counts a callback. Only a code reaches the provider. If it is refused, the attempt is not burnt,
+/// so the same URL works a little later.
+fn count(engine: &Engine, parts: &Parts, outcome: &Outcome) -> Result<(), RetryAfter> {
     let client = Client::of(&parts.extensions);
-    engine.limits.count_exchange(client).map_err(|wait| {
-        let action = <&str>::from(Action::Callback);
-        tracing::warn!(event = "rate_limited", action, "too many callbacks");
-        wait.into()
-    })
+    match outcome {
+        Outcome::Code(_) => engine.limits.count_exchange(client),
+        Outcome::Error(_) => engine.limits.count(Action::Callback, client),
+    }
 }
 
 /// Where a login that took too long was to lead. The cookie still proves that it is this browser's.

@@ -144,6 +144,14 @@ async fn no_page_is_compressed_that_may_hold_what_an_attacker_chose() {
     for path in ["/", "/login"] {
         check(&mut stranger, path, true).await;
     }
+    // A cookie that a sibling subdomain has planted hides no session.
+    let planted = [b"x=\xe9; ".as_slice(), ada.cookie_header().as_bytes()].concat();
+    let request = app.browser().request(Method::GET, "/");
+    let request = request
+        .header("accept-encoding", "br")
+        .header("cookie", planted);
+    let page = request.send().await.unwrap();
+    assert!(page.headers().get("content-encoding").is_none());
     for path in ["/login?return_to=/guess", "/nothing", "/auth/callback"] {
         check(&mut stranger, path, false).await;
     }

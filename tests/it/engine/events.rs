@@ -188,8 +188,39 @@ async fn refused_requests_do_not_fill_the_log() {
     assert!(answered.clone().all(|line| line["status"] != json!(429)));
 }
 
+/// Probes come without a proxy, and a head that is not read costs no count.
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_probes_nor_endless_heads_fill_the_log() {
+    let app = TestApp::with(&[("TRUSTED_PROXY_HOPS", "1")]).await;
+    let process = Process::start(&app.settings).await;
+    let mut browser = app.browser();
+    for path in ["/healthz", "/readyz"] {
+        browser
+            .get(&format!("{}{path}", process.url))
+            .await
+            .assert_status(200);
+    }
+    let address = process.address.clone();
+    let started = Instant::now();
+    let heads = tokio::task::spawn_blocking(move || {
+        for _ in 0..30 {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            // It may be closed before the end.
+            let _ = write!(stream, "GET / HTTP/1.1\r\nx: {}", "x".repeat(80_000));
+            let _ = stream.read(&mut [0; 64]);
+        }
+    });
+    heads.await.unwrap();
+    let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();
+    process.signal("TERM");
+    let events = by_event(&process.ended().await.1);
+    assert!(!events.contains_key("client_unknown"), "{events:?}");
+    let lines = events["head_too_large"].len();
+    assert!((1..=seconds + 1).contains(&lines), "{lines} in {seconds} s");
+}
+
 /// Sends batches of 100 requests on one connection. Returns how long the slowest took.
-fn slowest_batch(address: &str, batches: usize) -> Duration {
+pub fn slowest_batch(address: &str, batches: usize) -> Duration {
     let mut stream = TcpStream::connect(address).unwrap();
     let requests = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
     let mut slowest = Duration::ZERO;

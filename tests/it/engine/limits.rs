@@ -15,7 +15,7 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
-use crate::support::{Answer, TestApp, eventually};
+use crate::support::{Answer, TestApp, eventually, logs};
 
 /// One trusted proxy, so that a test chooses the address of each client.
 const BEHIND_PROXY: (&str, &str) = ("TRUSTED_PROXY_HOPS", "1");
@@ -244,6 +244,73 @@ async fn one_person_cannot_make_us_call_the_provider_without_end() {
     spend();
     let stale = ada.get("/api/wallets").await.assert_status(200);
     stale.assert_contains("\"stale\":true");
+}
+
+/// Nobody's code, so no call, and others may still sign in.
+#[tokio::test]
+async fn an_error_of_the_provider_uses_up_no_exchange() {
+    let app = TestApp::spawn().await;
+    let mut others = (0x0c00_0000_u32..).map(|address| Client(IpAddr::from(address.to_be_bytes())));
+    for _ in 0..20 {
+        let mut browser = app.browser();
+        let callback = browser.start_and_consent(&app.provider, "ada").await;
+        let state = callback
+            .split(['?', '&'])
+            .find(|part| part.starts_with("state="));
+        let denied = format!("/auth/callback?error=access_denied&{}", state.unwrap());
+        let spent = others.by_ref();
+        spent
+            .take_while(|other| app.engine.limits.count_exchange(*other).is_ok())
+            .count();
+        let answer = browser.get(&denied).await;
+        assert_eq!(answer.status, 303, "{}", answer.body);
+    }
+}
+
+/// Each refusal of a person's calls could be a line, and so could each callback.
+#[tokio::test]
+async fn the_limits_of_people_and_callbacks_are_in_the_log_once_a_second() {
+    let app = TestApp::with(&[BEHIND_PROXY]).await;
+    let mut ada = app.signed_in("ada").await;
+    let user_id = app.user_id().await;
+    for _ in 0..590 {
+        app.engine.limits.count_provider_call(user_id).unwrap();
+    }
+    let mut answers = Vec::new();
+    for skip in 0..60 {
+        answers.push(ada.get(&format!("/api/nfts?skip={skip}")).await);
+    }
+    let lines = |answers: &[Answer], action: &str| {
+        let refused = answers.iter().filter(|answer| answer.status == 429);
+        let refused: Vec<_> = refused
+            .map(|answer| answer.header("x-request-id"))
+            .collect();
+        assert!(refused.len() > 5, "{}", refused.len());
+        let lines = refused
+            .iter()
+            .filter(|id| logs::field(id, "action").as_deref() == Some(action));
+        (lines.count(), refused.len())
+    };
+    let (lines_of_calls, refused) = lines(&answers, "provider_call");
+    assert!((1..refused).contains(&lines_of_calls), "{lines_of_calls}");
+
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    for _ in 0..395 {
+        let client = client("203.0.113.7");
+        app.engine.limits.count(Action::Callback, client).unwrap();
+    }
+    let mut answers = Vec::new();
+    for _ in 0..40 {
+        let request = browser.request(Method::GET, &callback.replace("code=", "code=x"));
+        let request = request.header("x-forwarded-for", "203.0.113.7");
+        answers.push(browser.clone().send(request).await);
+    }
+    let (lines_of_callbacks, refused) = lines(&answers, "callback");
+    assert!(
+        (1..refused).contains(&lines_of_callbacks),
+        "{lines_of_callbacks}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::events::slowest_batch;
 use crate::support::{ALL_SCOPES, CLIENT_SECRET, Process, TestApp, eventually, process};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,10 +168,11 @@ async fn a_reader_that_blocks_stops_neither_the_server_nor_its_end() {
         request.send().await.is_ok()
     })
     .await;
-    // A pipe takes 64 KiB, and a line has about 300 bytes.
-    for _ in 0..1_000 {
-        browser.get(&url).await.assert_status(200);
-    }
+    // More lines than the pipe and the queue take.
+    let address = format!("127.0.0.1:{port}");
+    let flood = tokio::task::spawn_blocking(move || slowest_batch(&address, 200));
+    flood.await.unwrap();
+    browser.get(&url).await.assert_status(200);
     let stopped = Instant::now();
     let id = child.id().to_string();
     Command::new("kill").arg(&id).status().unwrap();
