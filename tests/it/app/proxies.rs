@@ -47,7 +47,8 @@ struct Site {
     url: String,
     app: TestApp,
     provider: Provider,
-    _parts: (Process, Running, Running, Folder),
+    server: Process,
+    _parts: (Running, Running, Folder),
 }
 
 /// A block of the how-to with the addresses of this test.
@@ -118,6 +119,7 @@ async fn site(proxy: fn(&Path, u16, &str, &str) -> Running) -> Site {
     });
     let mut settings: BTreeMap<_, _> = settings.collect();
     settings.insert("PUBLIC_URL".into(), url.clone());
+    settings.insert("TRUSTED_PROXY_HOPS".into(), "1".into());
     let server = Process::start(&settings).await;
     let node = Running::start(Command::new("node").args(["-e", APP, &app_port.to_string()]));
     let proxy = proxy(
@@ -140,7 +142,8 @@ async fn site(proxy: fn(&Path, u16, &str, &str) -> Running) -> Site {
         url,
         app,
         provider,
-        _parts: (server, node, proxy, folder),
+        server,
+        _parts: (node, proxy, folder),
     }
 }
 
@@ -196,6 +199,44 @@ impl Site {
         let page = ada.send(forged).await.assert_status(200);
         assert!(!page.body.contains("forged"), "{}", page.body);
     }
+}
+
+/// The proxy writes the address that counts, and a client can only put others in front of it.
+async fn no_client_chooses_its_address(proxy: fn(&Path, u16, &str, &str) -> Running) {
+    let site = site(proxy).await;
+    let mut browser = site.app.browser();
+    browser.origin.clone_from(&site.url);
+    for forged in ["203.0.113.1", "203.0.113.2"] {
+        for path in ["/login", "/club/"] {
+            let request = browser.request(Method::GET, path);
+            browser
+                .send(request.header("x-forwarded-for", forged))
+                .await;
+        }
+    }
+    site.server.signal("TERM");
+    let log = site.server.ended().await.1;
+    let lines = log.lines().filter(|line| {
+        ["\"/login\"", "\"/auth/check\""]
+            .iter()
+            .any(|route| line.contains(route))
+    });
+    let lines: Vec<_> = lines.filter(|line| line.contains("\"request\"")).collect();
+    assert!(lines.len() >= 4, "{log}");
+    for line in lines {
+        assert!(line.contains("\"client\":\"127.0.0.1\""), "{line}");
+    }
+    assert!(!log.contains("client_unknown"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_nginx_no_client_chooses_its_address() {
+    no_client_chooses_its_address(nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_caddy_no_client_chooses_its_address() {
+    no_client_chooses_its_address(caddy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
