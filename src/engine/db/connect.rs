@@ -39,16 +39,12 @@ pub(super) fn options(settings: &config::Database) -> PgConnectOptions {
     options
         .application_name("matrica-starter")
         .disable_statement_logging()
+        .options(KEEPALIVE)
 }
 
 /// The options of the pool.
 pub(super) fn as_pool(settings: &config::Database) -> PgConnectOptions {
-    as_listener(settings).options(SERVER_SETTINGS)
-}
-
-/// The options of the connection that listens for notifications.
-pub(super) fn as_listener(settings: &config::Database) -> PgConnectOptions {
-    options(settings).options(KEEPALIVE)
+    options(settings).options(SERVER_SETTINGS)
 }
 
 /// A connection outside the pool and without its settings, for work on whole tables.

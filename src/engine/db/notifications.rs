@@ -39,7 +39,7 @@ pub async fn probe(listener: &mut PgListener) -> Result<(), Error> {
 async fn listen_on(settings: &config::Database) -> Result<PgListener, Error> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .connect_lazy_with(super::connect::as_listener(settings));
+        .connect_lazy_with(super::connect::options(settings));
     let mut listener = PgListener::connect_with(&pool).await?;
     // A lost connection must be noticed, because notifications are lost with it.
     listener.eager_reconnect(false);

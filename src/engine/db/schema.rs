@@ -78,10 +78,17 @@ pub async fn apply(settings: &config::Database, migrator: Migrator) -> anyhow::R
 /// snapshot, and `create index concurrently` waits for every snapshot.
 async fn lock(connection: &mut PgConnection) -> anyhow::Result<()> {
     set_lock_timeout(connection, MIGRATE_WAIT).await?;
+    let mut has_said = false;
     loop {
         match connection.lock().await {
             Ok(()) => return Ok(()),
             Err(error) if kind(&error) == Some(Error::LOCKED) => {
+                if !has_said {
+                    eprintln!(
+                        "Another migrate holds the lock (pg_locks shows it). Waiting for it."
+                    );
+                    has_said = true;
+                }
                 tokio::time::sleep(LOCK_PAUSE).await;
             }
             Err(error) => return Err(reason(error)),

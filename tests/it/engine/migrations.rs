@@ -13,9 +13,9 @@ use std::{
 
 use matrica_starter::engine::{
     config::{Database, Source},
-    db::schema,
+    db::{self, schema},
 };
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migrate as _, Migrator};
 
 use crate::support::{Folder, TestApp, process};
 
@@ -82,6 +82,39 @@ async fn a_migration_waits_for_a_lock_without_stopping_sign_ins() {
     assert_eq!(applied.unwrap(), 1);
     assert!(signed_in > 1, "{signed_in}");
     assert_eq!(app.count(ITS_COLUMN).await, 1);
+}
+
+#[tokio::test]
+async fn a_migrate_that_waits_for_another_one_says_so_once() {
+    let app = TestApp::spawn().await;
+    let mut other = db::connect(&settings(&app)).await.unwrap();
+    other.lock().await.unwrap();
+    let mut command = process::command(&app.settings);
+    let child = command
+        .arg("migrate")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    other.unlock().await.unwrap();
+    let waited = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap());
+    let output = waited.await.unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("Waiting for it").count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn a_connection_outside_the_pool_does_not_outlive_its_process_for_hours() {
+    let app = TestApp::spawn().await;
+    let mut connection = db::connect(&settings(&app)).await.unwrap();
+    // The value itself is 0 on a Unix socket.
+    let idle = "select reset_val from pg_settings where name = 'tcp_keepalives_idle'";
+    let idle: String = sqlx::query_scalar(idle)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(idle, "30");
 }
 
 #[tokio::test]
