@@ -6,12 +6,13 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::attempt::{Attempt, Intent};
+use super::progress::revoke;
 use super::store::announce;
 use super::{Refusal, Visitor};
 use crate::engine::db::attempts::{self, SIGNED_IN, Timings};
 use crate::engine::db::linked::{self, LinkOutcome, LinkedSession, NewLink};
 use crate::engine::linked::LinkedProvider;
-use crate::engine::oauth::TokenSet;
+use crate::engine::oauth::{StrayTokens, TokenSet};
 use crate::engine::session::{SessionId, log_user};
 use crate::engine::state::Engine;
 
@@ -42,8 +43,11 @@ pub async fn admit(
         Err((_, Tokens::Keep)) => {}
         Err((_, Tokens::GiveBack(owner))) => provider.vault.give_back(owner, &tokens).await,
         Err((_, Tokens::Revoke)) => {
-            let (refresh, access) = (tokens.refresh_token.as_ref(), &tokens.access_token);
-            provider.vault.revoke_at_once(refresh, Some(access)).await;
+            let stray = StrayTokens {
+                access_token: Some(tokens.access_token),
+                refresh_token: tokens.refresh_token,
+            };
+            revoke(engine, &provider.vault, stray);
         }
     }
     admitted.map_err(|(refusal, _)| refusal)

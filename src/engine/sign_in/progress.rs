@@ -74,7 +74,7 @@ pub async fn dispose(engine: &Engine, disposal: Disposal, tokens: TokenSet) {
 }
 
 /// Revokes tokens of a stranger in the background. The visitor does not wait for it.
-fn revoke(engine: &Engine, vault: &Vault, tokens: StrayTokens) {
+pub fn revoke(engine: &Engine, vault: &Vault, tokens: StrayTokens) {
     let vault = vault.clone();
     let revoking = async move {
         let (refresh, access) = (tokens.refresh_token, tokens.access_token);

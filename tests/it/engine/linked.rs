@@ -1,5 +1,7 @@
 //! Accounts of another provider: linking, signing in with them, their tokens, and unlinking.
 
+use std::time::{Duration, Instant};
+
 use matrica_starter::engine::{
     db::{
         grants::SealedGrant,
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
-use crate::support::{Answer, Browser, Other, TestApp, chromium::Chromium};
+use crate::support::{Answer, Browser, Other, TestApp, chromium::Chromium, eventually_within};
 
 /// Only linked accounts have a name.
 const LINKED: &str = "select count(*) from identities where name is not null";
@@ -39,6 +41,19 @@ async fn with_linked() -> (TestApp, Other, Browser) {
         .await
         .assert_redirect("/settings?done=linked");
     (app, other, ada)
+}
+
+/// The visitor need not wait while the tokens of an unknown account are given back.
+#[tokio::test]
+async fn a_slow_revocation_delays_no_refusal() {
+    let (app, other) = TestApp::with_other(|_| {}).await;
+    other.habits().revocation_takes = Duration::from_secs(3);
+    let started = Instant::now();
+    let refused = sign_in_with(&mut app.browser(), &other, "stranger").await;
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(refused.location().starts_with("/login?e=not-linked"));
+    let revoked = async || other.habits().revoked.len() == 2;
+    eventually_within(Duration::from_secs(15), "both are revoked", revoked).await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use axum::{
@@ -50,6 +51,7 @@ pub struct Habits {
     pub user: Option<(u16, Value)>,
     /// The token endpoint answers this.
     pub token: Option<(u16, Value)>,
+    pub revocation_takes: Duration,
     codes: BTreeMap<String, (String, BTreeMap<String, String>)>,
     /// Person by token.
     tokens: BTreeMap<String, String>,
@@ -204,6 +206,8 @@ async fn revoke(
     headers: HeaderMap,
     Form(form): Form<BTreeMap<String, String>>,
 ) -> StatusCode {
+    let pause = other.habits().revocation_takes;
+    tokio::time::sleep(pause).await;
     let mut habits = other.habits();
     if !habits.knows(&headers, &form) {
         return StatusCode::UNAUTHORIZED;
