@@ -3,9 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::support::{Answer, Browser, Invariants, Process, TestApp, Wire, assert_page};
+
+/// Steps that are tried side by side, each with a process of its own.
+const AT_ONCE: usize = 3;
 
 const BURN: &str = "insert into login_attempts";
 const STORE: &str = "from store_login_2";
@@ -131,86 +135,94 @@ async fn standing(step: Step) -> Standing {
     }
 }
 
+async fn killed_at(step: Step) {
+    let mut at = standing(step).await;
+    at.process.signal("KILL");
+    assert!(at.answer.await.unwrap().is_none(), "{step:?}");
+    at.wire.mend();
+    at.app.provider.mend().await;
+    // Until then a reload waits for the dead process.
+    at.app
+        .sql("update login_attempts set burnt_at = burnt_at - interval '10 seconds'")
+        .await;
+    let replica = Process::start(&at.app.settings).await;
+    let here = |target: &str| target.replace(&at.app.url, &replica.url);
+    let reload = at.browser.get(&here(&at.callback)).await;
+    assert_page(&reload);
+    let sent = match step {
+        // Nothing was used up.
+        Step::Arrived | Step::BeforeTheBurn => {
+            reload.assert_redirect("/account");
+            1
+        }
+        Step::Committed => {
+            reload.assert_redirect("/account");
+            at.browser
+                .get(&here(&format!("{}/settings", at.app.url)))
+                .await
+                .assert_status(200);
+            1
+        }
+        _ => {
+            reload.assert_refused("expired");
+            step.codes()
+        }
+    };
+    assert_eq!(
+        at.app.provider.calls("token").await - at.codes,
+        sent,
+        "{step:?}"
+    );
+    at.invariants.after(&at.app).await;
+    let callback = at.browser.start_and_consent(&at.app.provider, "ada").await;
+    at.browser
+        .get(&here(&callback))
+        .await
+        .assert_redirect("/account");
+    at.invariants.orphans += 1;
+    at.invariants.after(&at.app).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_at_any_step_the_person_gets_a_page_and_signs_in() {
-    for step in STEPS {
-        let mut at = standing(step).await;
-        at.process.signal("KILL");
-        assert!(at.answer.await.unwrap().is_none(), "{step:?}");
-        at.wire.mend();
-        at.app.provider.mend().await;
-        // Until then a reload waits for the dead process.
-        at.app
-            .sql("update login_attempts set burnt_at = burnt_at - interval '10 seconds'")
-            .await;
-        let replica = Process::start(&at.app.settings).await;
-        let here = |target: &str| target.replace(&at.app.url, &replica.url);
-        let reload = at.browser.get(&here(&at.callback)).await;
-        assert_page(&reload);
-        let sent = match step {
-            // Nothing was used up.
-            Step::Arrived | Step::BeforeTheBurn => {
-                reload.assert_redirect("/account");
-                1
-            }
-            Step::Committed => {
-                reload.assert_redirect("/account");
-                at.browser
-                    .get(&here(&format!("{}/settings", at.app.url)))
-                    .await
-                    .assert_status(200);
-                1
-            }
-            _ => {
-                reload.assert_refused("expired");
-                step.codes()
-            }
-        };
-        assert_eq!(
-            at.app.provider.calls("token").await - at.codes,
-            sent,
-            "{step:?}"
-        );
-        at.invariants.after(&at.app).await;
-        let callback = at.browser.start_and_consent(&at.app.provider, "ada").await;
+    for steps in STEPS.chunks(AT_ONCE) {
+        join_all(steps.iter().copied().map(killed_at)).await;
+    }
+}
+
+async fn stopped_at(step: Step) {
+    let mut at = standing(step).await;
+    at.process.signal("TERM");
+    at.process.logged("stopping").await;
+    at.wire.mend();
+    let answer = at.answer.await.unwrap().expect("an answer");
+    assert_page(&answer);
+    let (status, log) = at.process.ended().await;
+    assert!(status.success(), "{step:?}: {log}");
+    at.app.provider.mend().await;
+    if step == Step::Arrived {
+        // It starts nothing any more, and leaves the code to another process.
+        answer.assert_refused("busy");
+        let codes = at.app.provider.calls("token").await;
+        assert_eq!(codes, at.codes);
         at.browser
-            .get(&here(&callback))
+            .get(&at.callback)
             .await
             .assert_redirect("/account");
-        at.invariants.orphans += 1;
-        at.invariants.after(&at.app).await;
+    } else {
+        answer.assert_redirect("/account");
     }
+    assert_eq!(
+        at.app.provider.calls("token").await,
+        at.codes + 1,
+        "{step:?}"
+    );
+    at.invariants.after(&at.app).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_sigterm_at_any_step_a_login_that_has_used_its_code_is_finished() {
-    for step in STEPS {
-        let mut at = standing(step).await;
-        at.process.signal("TERM");
-        at.process.logged("stopping").await;
-        at.wire.mend();
-        let answer = at.answer.await.unwrap().expect("an answer");
-        assert_page(&answer);
-        let (status, log) = at.process.ended().await;
-        assert!(status.success(), "{step:?}: {log}");
-        at.app.provider.mend().await;
-        if step == Step::Arrived {
-            // It starts nothing any more, and leaves the code to another process.
-            answer.assert_refused("busy");
-            let codes = at.app.provider.calls("token").await;
-            assert_eq!(codes, at.codes);
-            at.browser
-                .get(&at.callback)
-                .await
-                .assert_redirect("/account");
-        } else {
-            answer.assert_redirect("/account");
-        }
-        assert_eq!(
-            at.app.provider.calls("token").await,
-            at.codes + 1,
-            "{step:?}"
-        );
-        at.invariants.after(&at.app).await;
+    for steps in STEPS.chunks(AT_ONCE) {
+        join_all(steps.iter().copied().map(stopped_at)).await;
     }
 }
