@@ -101,7 +101,7 @@ async fn apply_one(
     migrator: &Migrator,
     migration: &Migration,
 ) -> anyhow::Result<()> {
-    // An index that is built concurrently waits for transactions, and nobody waits for it.
+    // An index that is built concurrently waits for transactions, and no request waits for it.
     let limit = if migration.no_tx { "0" } else { LOCK_TIMEOUT };
     set_lock_timeout(connection, limit).await?;
     let version = migration.version;

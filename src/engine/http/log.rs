@@ -42,7 +42,7 @@ const GATHERED: Duration = Duration::from_millis(5);
 /// Sets up logging, filtered by `RUST_LOG`. An invalid filter falls back to the default.
 ///
 /// A thread writes the lines, many at once under load. Keep the guard until the process ends. It
-/// writes what is left.
+/// writes the rest.
 #[must_use = "without the guard nothing is logged"]
 pub fn init(format: LogFormat) -> LogGuard {
     let (writer, guard) = NonBlockingBuilder::default()
@@ -82,7 +82,7 @@ pub fn init(format: LogFormat) -> LogGuard {
     LogGuard(Some(guard))
 }
 
-/// Writes what is left when it is dropped.
+/// Writes the rest when it is dropped.
 pub struct LogGuard(Option<WorkerGuard>);
 
 impl Drop for LogGuard {

@@ -40,7 +40,7 @@ impl Rate {
 /// holds nothing. An empty one has the TAT 0.
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
-    /// Stands for the key. It is keyed with a secret, so nobody can choose two keys that share one.
+    /// Stands for the key. It is keyed with a secret, so no client can choose two keys that share one.
     hash: u64,
     tat: u64,
 }

@@ -86,7 +86,7 @@ pub fn is_local(error: &reqwest::Error) -> bool {
 }
 
 /// Logs a connection that failed because of TLS. Then either the provider's certificate or the
-/// authorities of this machine are wrong, or somebody is in between. Nothing was sent.
+/// authorities of this machine are wrong, or an attacker is in between. Nothing was sent.
 pub fn report_tls(error: &reqwest::Error) {
     let mut sources = std::iter::successors(error.source(), |error| source_of(*error));
     let tls = sources.find_map(|error| error.downcast_ref::<rustls::Error>());

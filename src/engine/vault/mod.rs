@@ -166,7 +166,7 @@ impl Vault {
     /// Returns whether it did. The tokens are not revoked, because the other user may have a grant of
     /// the same family.
     ///
-    /// An id that nobody has here ends nothing. Otherwise another shape of the provider's answer, with
+    /// An id that no user has here ends nothing. Otherwise another shape of the provider's answer, with
     /// other ids, would end the grants of all people.
     pub async fn end_if_of_another(
         &self,
