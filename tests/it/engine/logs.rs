@@ -1,6 +1,9 @@
 //! Logs contain no secret, and every line is JSON.
 
 use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -151,6 +154,18 @@ async fn every_line_is_json_and_names_its_request() {
     assert!(lines.iter().all(|line| line["level"] != "ERROR"));
 }
 
+/// Leaves a pipe without room for a single byte.
+fn fill(pipe: &str) {
+    const O_NONBLOCK: i32 = 0o4000;
+    let mut options = OpenOptions::new();
+    let mut pipe = options
+        .write(true)
+        .custom_flags(O_NONBLOCK)
+        .open(pipe)
+        .unwrap();
+    while pipe.write(b"x").is_ok() {}
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_blocks_stops_neither_the_server_nor_its_end() {
     let app = TestApp::spawn().await;
@@ -173,8 +188,9 @@ async fn a_reader_that_blocks_stops_neither_the_server_nor_its_end() {
     let flood = tokio::task::spawn_blocking(move || slowest_batch(&address, 200));
     flood.await.unwrap();
     browser.get(&url).await.assert_status(200);
-    let stopped = Instant::now();
     let id = child.id().to_string();
+    fill(&format!("/proc/{id}/fd/1"));
+    let stopped = Instant::now();
     Command::new("kill").arg(&id).status().unwrap();
     let ended = tokio::task::spawn_blocking(move || child.wait()).await;
     assert!(ended.unwrap().unwrap().success());
