@@ -20,7 +20,9 @@ const JUNK: u32 = if cfg!(debug_assertions) {
 } else {
     10_000
 };
-/// How long nobody reads the log.
+/// Requests whose lines fill the pipe and the buffer.
+const LINES: u64 = 25_000;
+/// How long nobody reads the log, if it takes so long to fill them.
 const SILENCE: Duration = Duration::from_mins(1);
 /// Clients and server share the machine, so a request also waits for the clients' turns.
 const TURN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 20 });
@@ -160,28 +162,30 @@ async fn a_log_that_nobody_reads_delays_no_request() {
     })
     .await;
     let (idle, _) = latency(&mut browser, &url, 300).await;
-    let done = Arc::new(AtomicBool::new(false));
+    let (done, requests) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let crowd = (0..4).map(|_| {
-        let (mut browser, url, done) = (app.browser(), url.clone(), done.clone());
+        let (mut browser, url) = (app.browser(), url.clone());
+        let (done, requests) = (done.clone(), requests.clone());
         tokio::spawn(async move {
-            let mut requests = 0u64;
             while !done.load(Ordering::Relaxed) {
                 browser.get(&url).await.assert_status(200);
-                requests += 1;
+                requests.fetch_add(1, Ordering::Relaxed);
             }
-            requests
         })
     });
     let crowd: Vec<_> = crowd.collect();
     let (started, mut slowest) = (Instant::now(), Duration::ZERO);
-    while started.elapsed() < SILENCE {
+    while started.elapsed() < SILENCE && requests.load(Ordering::Relaxed) < LINES {
         slowest = slowest.max(latency(&mut browser, &url, 200).await.1);
     }
     done.store(true, Ordering::Relaxed);
-    let mut requests = 0;
     for client in crowd {
-        requests += client.await.unwrap();
+        client.await.unwrap();
     }
+    let requests = requests.load(Ordering::Relaxed);
     println!("{requests} requests, p99 {idle:?} idle, slowest of one client {slowest:?}");
     assert!(requests > 20_000, "too few to fill the buffer: {requests}");
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
