@@ -87,7 +87,7 @@ tool() { printf '%s\n' "target/tools/bin/$1"; }
 need_tool() {
     [ "$(sed -n "s/^\"$1 \([^ ]*\) .*/\1/p" target/tools/.crates.toml 2>/dev/null)" = "$2" ] && [ -x "$(tool "$1")" ] && return
     say "Building $1 $2, which takes some minutes."
-    cargo install --root target/tools --locked --version "$2" "$1" </dev/null >&2
+    cargo install --root target/tools --locked --force --version "$2" "$1" </dev/null >&2
 }
 
 # Ends a command after so many seconds. macOS has no `timeout`.
