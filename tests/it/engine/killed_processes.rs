@@ -124,7 +124,9 @@ async fn killed_at(step: Step, grace_ms: u64) {
         .await;
     let page = at.refreshing(step, 10_000).await;
     at.process.signal("KILL");
-    assert!(page.await.unwrap().is_none(), "{step:?}");
+    // It may have come before, without the part that waits for the refresh.
+    let page = page.await.unwrap();
+    assert!(page.is_none_or(|page| page.status == 200), "{step:?}");
     at.wire.mend();
     at.app.provider.mend().await;
     // Time passes, as far as the lease is concerned.

@@ -68,7 +68,8 @@ async fn while_people_sign_in<T>(app: &TestApp, work: impl Future<Output = T>) -
 
 #[tokio::test]
 async fn a_migration_waits_for_a_lock_without_stopping_sign_ins() {
-    let app = TestApp::spawn().await;
+    // One person signs in again and again.
+    let app = TestApp::with(&[("RATE_LIMIT", "off")]).await;
     take_back(&app).await;
     let (reader, database) = (reads_identities(&app).await, settings(&app));
     let work = async {
@@ -119,7 +120,8 @@ async fn a_connection_outside_the_pool_does_not_outlive_its_process_for_hours() 
 
 #[tokio::test]
 async fn a_migration_that_gets_no_lock_changes_nothing_and_says_what_to_do() {
-    let app = TestApp::spawn().await;
+    // One person signs in again and again.
+    let app = TestApp::with(&[("RATE_LIMIT", "off")]).await;
     take_back(&app).await;
     let reader = reads_identities(&app).await;
     let (refused, signed_in) = while_people_sign_in(&app, schema::migrate(&settings(&app))).await;
@@ -166,7 +168,8 @@ async fn an_index_is_built_while_people_sign_in_and_other_servers_migrate() {
 
 #[tokio::test]
 async fn a_migration_that_is_killed_leaves_nothing_and_can_be_run_again() {
-    let app = TestApp::spawn().await;
+    // One person signs in again and again.
+    let app = TestApp::with(&[("RATE_LIMIT", "off")]).await;
     take_back(&app).await;
     let reader = reads_identities(&app).await;
     let variables = BTreeMap::from([("DATABASE_URL".to_owned(), app.database.url.clone())]);

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use super::{Answer, Browser, CLIENT_SECRET, TestApp, eventually_within, logs};
+use super::{Answer, Browser, CLIENT_SECRET, TestApp, eventually, eventually_within, logs};
 
 /// Longest time until a server is as it was before the fault.
 const RECOVERY: Duration = Duration::from_secs(10);
@@ -164,8 +164,9 @@ impl Invariants {
         })
         .await;
         for page in ["/healthz", "/readyz"] {
-            let page = format!("{}{page}", app.url);
-            app.browser().get(&page).await.assert_status(200);
+            let url = format!("{}{page}", app.url);
+            // An answer of a moment ago may still count.
+            eventually(page, async || app.browser().get(&url).await.status == 200).await;
         }
     }
 
