@@ -186,8 +186,11 @@ async fn stopped_at(step: Step) {
     let left = "select count(*) from grants where lease_until is not null";
     assert_eq!(at.app.count(left).await, 0, "{step:?}");
     // The process has stored the new tokens, even if its page did not wait for them.
-    let page = at.browser.get("/account").await;
-    page.assert_contains("Primary on Solana");
+    eventually("the wallets are shown", async || {
+        let page = at.browser.get("/account").await;
+        page.body.contains("Primary on Solana")
+    })
+    .await;
     assert_eq!(at.app.provider.calls("refresh").await, 1, "{step:?}");
     at.invariants.after(&at.app).await;
 }
