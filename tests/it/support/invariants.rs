@@ -163,11 +163,14 @@ impl Invariants {
             app.engine.tasks.tracker.len() <= self.tasks
         })
         .await;
-        for page in ["/healthz", "/readyz"] {
-            let url = format!("{}{page}", app.url);
-            // An answer of a moment ago may still count.
-            eventually(page, async || app.browser().get(&url).await.status == 200).await;
-        }
+        let alive = format!("{}/healthz", app.url);
+        app.browser().get(&alive).await.assert_status(200);
+        // An answer of a moment ago may still count.
+        let ready = format!("{}/readyz", app.url);
+        eventually("ready", async || {
+            app.browser().get(&ready).await.status == 200
+        })
+        .await;
     }
 
     async fn no_secret(&self, app: &TestApp) {

@@ -41,17 +41,21 @@ pub fn capture() {
 }
 
 /// Whether a text was logged by any app of this process.
+///
+/// All apps wait for the lock, so the search has to be fast. That of the standard library is optimized
+/// in a debug build too.
 pub fn contain(text: &str) -> bool {
-    let log = LOG.lock().unwrap();
-    log.windows(text.len()).any(|part| part == text.as_bytes())
+    String::from_utf8_lossy(&LOG.lock().unwrap()).contains(text)
 }
 
 /// The value of a field in the lines of a request, which is named by its `x-request-id`.
 pub fn field(request_id: &str, name: &str) -> Option<String> {
     let log = LOG.lock().unwrap();
+    let log = String::from_utf8_lossy(&log);
     let lines = log
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        .lines()
+        .filter(|line| line.contains(request_id))
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut ours = lines.filter(|line| line["span"]["request_id"] == request_id);
     ours.find_map(|line| line.get(name)?.as_str().map(str::to_owned))
 }
