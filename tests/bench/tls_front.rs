@@ -50,21 +50,9 @@ impl TlsFront {
         Self { url, authority }
     }
 
-    /// Leads the calls of the server here. The browser goes to the provider itself.
+    /// Leads the calls of the server here.
     pub fn change(&self, settings: &mut BTreeMap<String, String>) {
-        let url = &self.url;
-        for (name, value) in [
-            ("MATRICA_TOKEN_ENDPOINT", format!("{url}/oauth2/token")),
-            (
-                "MATRICA_REVOCATION_ENDPOINT",
-                format!("{url}/oauth2/token/revoke"),
-            ),
-            ("MATRICA_USER_API", format!("{url}/oauth2/v2/user")),
-            ("MATRICA_USER_API_V1", format!("{url}/oauth2/user")),
-            ("SSL_CERT_FILE", self.authority.display().to_string()),
-        ] {
-            settings.insert(name.to_owned(), value);
-        }
+        crate::support::tls_front::lead(settings, &self.url, &self.authority);
     }
 }
 

@@ -47,13 +47,13 @@ pub enum TokenError {
 
 /// A failed exchange or refresh.
 #[derive(Debug)]
-pub struct FailedRequest {
+pub struct FailedTokenRequest {
     pub error: TokenError,
     /// Tokens of the answer, which are not used. Revoking them could end the grant of a refresh.
     pub stray: Option<StrayTokens>,
 }
 
-impl From<TokenError> for FailedRequest {
+impl From<TokenError> for FailedTokenRequest {
     fn from(error: TokenError) -> Self {
         Self { error, stray: None }
     }

@@ -24,7 +24,7 @@ pub use self::callback::{
     AuthorizationCode, AuthorizationError, CallbackError, CallbackParameters, Outcome,
 };
 pub use self::client::{ClientAuth, ClientSettings};
-pub use self::error::{FailedRequest, TokenError, classify};
+pub use self::error::{FailedTokenRequest, TokenError, classify};
 use self::reuse::Connections;
 pub use self::token::{StrayTokens, Token, TokenSet, parse_token_set};
 use self::transport::{BodyError, ClientError, Tls};
@@ -155,7 +155,7 @@ impl OAuthClient {
         form: &[(&str, &str)],
         scopes: &[String],
         deadline: Instant,
-    ) -> Result<TokenSet, FailedRequest> {
+    ) -> Result<TokenSet, FailedTokenRequest> {
         // Lifetimes count from before the request, because the answer may take long.
         let sent = Instant::now();
         let lease = self.connections.lease(sent);
@@ -183,7 +183,7 @@ impl OAuthClient {
             let answer: Value = json::parse(&body).unwrap_or_default();
             match dialect::error_code(&answer) {
                 Some(_) => error::classify_refusal(status, &answer).into(),
-                None => FailedRequest {
+                None => FailedTokenRequest {
                     error: TokenError::Unreadable(reason),
                     stray: token::find_stray_tokens(&body),
                 },
@@ -256,7 +256,7 @@ impl ExchangeSlot<'_> {
         code: &AuthorizationCode,
         code_verifier: &CodeVerifier,
         deadline: Instant,
-    ) -> Result<TokenSet, FailedRequest> {
+    ) -> Result<TokenSet, FailedTokenRequest> {
         let client = self.client;
         let form = [
             ("grant_type", "authorization_code"),

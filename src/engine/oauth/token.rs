@@ -46,11 +46,20 @@ pub struct TokenSet {
     pub sent: Instant,
 }
 
-/// The tokens that are found in an answer that cannot be used. Good for revoking only.
+/// Tokens that are not used, also of an answer that cannot be. Good for revoking only.
 #[derive(Debug)]
 pub struct StrayTokens {
     pub access_token: Option<Token>,
     pub refresh_token: Option<Token>,
+}
+
+impl From<TokenSet> for StrayTokens {
+    fn from(tokens: TokenSet) -> Self {
+        Self {
+            access_token: Some(tokens.access_token),
+            refresh_token: tokens.refresh_token,
+        }
+    }
 }
 
 #[derive(Deserialize)]

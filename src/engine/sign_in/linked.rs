@@ -12,7 +12,7 @@ use super::{Refusal, Visitor};
 use crate::engine::db::attempts::{self, SIGNED_IN, Timings};
 use crate::engine::db::linked::{self, LinkOutcome, LinkedSession, NewLink};
 use crate::engine::linked::LinkedProvider;
-use crate::engine::oauth::{StrayTokens, TokenSet};
+use crate::engine::oauth::TokenSet;
 use crate::engine::session::{SessionId, log_user};
 use crate::engine::state::Engine;
 
@@ -43,11 +43,7 @@ pub async fn admit(
         Err((_, Tokens::Keep)) => {}
         Err((_, Tokens::GiveBack(owner))) => provider.vault.give_back(owner, &tokens).await,
         Err((_, Tokens::Revoke)) => {
-            let stray = StrayTokens {
-                access_token: Some(tokens.access_token),
-                refresh_token: tokens.refresh_token,
-            };
-            revoke(engine, &provider.vault, stray);
+            revoke(engine, &provider.vault, tokens.into());
         }
     }
     admitted.map_err(|(refusal, _)| refusal)

@@ -61,14 +61,7 @@ impl Progress {
 pub async fn dispose(engine: &Engine, disposal: Disposal, tokens: TokenSet) {
     match disposal {
         Disposal::Keep => {}
-        Disposal::RevokeAtOnce => {
-            let (access_token, refresh_token) = (Some(tokens.access_token), tokens.refresh_token);
-            let stray = StrayTokens {
-                access_token,
-                refresh_token,
-            };
-            revoke(engine, &engine.vault, stray);
-        }
+        Disposal::RevokeAtOnce => revoke(engine, &engine.vault, tokens.into()),
         Disposal::Queue(user_id) => engine.vault.give_back(user_id, &tokens).await,
     }
 }

@@ -78,27 +78,32 @@ impl TlsFront {
         self.shows.send_replace(shows);
     }
 
-    /// Leads the calls of the server here. The browser goes to the provider itself.
+    /// Leads the calls of the server here.
     pub fn change(&self, settings: &mut BTreeMap<String, String>) {
-        let url = &self.url;
-        for (name, value) in [
-            ("MATRICA_TOKEN_ENDPOINT", format!("{url}/oauth2/token")),
-            (
-                "MATRICA_REVOCATION_ENDPOINT",
-                format!("{url}/oauth2/token/revoke"),
-            ),
-            ("MATRICA_USER_API", format!("{url}/oauth2/v2/user")),
-            ("MATRICA_USER_API_V1", format!("{url}/oauth2/user")),
-            ("SSL_CERT_FILE", self.authority.display().to_string()),
-        ] {
-            settings.insert(name.to_owned(), value);
-        }
+        lead(settings, &self.url, &self.authority);
     }
 
     /// Connections, and those of them that sent a byte of HTTP, whether encrypted or not.
     pub fn seen(&self) -> (u64, u64) {
         let load = |count: &AtomicU64| count.load(Ordering::SeqCst);
         (load(&self.connections), load(&self.requests))
+    }
+}
+
+/// Leads the calls of the server to this URL, whose certificate the authority in the file has signed.
+/// The browser goes to the provider itself.
+pub fn lead(settings: &mut BTreeMap<String, String>, url: &str, authority: &Path) {
+    for (name, value) in [
+        ("MATRICA_TOKEN_ENDPOINT", format!("{url}/oauth2/token")),
+        (
+            "MATRICA_REVOCATION_ENDPOINT",
+            format!("{url}/oauth2/token/revoke"),
+        ),
+        ("MATRICA_USER_API", format!("{url}/oauth2/v2/user")),
+        ("MATRICA_USER_API_V1", format!("{url}/oauth2/user")),
+        ("SSL_CERT_FILE", authority.display().to_string()),
+    ] {
+        settings.insert(name.to_owned(), value);
     }
 }
 
