@@ -12,7 +12,7 @@ use crate::engine::application::{self, Application as _, router};
 use crate::engine::config::{Config, Database, Source};
 use crate::engine::db;
 use crate::engine::db::schema::{self, Schema};
-use crate::engine::http::{log, server};
+use crate::engine::http::{gauges, log, server};
 use crate::engine::state::Engine;
 use crate::engine::workers;
 
@@ -64,6 +64,10 @@ pub fn serve() -> anyhow::Result<()> {
             .await
             .with_context(|| format!("cannot listen on {listen_addr} (LISTEN_ADDR)"))?;
         tracing::info!(event = "listening", %listen_addr, public_url = engine.config.public_url.origin, "listening");
+        if let Some(address) = engine.config.metrics_addr {
+            let listening = gauges::listen(address, &engine).await;
+            listening.with_context(|| format!("cannot listen on {address} (METRICS_ADDR)"))?;
+        }
         serve_until(stop, engine, listener).await;
         Ok(())
     })

@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod limits;
 pub mod linked;
 pub mod matrica;
+pub mod metrics;
 pub mod mistake;
 pub mod notifier;
 pub mod oauth;

@@ -10,19 +10,26 @@ use crate::engine::config::{self, Config};
 use crate::engine::db::Db;
 use crate::engine::db::notifications::PROBE_AFTER;
 use crate::engine::db::readiness::Readiness;
+use crate::engine::http::gauges::Gauges;
+use crate::engine::http::metrics::RequestMetrics;
 use crate::engine::limits::Limits;
 use crate::engine::linked::{LinkedProvider, ProviderSettings};
 use crate::engine::matrica::UserApi;
+use crate::engine::metrics::Registry;
 use crate::engine::notifier::Notifier;
 use crate::engine::oauth::OAuthClient;
+use crate::engine::oauth::calls::ProviderCalls;
 use crate::engine::oauth::transport::{ClientError, Tls};
 use crate::engine::seal::{Purpose, Sealer};
 use crate::engine::session::LiveSessions;
 use crate::engine::session::cookies::CookieNames;
+use crate::engine::sign_in::metrics::SignInMetrics;
 use crate::engine::tasks::Tasks;
 use crate::engine::user_data::cache::UserDataCache;
 use crate::engine::user_data::{Reader, UserData};
 use crate::engine::vault::Vault;
+use crate::engine::vault::metrics::VaultMetrics;
+use crate::engine::workers::census::CensusGauges;
 
 /// Requests that are worked on at once. Most wait for the provider, each with some 50 KB. More of
 /// them would only wait longer.
@@ -41,11 +48,19 @@ pub struct Parts {
     pub readiness: Readiness,
     pub oauth: OAuthClient,
     pub user_api: UserApi,
+    pub calls: ProviderCalls,
     pub user_data: UserData,
     /// The same for background work, with circuit breakers and permits of its own. Each turn brings
     /// its own cache.
     pub background: UserData,
     pub vault: Vault,
+    pub sign_ins: SignInMetrics,
+    pub requests: RequestMetrics,
+    /// Set when they are asked for.
+    pub gauges: Gauges,
+    pub census: CensusGauges,
+    /// Every metric.
+    pub metrics: Registry,
     /// The other providers.
     pub linked: Vec<LinkedProvider>,
     pub sessions: LiveSessions,
@@ -99,10 +114,13 @@ impl Parts {
         let db = Db::new(&config.database);
         let limits = Limits::new(config.rate_limit);
         let (tasks, tls) = (Tasks::default(), Tls::new()?);
-        let oauth = OAuthClient::new(config.matrica.clone().into(), config.redirect_uri(), &tls)?;
+        let mut metrics = Registry::default();
+        let calls = ProviderCalls::new(&mut metrics);
+        let oauth = OAuthClient::new(config.matrica.clone().into(), config.redirect_uri(), &tls, &calls)?;
         let sealer = config.token_keys.sealer(Purpose::Tokens);
-        let vault = Vault::new(db.clone(), sealer, oauth.clone(), tasks.clone());
-        let user_api = UserApi::new(&config.matrica, config.remote_images, &tls)?;
+        let in_vault = VaultMetrics::new(&mut metrics);
+        let vault = Vault::new(db.clone(), sealer, oauth.clone(), tasks.clone(), in_vault);
+        let user_api = UserApi::new(&config.matrica, config.remote_images, &tls, &calls)?;
         let user_data = UserData {
             cache: UserDataCache::default(),
             vault: vault.clone(),
@@ -117,17 +135,24 @@ impl Parts {
             limits: Limits::new(false),
             ..user_data.clone()
         };
+        let origin = &config.public_url.origin;
         let linked = providers
             .into_iter()
-            .map(|settings| LinkedProvider::new(settings, &config.public_url.origin, &vault, &tls));
+            .map(|settings| LinkedProvider::new(settings, origin, &vault, &tls, &calls));
         let linked = linked.collect::<Result<_, _>>()?;
         Ok(Self {
             oauth,
             user_api,
+            calls,
             user_data,
             background,
             vault,
             linked,
+            sign_ins: SignInMetrics::new(&mut metrics),
+            requests: RequestMetrics::new(&mut metrics),
+            gauges: Gauges::new(&mut metrics),
+            census: CensusGauges::new(&mut metrics),
+            metrics,
             notifier: Notifier::default(),
             sessions: LiveSessions::new(db.clone(), config.session),
             cookie_names: Arc::new(CookieNames::new(config.public_url.secure)),

@@ -31,6 +31,8 @@ pub struct Config {
     pub keep_alive_timeout: Duration,
     /// `DRAIN_DELAY`. How long connections are still accepted after the stop signal.
     pub drain_delay: Duration,
+    /// `METRICS_ADDR`. Metrics are served there.
+    pub metrics_addr: Option<SocketAddr>,
     /// `RATE_LIMIT`
     pub rate_limit: bool,
     /// `TRUSTED_PROXY_HOPS`. Entries of `X-Forwarded-For` to trust, counted from the right.
@@ -141,6 +143,7 @@ impl Config {
             public_url: env.required("PUBLIC_URL", rules::public_url),
             listen_addr: Some(parse_listen_addr(&mut env)),
             keep_alive_timeout: env.or_default("KEEP_ALIVE_TIMEOUT", "75s", rules::keep_alive),
+            metrics_addr: Some(env.optional("METRICS_ADDR", rules::socket_addr)),
             drain_delay: env.or_default("DRAIN_DELAY", "5s", rules::drain_delay),
             rate_limit: env.or_default("RATE_LIMIT", "on", rules::on_off),
             trusted_proxy_hops: env.or_default("TRUSTED_PROXY_HOPS", "0", rules::hops),
@@ -288,7 +291,6 @@ fn parse_session(env: &mut Source<'_>) -> Option<SessionLifetime> {
 
 /// Checks the variables that have no effect yet. Returns the warnings.
 fn check_the_rest(env: &mut Source<'_>) -> Vec<String> {
-    env.not_yet_used("METRICS_ADDR", rules::socket_addr);
     env.not_yet_used("OTEL_EXPORTER_OTLP_ENDPOINT", rules::any_url);
     env.warn_of_unknown("MATRICA_")
 }

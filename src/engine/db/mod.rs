@@ -1,6 +1,7 @@
 //! All SQL, one file per table family. Missing is `Ok(None)`, and every instant is the database's.
 
 pub mod attempts;
+pub mod census;
 mod connect;
 pub mod endings;
 mod error;

@@ -181,6 +181,11 @@ impl Db {
         away.is_some_and(|away| away.elapsed() < within)
     }
 
+    /// The use of the pool at the moment.
+    pub fn usage(&self) -> deadpool::Status {
+        self.pool.status()
+    }
+
     /// Closes every connection that is open now, before its next use.
     pub fn renew(&self) {
         self.lost.set();

@@ -15,6 +15,7 @@ use super::client;
 use super::compression::Asked;
 use super::failures::{FailureContext, RenderFailure};
 use super::headers::SecurityHeaders;
+use super::metrics::{Counted, RouteMetrics};
 use super::{RequestId, log};
 use crate::engine::limits::Client;
 use crate::engine::limits::throttle::Throttle;
@@ -30,6 +31,7 @@ struct Parts {
     headers: SecurityHeaders,
     /// Plain routes, which probes ask without a proxy.
     plain: Arc<BTreeSet<&'static str>>,
+    metrics: RouteMetrics,
     unforwarded: Throttle,
 }
 
@@ -56,11 +58,17 @@ impl Parts {
 
 impl Frame {
     /// `render` writes the body of every failed response.
-    pub fn new(engine: &Engine, plain: Arc<BTreeSet<&'static str>>, render: RenderFailure) -> Self {
+    pub fn new(
+        engine: &Engine,
+        plain: Arc<BTreeSet<&'static str>>,
+        render: RenderFailure,
+        metrics: RouteMetrics,
+    ) -> Self {
         Self(Arc::new(Parts {
             engine: engine.clone(),
             render,
             plain,
+            metrics,
             headers: SecurityHeaders::new(engine),
             unforwarded: Throttle::default(),
         }))
@@ -70,6 +78,8 @@ impl Frame {
 /// The layer.
 pub async fn surround(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
+    let _in_flight = Counted::new(&frame.0.engine.requests.in_flight);
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let id = RequestId::generate();
     let client = frame.0.client(&request);
     let span = log::span(&request, &id, client);
@@ -82,12 +92,15 @@ pub async fn surround(State(frame): State<Frame>, mut request: Request, next: Ne
             engine,
             render,
             headers,
+            metrics,
             ..
         } = &*frame.0;
         let response = next.run(request).await;
         let mut response = context.with_body(response, engine, *render, &id);
         headers.add(&mut response, context.uri());
         asked.mark(&mut response);
+        let route = route.as_ref().map(MatchedPath::as_str);
+        metrics.answered(route, response.status(), started.elapsed());
         log::answered(started, &response);
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert("x-request-id", id);

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,6 +60,7 @@ pub fn init(format: LogFormat) -> LogGuard {
     // The text of a panic may hold a secret, so only its place is logged.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
+        PANICS.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
             event = "panic",
             place = place.unwrap_or_default(),
@@ -104,6 +105,18 @@ impl Drop for LogGuard {
 /// How many lines were dropped, and how many of them the log has told.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 static REPORTED: AtomicUsize = AtomicUsize::new(0);
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Panics since the start.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
+
+/// Log lines that were dropped since the start.
+pub fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, ErrorCounter::dropped_lines) as u64
+}
 
 /// Logs how many lines were dropped since the last time.
 fn report_dropped() {

@@ -8,10 +8,12 @@ mod csrf;
 pub mod failures;
 pub mod files;
 mod frame;
+pub mod gauges;
 pub mod headers;
 mod heads;
 pub mod health;
 pub mod log;
+pub mod metrics;
 pub mod server;
 mod slots;
 
@@ -112,6 +114,7 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
     let exempt = routes.iter().filter(|route| route.access == Access::Plain);
     let exempt: Arc<BTreeSet<_>> = Arc::new(exempt.map(|route| route.path).collect());
     let admission = Admission::new(&engine, exempt.clone(), &routes);
+    let paths: Vec<_> = routes.iter().map(|route| route.path).collect();
     let (mut plain, mut with_session) = (Router::new(), Router::new());
     for route in routes {
         let (path, mut handler) = (route.path, route.handler);
@@ -135,7 +138,7 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
         &engine.cookie_names,
         engine.config.session,
     );
-    let frame = Frame::new(&engine, exempt, render);
+    let frame = Frame::new(&engine, exempt, render, engine.requests.routes(paths.iter()));
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT);
     // In the order in which a request meets them.
     let layers = ServiceBuilder::new()

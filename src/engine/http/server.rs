@@ -25,6 +25,7 @@ use tower::Service;
 
 use super::client::Peer;
 use super::connection::{Watch, Watched};
+use super::metrics::Counted;
 use super::slots::Slots;
 use crate::engine::limits::throttle::Throttle;
 use crate::engine::state::Engine;
@@ -94,9 +95,10 @@ pub async fn serve(
                     keep_alive,
                     oversized.clone(),
                 );
+                let counted = Counted::new(&engine.requests.connections);
                 connections.spawn(async move {
                     connection.await;
-                    drop(slot);
+                    drop((slot, counted));
                 });
             }
             Err(error) => {

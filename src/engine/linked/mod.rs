@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 pub use self::user_info::{LinkedIdentity, ReadError, UserInfo};
 use crate::engine::oauth::breaker::{Breaker, Caller};
+use crate::engine::oauth::calls::ProviderCalls;
 use crate::engine::oauth::transport::{self, ClientError, Tls};
 use crate::engine::oauth::{ClientSettings, OAuthClient};
 use crate::engine::user_data::DataError;
@@ -71,11 +72,13 @@ impl LinkedProvider {
         origin: &str,
         vault: &Vault,
         tls: &Tls,
+        calls: &ProviderCalls,
     ) -> Result<Self, ClientError> {
         let redirect_uri = format!("{origin}/auth/callback/{}", settings.name);
         // Two tenants of one host are two providers, whose ids and tokens must not mix.
         let key = format!("{} {}", settings.name, settings.client.provider());
-        let oauth = OAuthClient::new(settings.client, redirect_uri, tls)?.named(key);
+        let calls = calls.of_provider(settings.name);
+        let oauth = OAuthClient::new(settings.client, redirect_uri, tls, &calls)?.named(key);
         Ok(Self(Arc::new(Parts {
             name: settings.name,
             label: settings.label,
@@ -83,7 +86,7 @@ impl LinkedProvider {
             oauth,
             user_info: settings.user_info,
             http: transport::client(tls, IDLE_CONNECTIONS, IDLE_MAX)?,
-            breaker: Breaker::new(settings.name, READS_MAX),
+            breaker: Breaker::new(&calls, "user_info", READS_MAX),
         })))
     }
 

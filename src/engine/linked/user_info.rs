@@ -7,6 +7,7 @@ use url::Url;
 
 use super::LinkedProvider;
 use crate::engine::oauth::breaker::{Caller, Health};
+use crate::engine::oauth::calls::CallClass;
 use crate::engine::oauth::{Token, json, transport};
 
 /// Longest answer, in bytes.
@@ -102,18 +103,19 @@ impl LinkedProvider {
             Err(error) => {
                 transport::report_tls(&error);
                 let is_local = transport::is_local(&error);
-                permit.report(if is_local {
-                    Health::Unknown
+                let (health, class) = if is_local {
+                    (Health::Unknown, CallClass::LocalError)
                 } else {
-                    Health::Failed
-                });
+                    (Health::Failed, CallClass::NoAnswer)
+                };
+                permit.report(health, class);
                 return Err(ReadError::Unavailable);
             }
         };
         let status = response.status().as_u16();
         let health = Health::of_status(status);
         let body = transport::read_capped(response, ANSWER_MAX).await;
-        permit.report(health);
+        permit.report(health, CallClass::of_status(status));
         match (status, body) {
             _ if health != Health::Answered => Err(ReadError::Unavailable),
             (200, Ok(body)) => json::parse(&body).map_err(|_| ReadError::Unreadable(status)),

@@ -3,21 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
-use reqwest::{Response, StatusCode};
+use reqwest::Response;
 use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+use super::answer::{self, Answer};
 use super::pictures::PictureRule;
 use super::{ApiError, Identity, Page, Paging, identity};
 use crate::engine::config::MatricaSettings;
 use crate::engine::oauth::breaker::{Breaker, Caller, Health};
-use crate::engine::oauth::transport::{self, BodyError, ClientError, Tls};
-use crate::engine::oauth::{Token, json};
+use crate::engine::oauth::calls::{CallClass, ProviderCalls};
+use crate::engine::oauth::Token;
+use crate::engine::oauth::transport::{self, ClientError, Tls};
 
-/// Longest answer, in bytes.
-const ANSWER_MAX: usize = 4 * 1024 * 1024;
 /// Idle connections that are kept. Reads can be repeated, so reuse is safe here.
 const IDLE_CONNECTIONS: usize = 32;
 const IDLE_MAX: Duration = Duration::from_secs(90);
@@ -28,9 +27,6 @@ const READS_MAX: usize = 128;
 const URL_MAX: usize = 4 * 1024;
 /// Requests for one page. The provider may send fewer items at once than it is asked for.
 const PAGE_REQUESTS_MAX: usize = 20;
-/// Bounds of the provider's `Retry-After`.
-const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
-const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// Budget of one read.
 const READ_BUDGET: Duration = Duration::from_secs(5);
 
@@ -41,6 +37,7 @@ pub struct UserApi {
     base: Arc<Url>,
     base_v1: Option<Arc<Url>>,
     pictures: PictureRule,
+    pub(super) calls: ProviderCalls,
     caller: Option<Caller>,
     /// Separate circuit breakers, so that failing lists block neither sign-in nor the profile.
     pub(super) identifying: Breaker,
@@ -48,14 +45,13 @@ pub struct UserApi {
     pub(super) listing: Breaker,
 }
 
-type Answer = (Value, HeaderMap);
-
 impl UserApi {
     /// `pictures` keeps the URLs of pictures.
     pub fn new(
         settings: &MatricaSettings,
         show_pictures: bool,
         tls: &Tls,
+        calls: &ProviderCalls,
     ) -> Result<Self, ClientError> {
         Ok(Self {
             http: transport::client(tls, IDLE_CONNECTIONS, IDLE_MAX)?,
@@ -63,9 +59,10 @@ impl UserApi {
             base_v1: settings.user_api_v1.clone().map(Arc::new),
             pictures: PictureRule::new(settings, show_pictures),
             caller: None,
-            identifying: Breaker::of_strangers("identity", READS_MAX),
-            reading: Breaker::new("user_api", READS_MAX),
-            listing: Breaker::new("user_api_lists", READS_MAX),
+            calls: calls.clone(),
+            identifying: Breaker::of_strangers(calls, "identity", READS_MAX),
+            reading: Breaker::new(calls, "user_api", READS_MAX),
+            listing: Breaker::new(calls, "user_api_lists", READS_MAX),
         })
     }
 
@@ -214,17 +211,19 @@ impl UserApi {
         let caller = self.caller.unwrap_or_else(|| Caller::new(token.expose()));
         let permit = breaker.enter(caller).await;
         let permit = permit.map_err(|_| ApiError::Unavailable)?;
-        let (answer, health) = match self.send(&url, token, deadline).await {
-            Ok(response) => receive(response).await,
+        let (answer, health, class) = match self.send(&url, token, deadline).await {
+            Ok(response) => answer::receive(response).await,
             Err(error) if transport::is_local(&error) => {
-                (Err(ApiError::Unavailable), Health::Unknown)
+                let answer = Err(ApiError::Unavailable);
+                (answer, Health::Unknown, CallClass::LocalError)
             }
             Err(error) => {
                 transport::report_tls(&error);
-                (Err(ApiError::Unavailable), Health::Failed)
+                let answer = Err(ApiError::Unavailable);
+                (answer, Health::Failed, CallClass::NoAnswer)
             }
         };
-        permit.report(health);
+        permit.report(health, class);
         answer
     }
 
@@ -242,57 +241,4 @@ impl UserApi {
             response => response,
         }
     }
-}
-
-/// The answer, and whether it is a sign of health.
-async fn receive(response: Response) -> (Result<Answer, ApiError>, Health) {
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let health = match retry_after(&response) {
-        Some(pause) => Health::Paused(pause),
-        None => Health::of_status(status),
-    };
-    if health != Health::Answered {
-        return (Err(ApiError::Unavailable), health);
-    }
-    match transport::read_capped(response, ANSWER_MAX).await {
-        Ok(body) => (parse_answer(status, headers, &body), health),
-        Err(BodyError::TooLong) => (Err(ApiError::TooLong), health),
-        Err(BodyError::BrokenOff) => (Err(ApiError::Unavailable), Health::Failed),
-    }
-}
-
-/// The pause that a 429 asks for.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
-    let wish = transport::retry_after(response).filter(|_| is_limited)?;
-    Some(wish.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
-}
-
-/// 204 and an empty body become null. The provider may send them for an unlinked account.
-fn parse_answer(status: u16, headers: HeaderMap, body: &[u8]) -> Result<Answer, ApiError> {
-    match status {
-        200 | 204 => {}
-        400 | 422 => return Err(ApiError::Rejected),
-        401 => return Err(ApiError::Unauthorized),
-        403 if lacks_scope(&headers) || json::is_document(body) => return Err(ApiError::Forbidden),
-        // A firewall's page.
-        403 => return Err(ApiError::Unavailable),
-        404 if body.trim_ascii().is_empty() || json::is_document(body) => {
-            return Err(ApiError::NotFound);
-        }
-        _ => return Err(ApiError::Unreadable(status)),
-    }
-    if body.trim_ascii().is_empty() {
-        return Ok((Value::Null, headers));
-    }
-    let answer = json::parse(body).map_err(|_| ApiError::Unreadable(status))?;
-    Ok((answer, headers))
-}
-
-/// `WWW-Authenticate: Bearer error="insufficient_scope"` (RFC 6750 section 3.1).
-fn lacks_scope(headers: &HeaderMap) -> bool {
-    let challenges = headers.get_all(WWW_AUTHENTICATE).iter();
-    let challenges = challenges.filter_map(|challenge| challenge.to_str().ok());
-    let mut challenges = challenges.map(str::to_ascii_lowercase);
-    challenges.any(|challenge| challenge.contains("insufficient_scope"))
 }

@@ -12,9 +12,9 @@ impl UserApi {
     #[must_use]
     pub fn lane(&self) -> Self {
         let mut lane = self.clone();
-        lane.identifying = Breaker::of_strangers("jobs_identity", JOB_READS_MAX);
-        lane.reading = Breaker::new("jobs_user_api", JOB_READS_MAX);
-        lane.listing = Breaker::new("jobs_user_api_lists", JOB_READS_MAX);
+        lane.identifying = Breaker::of_strangers(&lane.calls, "jobs_identity", JOB_READS_MAX);
+        lane.reading = Breaker::new(&lane.calls, "jobs_user_api", JOB_READS_MAX);
+        lane.listing = Breaker::new(&lane.calls, "jobs_user_api_lists", JOB_READS_MAX);
         lane
     }
 }

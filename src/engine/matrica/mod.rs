@@ -2,6 +2,7 @@
 //! or unfit to show is left out alone.
 
 pub mod accounts;
+mod answer;
 pub mod balances;
 mod client;
 pub mod decimal;

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::calls::{CallClass, EndpointCalls, ProviderCalls};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -75,6 +76,7 @@ impl Health {
 #[derive(Clone)]
 pub struct Breaker {
     group: &'static str,
+    calls: EndpointCalls,
     of_strangers: bool,
     permits: Arc<Semaphore>,
     state: Arc<Mutex<BreakerState>>,
@@ -128,10 +130,12 @@ impl BreakerState {
 }
 
 impl Breaker {
-    /// `group` is its name in the log. At most `permits` calls are in flight at once.
-    pub fn new(group: &'static str, permits: usize) -> Self {
+    /// `group` is its name in the log and in the metrics. At most `permits` calls are in flight at
+    /// once.
+    pub fn new(calls: &ProviderCalls, group: &'static str, permits: usize) -> Self {
         Self {
             group,
+            calls: calls.endpoint(group),
             of_strangers: false,
             permits: Arc::new(Semaphore::new(permits)),
             state: Arc::default(),
@@ -140,10 +144,10 @@ impl Breaker {
 
     /// For calls of people who are not known yet. One stranger can pose as many, so all answers
     /// with 500 count as those of one caller.
-    pub fn of_strangers(group: &'static str, permits: usize) -> Self {
+    pub fn of_strangers(calls: &ProviderCalls, group: &'static str, permits: usize) -> Self {
         Self {
             of_strangers: true,
-            ..Self::new(group, permits)
+            ..Self::new(calls, group, permits)
         }
     }
 
@@ -151,10 +155,12 @@ impl Breaker {
     pub async fn enter(&self, caller: Caller) -> Result<BreakerPermit, BreakerRefusal> {
         let acquired = timeout(PERMIT_WAIT, self.permits.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = acquired else {
+            self.calls.not_admitted();
             return Err(BreakerRefusal);
         };
         let (mut state, started) = (self.state(), Instant::now());
         if state.refuses_caller(caller, started) {
+            self.calls.not_admitted();
             return Err(BreakerRefusal);
         }
         let trial = state.open.as_mut().map(|open| open.trying = true);
@@ -189,8 +195,9 @@ pub struct BreakerPermit {
 
 impl BreakerPermit {
     /// Counts the call.
-    pub fn report(self, health: Health) {
+    pub fn report(self, health: Health, class: CallClass) {
         let now = Instant::now();
+        self.breaker.calls.sent(class, now - self.started);
         match health {
             Health::Answered => self.answered(),
             Health::InternalError if self.breaker.of_strangers => {
@@ -213,6 +220,7 @@ impl BreakerPermit {
                 group,
                 "the provider answers again"
             );
+            self.breaker.calls.breaker_open.set(0);
             state.open = None;
         }
     }
@@ -239,6 +247,7 @@ impl BreakerPermit {
                 pause = ?PAUSE,
                 "the provider keeps failing, so nothing is sent for a while"
             );
+            self.breaker.calls.breaker_open.set(1);
             state.open = Some(Open {
                 since: now,
                 until: now + PAUSE,

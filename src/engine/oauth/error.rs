@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::breaker::{BreakerRefusal, Health};
+use super::calls::CallClass;
 use super::token::StrayTokens;
 use super::{dialect, json, transport};
 
@@ -89,6 +90,22 @@ impl TokenError {
             | Self::Unexpected { .. }
             | Self::Unreadable(_) => Health::Answered,
             Self::NotAdmitted(_) | Self::Local => Health::Unknown,
+        }
+    }
+
+    /// For the metrics.
+    pub(super) fn class(&self) -> CallClass {
+        match self {
+            Self::NotSent | Self::Lost => CallClass::NoAnswer,
+            Self::NotAdmitted(_) => CallClass::NotAdmitted,
+            Self::Local => CallClass::LocalError,
+            Self::InvalidGrant | Self::Misconfigured { .. } | Self::Unclear { .. } => {
+                CallClass::Refused
+            }
+            Self::Unavailable { status, .. } | Self::Unexpected { status } => {
+                CallClass::of_status(*status)
+            }
+            Self::Unreadable(_) => CallClass::Unreadable,
         }
     }
 }

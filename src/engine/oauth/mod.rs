@@ -2,6 +2,7 @@
 
 mod authorization;
 pub mod breaker;
+pub mod calls;
 mod callback;
 mod client;
 mod dialect;
@@ -19,7 +20,8 @@ use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 pub use self::authorization::{CodeVerifier, OAuthState};
-use self::breaker::{Breaker, BreakerPermit, BreakerRefusal, Caller, Health};
+use self::breaker::{Breaker, BreakerPermit, BreakerRefusal, Caller};
+use self::calls::{ProviderCalls, report};
 pub use self::callback::{
     AuthorizationCode, AuthorizationError, CallbackError, CallbackParameters, Outcome,
 };
@@ -73,15 +75,16 @@ impl OAuthClient {
         settings: ClientSettings,
         redirect_uri: String,
         tls: &Tls,
+        calls: &ProviderCalls,
     ) -> Result<Self, ClientError> {
         Ok(Self {
             connections: Connections::new(tls)?,
             provider: settings.provider().into(),
             settings: Arc::new(settings),
             redirect_uri: redirect_uri.into(),
-            exchanging: Breaker::of_strangers("exchange", EXCHANGES_MAX),
-            refreshing: Breaker::new("refresh", REFRESHES_MAX),
-            revoking: Breaker::new("revocation", REVOCATIONS_MAX),
+            exchanging: Breaker::of_strangers(calls, "exchange", EXCHANGES_MAX),
+            refreshing: Breaker::new(calls, "refresh", REFRESHES_MAX),
+            revoking: Breaker::new(calls, "revocation", REVOCATIONS_MAX),
         })
     }
 
@@ -145,7 +148,7 @@ impl OAuthClient {
         let request = self.post(client, endpoint, &form);
         let request = request.timeout(REVOCATION_TIMEOUT);
         let result = revocation_request(request, token_type_hint).await;
-        permit.report(health(result.as_ref().err()));
+        report(permit, result.as_ref().err());
         result
     }
 
@@ -245,10 +248,6 @@ async fn revocation_request(
     Ok(false)
 }
 
-fn health(error: Option<&TokenError>) -> Health {
-    error.map_or(Health::Answered, TokenError::health)
-}
-
 impl ExchangeSlot<'_> {
     /// Exchanges the code (RFC 6749 section 4.1.3). Repeated once if nothing was sent.
     pub async fn exchange(
@@ -272,7 +271,7 @@ impl ExchangeSlot<'_> {
             result = send().await;
         }
         let error = result.as_ref().err().map(|failed| &failed.error);
-        self.permit.report(health(error));
+        report(self.permit, error);
         result
     }
 }
@@ -291,7 +290,7 @@ impl RefreshSlot<'_> {
         ];
         let result = self.client.token_request(&form, granted, deadline).await;
         let result = result.map_err(|failed| failed.error);
-        self.permit.report(health(result.as_ref().err()));
+        report(self.permit, result.as_ref().err());
         result
     }
 }

@@ -38,14 +38,19 @@ pub struct Completion {
 }
 
 impl Completion {
-    fn report(&self, repeated: bool) {
-        let reference = &self.reference;
+    fn report(&self, engine: &Engine, repeated: bool) {
+        let (metrics, reference) = (&engine.sign_ins, &self.reference);
         match &self.result {
             Ok(_) if !repeated => {
+                metrics.finished.inc();
                 tracing::info!(event = "login_finished", reference, "signed in");
             }
-            Ok(_) => tracing::info!(event = "login_repeated", reference, "signed in before"),
+            Ok(_) => {
+                metrics.repeated.inc();
+                tracing::info!(event = "login_repeated", reference, "signed in before");
+            }
             Err(refusal) => {
+                metrics.refused.count(*refusal);
                 let reason = refusal.name();
                 tracing::warn!(event = "login_failed", reference, reason, "login failed");
             }
@@ -71,7 +76,7 @@ pub async fn run_to_completion(
     // In a box, because each layer around it would copy it.
     let first = Box::pin(async move {
         let completion = burn_and_exchange(&task_engine, &task_attempt, outcome, visitor).await;
-        completion.inspect(|completion| completion.report(false))
+        completion.inspect(|completion| completion.report(&task_engine, false))
     });
     match engine.tasks.tracker.spawn(first.in_current_span()).await {
         Ok(Some(completion)) => completion,
@@ -83,7 +88,7 @@ pub async fn run_to_completion(
                 result,
                 reference,
             };
-            completion.report(true);
+            completion.report(engine, true);
             completion
         }
         // The task panicked. The panic hook has logged where.
@@ -175,6 +180,10 @@ async fn exchange_and_admit(
             Err(Refusal::from(failed.error))
         }
     };
+    let provider_ms = [progress.timings.exchange_ms, progress.timings.profile_ms];
+    let provider_ms: i32 = provider_ms.into_iter().flatten().sum();
+    let by_provider = Duration::from_millis(u64::try_from(provider_ms).unwrap_or_default());
+    engine.sign_ins.took(visitor.arrived.elapsed(), by_provider);
     if let Err(refusal) = &result {
         let (hash, timings) = (attempt.state.hash(), progress.timings);
         // Best effort. If it fails, a repeated callback is refused as already used.

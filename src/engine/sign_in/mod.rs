@@ -5,6 +5,7 @@ mod burn;
 mod callback;
 mod exchange;
 mod linked;
+pub mod metrics;
 mod progress;
 mod refusal;
 mod repeat;
@@ -90,6 +91,7 @@ pub fn begin(
     for cookie in AttemptCookies::new(engine).start(&attempt, headers, attempt.issued_at) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
+    engine.sign_ins.started.inc();
     let reference = attempt.state.reference();
     tracing::info!(event = "login_started", reference, "login started");
     Ok(response)

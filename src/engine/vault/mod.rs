@@ -4,6 +4,7 @@
 
 mod context;
 mod key_check;
+pub mod metrics;
 mod refresh;
 mod revocation;
 pub mod rotation;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use self::context::{SealContext, TokenKind};
 use self::key_check::KeyState;
+use self::metrics::VaultMetrics;
 use self::unclear::UnclearRefusals;
 use crate::engine::db::grants::{self, FIRST_GENERATION, SealedGrant, StoredGrant, Version};
 use crate::engine::db::{self, Db};
@@ -81,10 +83,17 @@ pub struct Vault {
     unclear: UnclearRefusals,
     key_state: KeyState,
     queued: Arc<Notify>,
+    metrics: VaultMetrics,
 }
 
 impl Vault {
-    pub fn new(db: Db, sealer: Sealer, oauth: OAuthClient, tasks: Tasks) -> Self {
+    pub fn new(
+        db: Db,
+        sealer: Sealer,
+        oauth: OAuthClient,
+        tasks: Tasks,
+        metrics: VaultMetrics,
+    ) -> Self {
         Self {
             db,
             sealer,
@@ -94,6 +103,7 @@ impl Vault {
             unclear: UnclearRefusals::default(),
             key_state: KeyState::default(),
             queued: Arc::default(),
+            metrics,
         }
     }
 

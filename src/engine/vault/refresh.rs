@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::context::{SealContext, TokenKind};
+use super::metrics::RefreshOutcome;
 use super::{AccessToken, Vault, VaultError};
 use crate::engine::db;
 use crate::engine::db::grants::{self, Lease, StoredGrant, Version};
@@ -117,6 +118,7 @@ impl Vault {
         let slot = slot.map_err(|_| VaultError::Unavailable)?;
         let started = Instant::now();
         let Some(lease) = grants::lease(&self.db, grant.version(), LEASE).await? else {
+            self.metrics.lease_contention.inc();
             return Ok(None);
         };
         if lease.unanswered > 1 {
@@ -162,11 +164,15 @@ impl Vault {
             let sealed = self.seal_for(next, &tokens);
             async move { grants::store_refreshed(&self.db, lease, &sealed, pause).await }
         };
-        let stored = insist(store).await?;
+        let outcomes = &self.metrics.refreshes;
+        let stored = insist(store).await;
+        let stored = stored.inspect_err(|_| outcomes.count(RefreshOutcome::Lost))?;
         if !stored {
+            outcomes.count(RefreshOutcome::Superseded);
             return self.superseded(grant, tokens).await;
         }
         self.unclear.succeeded(grant);
+        outcomes.count(RefreshOutcome::stored(rotated));
         tracing::info!(event = "token_refreshed", rotated, "token refreshed");
         Ok(AccessToken {
             token: tokens.access_token,
@@ -216,6 +222,7 @@ impl Vault {
         let pause = match failure {
             RefreshFailure::Ended => {
                 let ended = grants::end(&self.db, lease).await?;
+                self.metrics.refreshes.count(RefreshOutcome::refused(ended));
                 let (user_id, repeated) = (grant.user_id, lease.unanswered > 1);
                 tracing::warn!(event = "grant_ended", %user_id, ended, repeated, "the provider has ended a grant");
                 return if ended {
@@ -248,6 +255,7 @@ impl Vault {
             _ => self.unclear.forget(grant),
         }
         let answered = failure != RefreshFailure::Ambiguous;
+        self.metrics.refreshes.count(RefreshOutcome::failed(answered));
         let released = grants::release(&self.db, lease, answered, pause).await;
         if released.is_err() {
             tracing::warn!(event = "lease_not_released", "the lease will expire");

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Vault;
 use super::context::{SealContext, TokenKind};
+use super::metrics::RevocationOutcome;
 use crate::engine::db;
 use crate::engine::db::revocations::{self, Revocation};
 use crate::engine::oauth::{Token, TokenError, TokenSet};
@@ -111,6 +112,7 @@ impl Vault {
         };
         let attempts = row.attempts + 1;
         if attempts >= ATTEMPTS_MAX || row.age > AGE_MAX.as_secs_f64() {
+            self.metrics.revocations.count(RevocationOutcome::GivenUp);
             tracing::warn!(event = "revocation_given_up", attempts, "never revoked");
             return revocations::delete(&self.db, row.grant_id).await;
         }
@@ -152,6 +154,11 @@ impl Vault {
     async fn revoke(&self, kind: TokenKind, token: &Token) -> Result<(), TokenError> {
         let hint = kind.name();
         let result = self.oauth.revoke(token, hint).await;
+        self.metrics.revocations.count(match &result {
+            Ok(true) => RevocationOutcome::Revoked,
+            Ok(false) => RevocationOutcome::NothingToRevoke,
+            Err(_) => RevocationOutcome::Failed,
+        });
         match &result {
             Ok(true) => tracing::info!(event = "token_revoked", hint, "token revoked"),
             Ok(false) => {}

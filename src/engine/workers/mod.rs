@@ -1,5 +1,6 @@
 //! Background work that no request asks for.
 
+pub mod census;
 mod notifications;
 mod sweeper;
 
@@ -18,6 +19,9 @@ pub fn start(engine: &Engine, jobs: Vec<AnyJob>) {
     tracker.spawn(engine.notifier.clone().send_batches(db, shutdown));
     tracker.spawn(notifications::run_listener(engine.clone()));
     tracker.spawn(sweeper::run_sweeper(engine.clone()));
+    if engine.config.metrics_addr.is_some() {
+        tracker.spawn(census::run_census(engine.clone()));
+    }
     for job in jobs {
         tracker.spawn(run_jobs(engine.clone(), job));
     }

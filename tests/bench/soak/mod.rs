@@ -33,7 +33,8 @@ const AFTERWARDS: Duration = Duration::from_secs(5);
 pub async fn run(options: &Options, duration: Duration) -> Course {
     let users = options.users.first().copied().unwrap_or_default();
     let mut site = Site::start(options, users).await;
-    let lifetime = json!({ "expires_in": TOKEN_LIFETIME_SECONDS });
+    // With a grace period, so that a lost answer ends no grant.
+    let lifetime = json!({ "expires_in": TOKEN_LIFETIME_SECONDS, "reuse_grace_ms": 120_000 });
     site.provider.set(lifetime).await;
     sign_in_people(&mut site, options).await;
     let tally = Arc::new(Tally::default());

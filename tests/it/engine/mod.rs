@@ -1,5 +1,6 @@
 //! The engine. Updated as a whole, like `src/engine`.
 
+mod alerts;
 mod application;
 mod breakers;
 mod callback;
@@ -31,6 +32,7 @@ mod limits_page;
 mod linked;
 mod locked_people;
 mod logs;
+mod metrics;
 mod migrations;
 mod odd_lists;
 mod panics;

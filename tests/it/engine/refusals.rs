@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use matrica_starter::engine::{
     clock,
-    oauth::{CodeVerifier, OAuthClient, OAuthState, transport::Tls},
+    metrics::Registry,
+    oauth::{CodeVerifier, OAuthClient, OAuthState, calls::ProviderCalls, transport::Tls},
     session::SessionId,
     sign_in::{
         Intent, Refusal, ReturnTo, SignInNotice,
@@ -234,7 +235,8 @@ fn exposed(state: &OAuthState) -> String {
         user_api: "https://provider.test/".parse().unwrap(),
         user_api_v1: None,
     };
-    let provider = OAuthClient::new(matrica.into(), String::new(), &Tls::new().unwrap()).unwrap();
+    let (tls, calls) = (Tls::new().unwrap(), ProviderCalls::new(&mut Registry::default()));
+    let provider = OAuthClient::new(matrica.into(), String::new(), &tls, &calls).unwrap();
     let url = provider.authorization_url(state, &CodeVerifier::generate());
     url.query_pairs()
         .find(|(name, _)| name == "state")

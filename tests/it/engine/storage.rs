@@ -1,8 +1,9 @@
 //! What lies in Postgres is of no use without the key, nor anywhere else than where it was put.
 
 use matrica_starter::engine::{
+    metrics::Registry,
     seal::{Keyring, OpenError, Purpose},
-    vault::VaultError,
+    vault::{VaultError, metrics::VaultMetrics},
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -70,6 +71,7 @@ async fn the_key_opens_what_was_stored_and_no_other_key_does() {
             sealer,
             app.engine.oauth.clone(),
             app.engine.tasks.clone(),
+            VaultMetrics::new(&mut Registry::default()),
         );
         let unchecked = vault.access_token(user_id).await.unwrap_err();
         assert!(matches!(unchecked, VaultError::Unavailable), "{unchecked}");

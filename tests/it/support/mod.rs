@@ -13,6 +13,7 @@ pub mod logs;
 pub mod other;
 pub mod process;
 pub mod provider;
+pub mod scrape;
 mod stand_ins;
 pub mod tls_front;
 pub mod token_front;
@@ -119,7 +120,7 @@ impl TestApp {
         shape(&mut settings);
         let app = Self::with_changes(&[], |parts| {
             let (origin, tls) = (&parts.config.public_url.origin, Tls::new().unwrap());
-            let provider = LinkedProvider::new(settings, origin, &parts.vault, &tls);
+            let provider = LinkedProvider::new(settings, origin, &parts.vault, &tls, &parts.calls);
             parts.linked.push(provider.unwrap());
         });
         (app.await, other)

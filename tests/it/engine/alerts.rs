@@ -1,0 +1,314 @@
+//! The alert rules. Each fires on its fault, measured on a real server, and none without a fault.
+//!
+//! A scenario scrapes a server before and after a fault. promtool then evaluates the rules over half
+//! an hour in which the fault goes on.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use matrica_starter::engine::workers::census;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::scrape::{Scrape, is_counter};
+use crate::support::{TestApp, folder::Folder};
+
+const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/alerts.yml");
+const DASHBOARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/dashboard.json");
+
+/// Minutes without the fault, and with it.
+const QUIET: u32 = 15;
+const FAULTY: u32 = 30;
+/// More than fit into the pool, and more than `ServerOverloaded` tolerates.
+const REQUESTS: usize = 950;
+
+/// The alerts that fire at the end of a fault between two scrapes. `None` if the server is gone.
+fn firing(before: &Scrape, after: Option<&Scrape>) -> BTreeSet<String> {
+    let mut series = String::new();
+    let names = after.unwrap_or(before).0.keys();
+    for name in names {
+        let old = before.0.get(name).copied().unwrap_or_default();
+        let during = match after.map(|after| after.get(name)) {
+            Some(new) if is_counter(name) => format!("{new}+{}x{FAULTY}", new - old),
+            Some(new) => format!("{new}x{FAULTY}"),
+            None => format!("_x{FAULTY}"),
+        };
+        let (name, labels) = name.split_once('{').unwrap_or((name, ""));
+        let comma = if labels.is_empty() { "" } else { "," };
+        let labels = labels.trim_end_matches('}');
+        let name = json!(format!("{name}{{instance=\"a:9090\",job=\"app\"{comma}{labels}}}"));
+        let values = json!(format!("{old}x{QUIET} {during}"));
+        writeln!(series, "      - {{ series: {name}, values: {values} }}").unwrap();
+    }
+    let (rules, end) = (json!(RULES), QUIET + FAULTY);
+    // Expects nothing, so that promtool tells what there is.
+    let test = format!(
+        "rule_files: [{rules}]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+{series}    promql_expr_test:
+      - expr: count by (alertname) (ALERTS{{alertstate=\"firing\"}})
+        eval_time: {end}m
+        exp_samples: []
+"
+    );
+    let folder = Folder::new();
+    let path = folder.path().join("test.yml");
+    fs::write(&path, test).unwrap();
+    let (passed, text) = promtool(&["test", "rules"], &path);
+    assert!(passed || text.contains("got:"), "promtool refuses the test: {text}");
+    let (_, got) = text.split_once("got:").unwrap_or_default();
+    let names = got.split("alertname=").skip(1);
+    let names = names.map(|rest| rest.trim_matches(['\\', '"']).split(['\\', '"']).next().unwrap());
+    names.map(str::to_owned).collect()
+}
+
+/// Whether promtool is content, and what it says.
+fn promtool(arguments: &[&str], path: &Path) -> (bool, String) {
+    let output = Command::new("promtool").args(arguments).arg(path).output();
+    let output = output.expect("promtool is part of Debian's package prometheus");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Checks which alerts a fault fires, and no others.
+fn expect(before: &Scrape, after: &Scrape, alerts: &[&str]) {
+    let expected = alerts.iter().map(|alert| (*alert).to_owned()).collect();
+    assert_eq!(firing(before, Some(after)), expected);
+}
+
+fn alerts() -> Vec<String> {
+    let rules = fs::read_to_string(RULES).unwrap();
+    let names = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_rules_pass_their_own_tests() {
+    let path = Path::new(RULES).with_file_name("alerts_test.yml");
+    let (passed, text) = promtool(&["test", "rules"], &path);
+    assert!(passed, "{text}");
+    let tests = fs::read_to_string(path).unwrap();
+    for alert in alerts() {
+        let count = tests.matches(&format!("alertname=\"{alert}\"")).count();
+        assert!(count >= 2, "{alert} must fire in one test and be silent in another");
+    }
+}
+
+#[test]
+fn the_catalogue_explains_every_alert() {
+    let page = include_str!("../../../docs/metrics.md");
+    for alert in alerts() {
+        assert!(page.contains(&format!("| `{alert}` |")), "{alert}");
+    }
+}
+
+#[tokio::test]
+async fn healthy_visits_fire_nothing() {
+    let app = TestApp::without_cache(&[("RATE_LIMIT", "off")]).await;
+    app.signed_in("ada").await;
+    let before = Scrape::of(&app.engine).await;
+    for person in ["ada", "ben", "cleo"] {
+        let mut browser = app.signed_in(person).await;
+        for path in ["/", "/settings", "/login", "/no-such-page"] {
+            browser.get(path).await;
+        }
+        app.sql("update grants set access_expires_at = now()").await;
+        browser.get("/account/wallets").await;
+        browser.post("/logout", &[]).await;
+    }
+    // Somebody cancels.
+    let mut browser = app.browser();
+    let callback = browser.start_and_consent(&app.provider, "ada").await;
+    let (_, query) = callback.split_once('?').unwrap();
+    let state = query.split('&').find(|pair| pair.starts_with("state=")).unwrap();
+    browser.get(&format!("/auth/callback?error=access_denied&{state}")).await;
+    census::count(&app.engine).await.unwrap();
+    expect(&before, &Scrape::of(&app.engine).await, &[]);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_noticed() {
+    let (app, wire) = TestApp::on_wire(&[]).await;
+    let mut browser = app.signed_in("ada").await;
+    let before = Scrape::of(&app.engine).await;
+    wire.cut();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    browser.get("/settings").await;
+    let after = Scrape::of(&app.engine).await;
+    expect(&before, &after, &["DatabaseDown", "ServerErrors", "ServerNotReady"]);
+}
+
+#[tokio::test]
+async fn foreign_keys_are_noticed() {
+    let app = TestApp::spawn().await;
+    app.signed_in("ada").await;
+    let key = format!("k1:{}", "A".repeat(43));
+    let other = app.replica_with(&[("TOKEN_KEYS", &key)]).await;
+    let before = Scrape::of(&app.engine).await;
+    other.engine.vault.check_keys().await;
+    let after = Scrape::of(&other.engine).await;
+    let alerts = firing(&before, Some(&after));
+    assert!(alerts.contains("TokenKeysWrong") && alerts.contains("ServerNotReady"), "{alerts:?}");
+}
+
+#[tokio::test]
+async fn a_refused_application_is_noticed() {
+    let app = TestApp::spawn().await;
+    let before = Scrape::of(&app.engine).await;
+    let refusal = json!({ "status": 401, "body": r#"{"error":"invalid_client"}"# });
+    app.provider.fault("token", refusal).await;
+    app.browser().sign_in(&app.provider, "ada").await;
+    let after = Scrape::of(&app.engine).await;
+    expect(&before, &after, &["ApplicationRefused", "NoSignInSucceeds", "SignInsFail"]);
+}
+
+#[tokio::test]
+async fn people_who_never_come_back_are_noticed() {
+    let app = TestApp::spawn().await;
+    let before = Scrape::of(&app.engine).await;
+    app.browser().start("/").await;
+    expect(&before, &Scrape::of(&app.engine).await, &["NoSignInSucceeds"]);
+}
+
+#[tokio::test]
+async fn foreign_callbacks_are_noticed() {
+    let app = TestApp::with(&[("RATE_LIMIT", "off")]).await;
+    let before = Scrape::of(&app.engine).await;
+    let mut browser = app.browser();
+    for number in 0..70 {
+        browser.get(&format!("/auth/callback?code=junk&state=junk-{number}")).await;
+    }
+    expect(&before, &Scrape::of(&app.engine).await, &["ForeignCallbacks"]);
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_is_noticed() {
+    let app = TestApp::with(&[("RATE_LIMIT", "off")]).await;
+    let before = Scrape::of(&app.engine).await;
+    app.provider.fault("token", json!({ "status": 503 })).await;
+    for _ in 0..11 {
+        app.browser().sign_in(&app.provider, "ada").await;
+    }
+    let alerts = firing(&before, Some(&Scrape::of(&app.engine).await));
+    assert!(alerts.contains("ProviderBreakerOpen") && alerts.contains("SignInsFail"), "{alerts:?}");
+}
+
+#[tokio::test]
+async fn a_slow_provider_is_noticed() {
+    let app = TestApp::spawn().await;
+    let before = Scrape::of(&app.engine).await;
+    app.provider.fault("profile", json!({ "delay_ms": 2_500 })).await;
+    app.signed_in("ada").await;
+    expect(&before, &Scrape::of(&app.engine).await, &["ProviderSlow"]);
+}
+
+#[tokio::test]
+async fn refreshes_that_fail_are_noticed() {
+    for (fault, alert) in [
+        (json!({ "status": 503 }), "RefreshesFail"),
+        (json!({ "status": 400, "body": r#"{"error":"invalid_grant"}"# }), "GrantsEnd"),
+    ] {
+        let app = TestApp::spawn().await;
+        app.signed_in("ada").await;
+        app.expire_access_tokens(1).await;
+        let before = Scrape::of(&app.engine).await;
+        app.provider.fault("refresh", fault).await;
+        let token = app.engine.vault.access_token(app.user_id().await).await;
+        token.expect_err("the refresh succeeds");
+        expect(&before, &Scrape::of(&app.engine).await, &[alert]);
+    }
+}
+
+#[tokio::test]
+async fn work_that_falls_behind_is_noticed() {
+    let app = TestApp::spawn().await;
+    app.signed_in("ada").await;
+    let before = Scrape::of(&app.engine).await;
+    app.sql("update sessions set expires_at = now() - interval '3 hours'").await;
+    app.sql("update job_turns set due_at = now() - interval '3 hours'").await;
+    app.sql(
+        "insert into revocations (grant_id, user_id, generation, access_token, provider, due_at)
+         select id, user_id, generation, access_token, provider, now() - interval '3 hours' from grants",
+    )
+    .await;
+    census::count(&app.engine).await.unwrap();
+    let after = Scrape::of(&app.engine).await;
+    let alerts = firing(&before, Some(&after));
+    for alert in ["RevocationsLate", "SweeperLate", "JobsLate"] {
+        assert!(alerts.contains(alert), "{alerts:?}");
+    }
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_connection_are_noticed() {
+    let app = TestApp::with(&[("DATABASE_MAX_CONNECTIONS", "2"), ("RATE_LIMIT", "off")]).await;
+    let before = Scrape::of(&app.engine).await;
+    let mut locked = app.transaction().await;
+    let lock = sqlx::query("lock table sessions in access exclusive mode");
+    lock.execute(&mut *locked).await.unwrap();
+    let visits = (0..REQUESTS).map(|number| {
+        let request = app.browser().request(Method::GET, "/settings");
+        request.header("cookie", format!("sid={number:043}")).send()
+    });
+    let visits = futures_util::future::join_all(visits);
+    let scrape = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        Scrape::of(&app.engine).await
+    };
+    let (_, after) = tokio::join!(visits, scrape);
+    let alerts = firing(&before, Some(&after));
+    for alert in ["DatabasePoolExhausted", "ServerOverloaded"] {
+        assert!(alerts.contains(alert), "{alerts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_noticed() {
+    let app = TestApp::spawn().await;
+    let alerts = firing(&Scrape::of(&app.engine).await, None);
+    assert_eq!(alerts.into_iter().collect::<Vec<_>>(), ["ServerMissing"]);
+}
+
+#[test]
+fn every_query_of_the_dashboard_is_valid() {
+    let dashboard: Value = serde_json::from_str(&fs::read_to_string(DASHBOARD).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len(), "two panels have the same id");
+    let catalogue = include_str!("../../../docs/metrics.md");
+    let mut rules = String::from("groups:\n  - name: dashboard\n    rules:\n");
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        let title = panel["title"].as_str().unwrap();
+        assert!(panel["description"].as_str().is_some_and(|text| !text.is_empty()), "{title}");
+        assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title} has no unit");
+        for target in panel["targets"].as_array().unwrap() {
+            assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
+            let query = target["expr"].as_str().unwrap();
+            // Grafana puts it in.
+            let query = query.replace("$__rate_interval", "5m").replace("$instance", ".*");
+            assert!(query.contains("instance=~"), "{title} shows other instances too");
+            writeln!(rules, "      - {{ record: \"a:b\", expr: {} }}", json!(query)).unwrap();
+            for name in query.split(|c: char| !c.is_alphanumeric() && c != '_') {
+                if !name.starts_with("matrica_") && !name.starts_with("process_") {
+                    continue;
+                }
+                let parts = ["_bucket", "_sum", "_count"];
+                let family = parts.iter().find_map(|part| name.strip_suffix(part));
+                let family = family.unwrap_or(name);
+                assert!(catalogue.contains(&format!("| `{family}` |")), "{title}: {name}");
+            }
+        }
+    }
+    let folder = Folder::new();
+    let path = folder.path().join("rules.yml");
+    fs::write(&path, rules).unwrap();
+    let (passed, text) = promtool(&["check", "rules"], &path);
+    assert!(passed || text.contains("duplicate"), "{text}");
+}
