@@ -11,6 +11,7 @@ pub mod folder;
 pub mod invariants;
 pub mod logs;
 pub mod other;
+pub mod pages;
 pub mod process;
 pub mod provider;
 pub mod scrape;
