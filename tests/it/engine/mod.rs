@@ -35,6 +35,7 @@ mod logs;
 mod metrics;
 mod migrations;
 mod odd_lists;
+mod operations;
 mod panics;
 mod people;
 mod pool;
