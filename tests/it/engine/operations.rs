@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
-use matrica_starter::engine::seal::Keyring;
+use matrica_starter::engine::{seal::Keyring, sign_in::Refusal};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
@@ -104,6 +104,44 @@ fn each_error_event_has_a_row_that_says_what_to_do() {
         hidden.is_empty(),
         "docs/logs.md has another level for {hidden:?}"
     );
+}
+
+/// Words with an underscore that are fields, tables or columns.
+const NO_EVENTS: [&str; 6] = [
+    "invalid_client",
+    "left_out",
+    "request_id",
+    "user_id",
+    "without_tokens",
+    "disabled_at",
+];
+
+#[test]
+fn each_event_and_reason_that_a_recipe_names_exists() {
+    let recipes = PAGE.split_once("\n## Incidents\n").unwrap().1;
+    let recipes = recipes.split("\n## ").next().unwrap();
+    let logs = include_str!("../../../docs/logs.md");
+    let events = rows(logs, |_| true);
+    let reasons: BTreeSet<&str> = recipes
+        .split("`reason` `")
+        .skip(1)
+        .map(|rest| rest.split('`').next().unwrap())
+        .collect();
+    assert!(reasons.len() > 3, "{reasons:?}");
+    for reason in &reasons {
+        assert!(reason.parse::<Refusal>().is_ok(), "no refusal {reason}");
+    }
+    let prose = recipes.split("```").step_by(2);
+    let words = prose.flat_map(|text| text.split('`').skip(1).step_by(2));
+    let is_event = |word: &&str| {
+        word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let named: BTreeSet<&str> = words.filter(is_event).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        let exists = events.contains(name) || reasons.contains(name) || NO_EVENTS.contains(&name);
+        assert!(exists, "no event {name}");
+    }
 }
 
 #[test]
