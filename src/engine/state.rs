@@ -116,7 +116,12 @@ impl Parts {
         let (tasks, tls) = (Tasks::default(), Tls::new()?);
         let mut metrics = Registry::default();
         let calls = ProviderCalls::new(&mut metrics);
-        let oauth = OAuthClient::new(config.matrica.clone().into(), config.redirect_uri(), &tls, &calls)?;
+        let oauth = OAuthClient::new(
+            config.matrica.clone().into(),
+            config.redirect_uri(),
+            &tls,
+            &calls,
+        )?;
         let sealer = config.token_keys.sealer(Purpose::Tokens);
         let in_vault = VaultMetrics::new(&mut metrics);
         let vault = Vault::new(db.clone(), sealer, oauth.clone(), tasks.clone(), in_vault);

@@ -93,7 +93,11 @@ impl Gauges {
                 "matrica_log_lines_dropped",
                 "Log lines that were dropped because the log was not read fast enough",
             ),
-            panics: counter(registry, "matrica_panics", "Tasks and handlers that panicked"),
+            panics: counter(
+                registry,
+                "matrica_panics",
+                "Tasks and handlers that panicked",
+            ),
         }
     }
 
@@ -103,7 +107,8 @@ impl Gauges {
         let draining = engine.tasks.draining.is_cancelled();
         self.database_up.set(database.is_ok().into());
         self.keys_right.set(keys.into());
-        self.ready.set((database.is_ok() && keys && !draining).into());
+        self.ready
+            .set((database.is_ok() && keys && !draining).into());
         let pool = engine.db.usage();
         let in_use = pool.size.saturating_sub(pool.available);
         self.in_use.set(as_gauge(in_use));
@@ -112,7 +117,8 @@ impl Gauges {
         self.connections_max.set(as_gauge(pool.max_size));
         let runtime = Handle::current().metrics();
         self.tasks.set(as_gauge(runtime.num_alive_tasks()));
-        self.queued_tasks.set(as_gauge(runtime.global_queue_depth()));
+        self.queued_tasks
+            .set(as_gauge(runtime.global_queue_depth()));
         if let Some(bytes) = resident_memory() {
             self.memory.set(bytes);
         }
@@ -139,7 +145,9 @@ fn set(counter: &Counter, total: u64) {
 /// In bytes. `None` without `/proc`.
 fn resident_memory() -> Option<i64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: i64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kilobytes * 1024)
 }

@@ -138,7 +138,12 @@ pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Rout
         &engine.cookie_names,
         engine.config.session,
     );
-    let frame = Frame::new(&engine, exempt, render, engine.requests.routes(paths.iter()));
+    let frame = Frame::new(
+        &engine,
+        exempt,
+        render,
+        engine.requests.routes(paths.iter()),
+    );
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT);
     // In the order in which a request meets them.
     let layers = ServiceBuilder::new()

@@ -12,9 +12,9 @@ use super::answer::{self, Answer};
 use super::pictures::PictureRule;
 use super::{ApiError, Identity, Page, Paging, identity};
 use crate::engine::config::MatricaSettings;
+use crate::engine::oauth::Token;
 use crate::engine::oauth::breaker::{Breaker, Caller, Health};
 use crate::engine::oauth::calls::{CallClass, ProviderCalls};
-use crate::engine::oauth::Token;
 use crate::engine::oauth::transport::{self, ClientError, Tls};
 
 /// Idle connections that are kept. Reads can be repeated, so reuse is safe here.

@@ -2,8 +2,8 @@
 
 mod authorization;
 pub mod breaker;
-pub mod calls;
 mod callback;
+pub mod calls;
 mod client;
 mod dialect;
 mod error;
@@ -21,10 +21,10 @@ use url::{Url, form_urlencoded};
 
 pub use self::authorization::{CodeVerifier, OAuthState};
 use self::breaker::{Breaker, BreakerPermit, BreakerRefusal, Caller};
-use self::calls::{ProviderCalls, report};
 pub use self::callback::{
     AuthorizationCode, AuthorizationError, CallbackError, CallbackParameters, Outcome,
 };
+use self::calls::{ProviderCalls, report};
 pub use self::client::{ClientAuth, ClientSettings};
 pub use self::error::{FailedTokenRequest, TokenError, classify};
 use self::reuse::Connections;

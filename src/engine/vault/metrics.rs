@@ -30,7 +30,11 @@ pub enum RefreshOutcome {
 impl RefreshOutcome {
     /// New tokens are stored.
     pub fn stored(rotated: bool) -> Self {
-        if rotated { Self::Rotated } else { Self::Renewed }
+        if rotated {
+            Self::Rotated
+        } else {
+            Self::Renewed
+        }
     }
 
     /// `invalid_grant`
@@ -40,7 +44,11 @@ impl RefreshOutcome {
 
     /// Another failure.
     pub fn failed(answered: bool) -> Self {
-        if answered { Self::Failed } else { Self::Unanswered }
+        if answered {
+            Self::Failed
+        } else {
+            Self::Unanswered
+        }
     }
 }
 

@@ -255,7 +255,9 @@ impl Vault {
             _ => self.unclear.forget(grant),
         }
         let answered = failure != RefreshFailure::Ambiguous;
-        self.metrics.refreshes.count(RefreshOutcome::failed(answered));
+        self.metrics
+            .refreshes
+            .count(RefreshOutcome::failed(answered));
         let released = grants::release(&self.db, lease, answered, pause).await;
         if released.is_err() {
             tracing::warn!(event = "lease_not_released", "the lease will expire");

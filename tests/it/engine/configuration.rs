@@ -275,14 +275,15 @@ fn a_secret_may_come_from_a_file_but_not_from_two_places() {
 fn a_misspelled_variable_is_pointed_out() {
     let settings = with(&[
         ("MATRICA_CLIENT_SECRT", "canary"),
-        ("METRICS_ADDR", "127.0.0.1:9000"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
     ]);
     let warnings = Config::from_source(Source::new(&settings), App::config)
         .unwrap()
         .warnings
         .join("\n");
     assert!(
-        warnings.contains("MATRICA_CLIENT_SECRT") && warnings.contains("METRICS_ADDR"),
+        warnings.contains("MATRICA_CLIENT_SECRT")
+            && warnings.contains("OTEL_EXPORTER_OTLP_ENDPOINT"),
         "{warnings}"
     );
     assert!(!warnings.contains("canary"));

@@ -235,7 +235,10 @@ fn exposed(state: &OAuthState) -> String {
         user_api: "https://provider.test/".parse().unwrap(),
         user_api_v1: None,
     };
-    let (tls, calls) = (Tls::new().unwrap(), ProviderCalls::new(&mut Registry::default()));
+    let (tls, calls) = (
+        Tls::new().unwrap(),
+        ProviderCalls::new(&mut Registry::default()),
+    );
     let provider = OAuthClient::new(matrica.into(), String::new(), &tls, &calls).unwrap();
     let url = provider.authorization_url(state, &CodeVerifier::generate());
     url.query_pairs()

@@ -44,5 +44,7 @@ impl Scrape {
 /// Counters and the parts of histograms.
 pub fn is_counter(series: &str) -> bool {
     let name = series.split('{').next().unwrap();
-    ["_total", "_count", "_sum", "_bucket"].iter().any(|end| name.ends_with(end))
+    ["_total", "_count", "_sum", "_bucket"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
