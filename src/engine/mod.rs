@@ -25,6 +25,7 @@ pub mod seal;
 pub mod session;
 pub mod sign_in;
 pub mod single_flight;
+pub mod spans;
 pub mod state;
 pub mod tasks;
 pub mod user_data;

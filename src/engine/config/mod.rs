@@ -291,6 +291,12 @@ fn parse_session(env: &mut Source<'_>) -> Option<SessionLifetime> {
 
 /// Checks the variables that have no effect yet. Returns the warnings.
 fn check_the_rest(env: &mut Source<'_>) -> Vec<String> {
-    env.not_yet_used("OTEL_EXPORTER_OTLP_ENDPOINT", rules::any_url);
+    let collector = env.optional("OTEL_EXPORTER_OTLP_ENDPOINT", rules::any_url);
+    if collector.is_some() && !cfg!(feature = "otel") {
+        env.warn(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but this build has no traces (docs/traces.md)"
+                .into(),
+        );
+    }
     env.warn_of_unknown("MATRICA_")
 }

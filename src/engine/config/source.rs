@@ -146,16 +146,6 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Checks a setting that has no effect yet.
-    pub fn not_yet_used<T>(&mut self, name: &str, rule: Rule<T>) {
-        if let Some(value) = self.value(name) {
-            self.checked(name, rule(&value));
-            self.warnings.push(format!(
-                "{name} is set, but this version does not use it yet"
-            ));
-        }
-    }
-
     /// Whether the variable or its `_FILE` form has a value.
     pub fn is_set(&mut self, name: &str) -> bool {
         let (value, file) = (self.value(name), self.value(&format!("{name}_FILE")));

@@ -83,6 +83,12 @@ pub async fn surround(State(frame): State<Frame>, mut request: Request, next: Ne
     let id = RequestId::generate();
     let client = frame.0.client(&request);
     let span = log::span(&request, &id, client);
+    #[cfg(feature = "otel")]
+    super::traces::begin(
+        &span,
+        request.headers(),
+        frame.0.engine.config.trusted_proxy_hops,
+    );
     let context = FailureContext::of(&request, &frame.0.engine.cookie_names);
     let asked = Asked::of(&request);
     request.extensions_mut().insert(id.clone());

@@ -15,7 +15,7 @@ use axum::response::Response;
 use tracing::Span;
 use tracing::field::Empty;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -25,11 +25,14 @@ use crate::engine::limits::Client;
 use crate::engine::random;
 
 /// tower-sessions warns about every stale cookie, which anyone can send. Its span would hide ours.
-/// tower-http prints whole paths at `trace`. Postgres sends a notice in each migration.
-const QUIET: &str =
-    "tower_sessions=error,tower_sessions_core=error,tower_http=info,sqlx::postgres::notice=warn";
+/// tower-http prints whole paths at `trace`. Postgres sends a notice in each migration. A line inside a
+/// span of `traces` would show that span instead of the request's.
+const QUIET: &str = "tower_sessions=error,tower_sessions_core=error,tower_http=info,sqlx::postgres::notice=warn,traces=off";
 /// Used without `RUST_LOG`.
 const DEFAULT_LEVEL: &str = "info";
+/// The target of the span of a request.
+#[cfg(feature = "otel")]
+pub(super) const TARGET: &str = module_path!();
 
 /// Lines that wait for the writer. Above that they are dropped, because a reader that blocks must not
 /// stop the server.
@@ -42,7 +45,7 @@ const GATHERED: Duration = Duration::from_millis(5);
 /// Sets up logging, filtered by `RUST_LOG`. An invalid filter falls back to the default.
 ///
 /// A thread writes the lines, many at once under load. Keep the guard until the process ends. It
-/// writes the rest.
+/// writes the rest. With the feature `otel` traces begin and end here too.
 #[must_use = "without the guard nothing is logged"]
 pub fn init(format: LogFormat) -> LogGuard {
     let (writer, guard) = NonBlockingBuilder::default()
@@ -56,7 +59,6 @@ pub fn init(format: LogFormat) -> LogGuard {
     let wanted = wanted.unwrap_or(DEFAULT_LEVEL);
     let filter = EnvFilter::try_new(filter(wanted))
         .unwrap_or_else(|_| EnvFilter::new(filter(DEFAULT_LEVEL)));
-    let registry = tracing_subscriber::registry().with(filter);
     // The text of a panic may hold a secret, so only its place is logged.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
@@ -68,28 +70,50 @@ pub fn init(format: LogFormat) -> LogGuard {
         );
     }));
     let layer = fmt::layer().with_writer(writer);
-    // Fails at a second call.
-    let _ = match format {
-        LogFormat::Json => {
-            let layer = layer.json().flatten_event(true).with_span_list(false);
-            registry.with(layer).try_init()
-        }
+    let layer = match format {
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
         LogFormat::Pretty => {
             let is_terminal = std::io::stdout().is_terminal();
-            let layer = layer.compact().with_target(false).with_ansi(is_terminal);
-            registry.with(layer).try_init()
+            let layer = layer.compact().with_target(false);
+            layer.with_ansi(is_terminal).boxed()
         }
     };
-    LogGuard(Some(guard))
+    // Not a filter of all layers, because traces have their own.
+    let registry = tracing_subscriber::registry().with(layer.with_filter(filter));
+    #[cfg(feature = "otel")]
+    let (layer, traces) = super::traces::start();
+    #[cfg(feature = "otel")]
+    let registry = registry.with(layer);
+    // Fails at a second call.
+    let _ = registry.try_init();
+    LogGuard {
+        #[cfg(feature = "otel")]
+        traces: traces.unwrap_or_else(|reason| {
+            tracing::warn!(event = "traces_off", reason, "there are no traces");
+            None
+        }),
+        writer: Some(guard),
+    }
 }
 
 /// Writes the rest when it is dropped.
-pub struct LogGuard(Option<WorkerGuard>);
+pub struct LogGuard {
+    #[cfg(feature = "otel")]
+    traces: Option<super::traces::Traces>,
+    writer: Option<WorkerGuard>,
+}
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
+        // First, because it may log that they are lost.
+        #[cfg(feature = "otel")]
+        drop(self.traces.take());
         report_dropped();
-        let guard = self.0.take();
+        let guard = self.writer.take();
         let (ended, end) = mpsc::channel();
         // With a full queue the library's guard prints, which blocks while the pipe is not read.
         let last = thread::Builder::new().spawn(move || {
@@ -195,22 +219,20 @@ pub fn span(request: &Request, id: &RequestId, client: Client) -> Span {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str);
     let (id, method, client) = (id.as_str(), request.method(), client.0);
-    tracing::info_span!("request", request_id = id, %method, route, %client, user_id = Empty)
+    tracing::info_span!("request", request_id = id, %method, route, %client, user_id = Empty, trace_id = Empty)
 }
 
 /// Logs that a request was answered. Call it inside its span.
 ///
 /// A request that a limit refused has no line of its own. Otherwise a flood would fill the log.
 pub fn answered(started: Instant, response: &Response) {
+    let status = response.status().as_u16();
+    #[cfg(feature = "otel")]
+    super::traces::answered(status);
     let failure = response.extensions().get::<Failure>();
     if let Some(Failure::TooManyRequests(_) | Failure::Overloaded) = failure {
         return;
     }
     let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-    tracing::info!(
-        event = "request",
-        status = response.status().as_u16(),
-        duration_ms,
-        "request answered"
-    );
+    tracing::info!(event = "request", status, duration_ms, "request answered");
 }

@@ -16,6 +16,8 @@ pub mod log;
 pub mod metrics;
 pub mod server;
 mod slots;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

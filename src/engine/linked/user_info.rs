@@ -9,6 +9,7 @@ use super::LinkedProvider;
 use crate::engine::oauth::breaker::{Caller, Health};
 use crate::engine::oauth::calls::CallClass;
 use crate::engine::oauth::{Token, json, transport};
+use crate::engine::spans;
 
 /// Longest answer, in bytes.
 const ANSWER_MAX: usize = 256 * 1024;
@@ -98,7 +99,12 @@ impl LinkedProvider {
         let permit = permit.map_err(|_| ReadError::Unavailable)?;
         let request = self.http.get(url.clone()).bearer_auth(token.expose());
         let request = request.header(reqwest::header::ACCEPT, "application/json");
-        let response = match request.timeout(budget).send().await {
+        let call = async {
+            let response = request.timeout(budget).send().await?;
+            spans::answered(response.status().as_u16());
+            Ok(response)
+        };
+        let response = match spans::provider_call("user_info", call).await {
             Ok(response) => response,
             Err(error) => {
                 transport::report_tls(&error);

@@ -11,6 +11,7 @@ use crate::engine::oauth::breaker::Health;
 use crate::engine::oauth::calls::CallClass;
 use crate::engine::oauth::json;
 use crate::engine::oauth::transport::{self, BodyError};
+use crate::engine::spans;
 
 /// Longest answer, in bytes.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
@@ -23,8 +24,9 @@ pub type Answer = (Value, HeaderMap);
 
 /// The answer, whether it is a sign of health, and its class for the metrics.
 pub async fn receive(response: Response) -> (Result<Answer, ApiError>, Health, CallClass) {
-    let class = CallClass::of_status(response.status().as_u16());
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let status = spans::answered(response.status().as_u16());
+    let class = CallClass::of_status(status);
+    let headers = response.headers().clone();
     let health = match retry_after(&response) {
         Some(pause) => Health::Paused(pause),
         None => Health::of_status(status),

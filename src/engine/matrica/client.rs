@@ -16,14 +16,14 @@ use crate::engine::oauth::Token;
 use crate::engine::oauth::breaker::{Breaker, Caller, Health};
 use crate::engine::oauth::calls::{CallClass, ProviderCalls};
 use crate::engine::oauth::transport::{self, ClientError, Tls};
+use crate::engine::spans;
 
 /// Idle connections that are kept. Reads can be repeated, so reuse is safe here.
 const IDLE_CONNECTIONS: usize = 32;
 const IDLE_MAX: Duration = Duration::from_secs(90);
 /// Reads in flight per circuit breaker.
 const READS_MAX: usize = 128;
-/// Longest URL, in bytes. Servers refuse longer request lines than 8 KiB, and filters come from
-/// visitors.
+/// Longest URL, in bytes. Servers refuse lines over 8 KiB, and filters come from visitors.
 const URL_MAX: usize = 4 * 1024;
 /// Requests for one page. The provider may send fewer items at once than it is asked for.
 const PAGE_REQUESTS_MAX: usize = 20;
@@ -111,8 +111,7 @@ impl UserApi {
     }
 
     async fn who(&self, base: &Url, token: &Token, deadline: Instant) -> Result<Value, ApiError> {
-        let breaker = &self.identifying;
-        let request = self.request(breaker, base, "profile", &[], token, deadline);
+        let request = self.request(&self.identifying, base, "profile", &[], token, deadline);
         Ok(request.await?.0)
     }
 
@@ -122,14 +121,14 @@ impl UserApi {
     }
 
     /// The answer to `GET {MATRICA_USER_API}/{path}`. Null if the body is empty.
-    pub async fn get(&self, path: &str, token: &Token) -> Result<Value, ApiError> {
+    pub async fn get(&self, path: &'static str, token: &Token) -> Result<Value, ApiError> {
         let deadline = Instant::now() + READ_BUDGET;
         let request = self.request(&self.reading, &self.base, path, &[], token, deadline);
         Ok(request.await.map_err(ApiError::without_user_input)?.0)
     }
 
     /// The same for an account that may not be linked, which is null and may also come as 404.
-    pub async fn get_linked(&self, path: &str, token: &Token) -> Result<Value, ApiError> {
+    pub async fn get_linked(&self, path: &'static str, token: &Token) -> Result<Value, ApiError> {
         match self.get(path, token).await {
             Err(ApiError::NotFound) => Ok(Value::Null),
             answer => answer,
@@ -141,7 +140,7 @@ impl UserApi {
     /// if the provider does not accept a filter.
     pub async fn page<T: PartialEq>(
         &self,
-        path: &str,
+        path: &'static str,
         token: &Token,
         asked: &Paging,
         filters: impl IntoIterator<Item = (&'static str, Option<String>)>,
@@ -195,7 +194,7 @@ impl UserApi {
         &self,
         breaker: &Breaker,
         base: &Url,
-        path: &str,
+        path: &'static str,
         query: &[(&'static str, String)],
         token: &Token,
         deadline: Instant,
@@ -211,18 +210,21 @@ impl UserApi {
         let caller = self.caller.unwrap_or_else(|| Caller::new(token.expose()));
         let permit = breaker.enter(caller).await;
         let permit = permit.map_err(|_| ApiError::Unavailable)?;
-        let (answer, health, class) = match self.send(&url, token, deadline).await {
-            Ok(response) => answer::receive(response).await,
-            Err(error) if transport::is_local(&error) => {
-                let answer = Err(ApiError::Unavailable);
-                (answer, Health::Unknown, CallClass::LocalError)
-            }
-            Err(error) => {
-                transport::report_tls(&error);
-                let answer = Err(ApiError::Unavailable);
-                (answer, Health::Failed, CallClass::NoAnswer)
+        let call = async {
+            match self.send(&url, token, deadline).await {
+                Ok(response) => answer::receive(response).await,
+                Err(error) if transport::is_local(&error) => {
+                    let answer = Err(ApiError::Unavailable);
+                    (answer, Health::Unknown, CallClass::LocalError)
+                }
+                Err(error) => {
+                    transport::report_tls(&error);
+                    let answer = Err(ApiError::Unavailable);
+                    (answer, Health::Failed, CallClass::NoAnswer)
+                }
             }
         };
+        let (answer, health, class) = spans::provider_call(path, call).await;
         permit.report(health, class);
         answer
     }

@@ -30,6 +30,7 @@ pub use self::error::{FailedTokenRequest, TokenError, classify};
 use self::reuse::Connections;
 pub use self::token::{StrayTokens, Token, TokenSet, parse_token_set};
 use self::transport::{BodyError, ClientError, Tls};
+use crate::engine::spans;
 
 /// Longest answer of the token endpoint, in bytes.
 const TOKEN_ANSWER_MAX: usize = 64 * 1024;
@@ -147,7 +148,8 @@ impl OAuthClient {
         let client = self.connections.single();
         let request = self.post(client, endpoint, &form);
         let request = request.timeout(REVOCATION_TIMEOUT);
-        let result = revocation_request(request, token_type_hint).await;
+        let call = revocation_request(request, token_type_hint);
+        let result = spans::provider_call("revoke", call).await;
         report(permit, result.as_ref().err());
         result
     }
@@ -169,7 +171,7 @@ impl OAuthClient {
         let response = request.send().await;
         lease.report(&response);
         let response = response.map_err(TokenError::from_transport)?;
-        let status = response.status().as_u16();
+        let status = spans::answered(response.status().as_u16());
         let retry_after = transport::retry_after(&response);
         let body = transport::read_capped(response, TOKEN_ANSWER_MAX).await;
         drop(lease);
@@ -181,8 +183,7 @@ impl OAuthClient {
             BodyError::TooLong => TokenError::Unreadable("too long"),
             BodyError::BrokenOff => TokenError::Lost,
         })?;
-        let lifetime = self.settings.lifetime;
-        parse_token_set(&body, scopes, lifetime, sent).map_err(|reason| {
+        parse_token_set(&body, scopes, self.settings.lifetime, sent).map_err(|reason| {
             let answer: Value = json::parse(&body).unwrap_or_default();
             match dialect::error_code(&answer) {
                 Some(_) => error::classify_refusal(status, &answer).into(),
@@ -229,7 +230,7 @@ async fn revocation_request(
     hint: &str,
 ) -> Result<bool, TokenError> {
     let response = request.send().await.map_err(TokenError::from_transport)?;
-    let status = response.status().as_u16();
+    let status = spans::answered(response.status().as_u16());
     if (200..300).contains(&status) {
         return Ok(true);
     }
@@ -263,7 +264,8 @@ impl ExchangeSlot<'_> {
             ("redirect_uri", &client.redirect_uri),
             ("code_verifier", code_verifier.expose()),
         ];
-        let send = || client.token_request(&form, &client.settings.scopes, deadline);
+        let request = || client.token_request(&form, &client.settings.scopes, deadline);
+        let send = || spans::provider_call("token", request());
         let mut result = send().await;
         if let Err(failed) = &result
             && matches!(failed.error, TokenError::NotSent | TokenError::Local)
@@ -288,7 +290,8 @@ impl RefreshSlot<'_> {
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose()),
         ];
-        let result = self.client.token_request(&form, granted, deadline).await;
+        let call = self.client.token_request(&form, granted, deadline);
+        let result = spans::provider_call("token", call).await;
         let result = result.map_err(|failed| failed.error);
         report(self.permit, result.as_ref().err());
         result

@@ -15,6 +15,7 @@ use crate::engine::db::logins::LoginOutcome;
 use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::{AuthorizationCode, ExchangeSlot, Outcome, TokenSet};
 use crate::engine::session::{SessionId, log_user};
+use crate::engine::spans;
 use crate::engine::state::Engine;
 
 /// Budget of all provider calls, counted from the arrival of the callback. With `STORE_BUDGET` it
@@ -135,7 +136,8 @@ async fn burn_and_exchange(
             Err(Refusal::from(error))
         }
     };
-    match burn(engine, attempt, ready.as_ref().err().copied()).await {
+    let burning = burn(engine, attempt, ready.as_ref().err().copied());
+    match spans::step("burn", burning).await {
         Ok(Burn::Lost) => None,
         Ok(Burn::Won) => {
             let result = match ready {
@@ -162,7 +164,8 @@ async fn exchange_and_admit(
 ) -> Result<Option<SessionId>, Refusal> {
     let deadline = visitor.arrived + PROVIDER_BUDGET;
     let mut progress = Progress::new(attempt, visitor);
-    let exchanged = slot.exchange(code, &attempt.code_verifier, deadline).await;
+    let exchanging = slot.exchange(code, &attempt.code_verifier, deadline);
+    let exchanged = spans::step("exchange", exchanging).await;
     progress.timings.exchange_ms = Some(millis_used(deadline));
     let result = match exchanged {
         Ok(tokens) if let Some(provider) = provider => {
@@ -211,7 +214,8 @@ async fn admit(
     }
     let deadline = visitor.arrived + PROVIDER_BUDGET;
     let token = &tokens.access_token;
-    let mut identity = engine.user_api.identity(token, deadline).await?;
+    let identifying = engine.user_api.identity(token, deadline);
+    let mut identity = spans::step("profile", identifying).await?;
     let exchange_ms = progress.timings.exchange_ms.unwrap_or_default();
     progress.timings.profile_ms = Some(millis_used(deadline) - exchange_ms);
     let mut complete = !identity.lacks_user_id();

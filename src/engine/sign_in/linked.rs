@@ -14,6 +14,7 @@ use crate::engine::db::linked::{self, LinkOutcome, LinkedSession, NewLink};
 use crate::engine::linked::LinkedProvider;
 use crate::engine::oauth::TokenSet;
 use crate::engine::session::{SessionId, log_user};
+use crate::engine::spans;
 use crate::engine::state::Engine;
 
 /// What becomes of the tokens of a refusal.
@@ -71,7 +72,8 @@ async fn try_to_admit(
     if attempt.user_id.is_some() && current.is_some() && attempt.user_id != current {
         return Err((Refusal::SwitchedAccount, Tokens::Keep));
     }
-    let identity = provider.identity(&tokens.access_token, deadline).await;
+    let identifying = provider.identity(&tokens.access_token, deadline);
+    let identity = spans::step("profile", identifying).await;
     let identity = identity.map_err(|error| refuse(error.into()))?;
     let issuer = provider.oauth.provider();
     let owner = linked::owner(&engine.db, issuer, &identity.subject).await;
@@ -96,7 +98,7 @@ async fn try_to_admit(
         grant: provider.vault.seal(user_id, tokens),
     };
     let stored = match attempt.intent {
-        Intent::Link => linked::link(engine.db.clone(), link).await,
+        Intent::Link => spans::step("store", linked::link(engine.db.clone(), link)).await,
         Intent::SignIn => {
             let replaces = visitor.current.as_ref().map(|user| user.session_hash);
             let session = LinkedSession {
@@ -106,7 +108,8 @@ async fn try_to_admit(
                 replaces,
                 state_hash: attempt.state.hash(),
             };
-            let stored = linked::sign_in(engine.db.clone(), link, session).await;
+            let storing = linked::sign_in(engine.db.clone(), link, session);
+            let stored = spans::step("store", storing).await;
             announce(engine, user_id, replaces.as_slice());
             stored
         }

@@ -12,6 +12,7 @@ use crate::engine::db::sessions::SessionHash;
 use crate::engine::matrica::Identity;
 use crate::engine::oauth::TokenSet;
 use crate::engine::session::log_user;
+use crate::engine::spans;
 use crate::engine::state::Engine;
 
 /// Tries of one call. The second one knows the user, the others are for concurrent logins.
@@ -116,7 +117,7 @@ async fn store_for(
         state_hash: &attempt.state.hash(),
         timings: arrival.timings,
     };
-    Ok(logins::store(&engine.db, &login).await?)
+    Ok(spans::step("store", logins::store(&engine.db, &login)).await?)
 }
 
 /// The id that a newcomer gets. It follows from their main id, so that two first logins at once

@@ -25,6 +25,7 @@ use crate::engine::db::{self, Db};
 use crate::engine::oauth::{OAuthClient, Token, TokenSet};
 use crate::engine::seal::{OpenError, Sealer};
 use crate::engine::single_flight::{Receiver, SingleFlight};
+use crate::engine::spans;
 use crate::engine::tasks::Tasks;
 
 /// Longest wait of a caller for a refresh. The refresh itself goes on.
@@ -226,7 +227,7 @@ impl Vault {
         user_id: Uuid,
         stale: Version,
     ) -> Receiver<Result<AccessToken, VaultError>> {
-        let refresh = self.clone().refresh(user_id, stale);
+        let refresh = spans::step("refresh", self.clone().refresh(user_id, stale));
         self.in_flight.join(stale, &self.tasks.tracker, refresh)
     }
 

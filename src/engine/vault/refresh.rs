@@ -12,6 +12,7 @@ use crate::engine::db;
 use crate::engine::db::grants::{self, Lease, StoredGrant, Version};
 use crate::engine::oauth::breaker::Caller;
 use crate::engine::oauth::{Token, TokenError, TokenSet};
+use crate::engine::spans;
 
 /// Budget of the request, counted from before the lease is taken.
 const REQUEST_BUDGET: Duration = Duration::from_secs(8);
@@ -117,7 +118,8 @@ impl Vault {
         let slot = self.oauth.reserve_refresh(Caller::new(grant.user_id)).await;
         let slot = slot.map_err(|_| VaultError::Unavailable)?;
         let started = Instant::now();
-        let Some(lease) = grants::lease(&self.db, grant.version(), LEASE).await? else {
+        let leasing = grants::lease(&self.db, grant.version(), LEASE);
+        let Some(lease) = spans::step("lease", leasing).await? else {
             self.metrics.lease_contention.inc();
             return Ok(None);
         };
@@ -165,7 +167,7 @@ impl Vault {
             async move { grants::store_refreshed(&self.db, lease, &sealed, pause).await }
         };
         let outcomes = &self.metrics.refreshes;
-        let stored = insist(store).await;
+        let stored = spans::step("store", insist(store)).await;
         let stored = stored.inspect_err(|_| outcomes.count(RefreshOutcome::Lost))?;
         if !stored {
             outcomes.count(RefreshOutcome::Superseded);

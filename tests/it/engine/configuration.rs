@@ -133,6 +133,7 @@ fn a_mistake_names_its_variable_and_the_rule_and_never_the_value() {
         ("DRAIN_DELAY", "canary", "duration"),
         ("DRAIN_DELAY", "6m", "at most"),
         ("METRICS_ADDR", "canary", "address"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "canary", "URL"),
     ];
     for (name, value, rule) in bad {
         let text = mistakes(&with(&[(name, value)]));
@@ -286,6 +287,17 @@ fn a_misspelled_variable_is_pointed_out() {
             && warnings.contains("OTEL_EXPORTER_OTLP_ENDPOINT"),
         "{warnings}"
     );
+    assert!(!warnings.contains("canary"));
+}
+
+#[test]
+fn a_collector_that_gets_no_traces_is_pointed_out() {
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://canary:4318");
+    let settings = with(&[collector]);
+    let config = Config::from_source(Source::new(&settings), App::config).unwrap();
+    let warnings = config.warnings.join("\n");
+    let is_warned = warnings.contains("OTEL_EXPORTER_OTLP_ENDPOINT is set, but this build has no");
+    assert_eq!(is_warned, !cfg!(feature = "otel"), "{warnings}");
     assert!(!warnings.contains("canary"));
 }
 

@@ -66,6 +66,8 @@ mod supply_chain;
 mod sweeper;
 mod threat_model;
 mod tls;
+#[cfg(feature = "otel")]
+mod traces;
 mod user_api;
 mod user_data;
 mod wrong_key;
