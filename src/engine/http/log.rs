@@ -25,8 +25,8 @@ use crate::engine::limits::Client;
 use crate::engine::random;
 
 /// tower-sessions warns about every stale cookie, which anyone can send. Its span would hide ours.
-/// tower-http prints whole paths at `trace`. Postgres sends a notice in each migration. A line inside a
-/// span of `traces` would show that span instead of the request's.
+/// tower-http prints whole paths at `trace`. Postgres sends a notice in each migration. A line
+/// inside a span of `traces` would show that span instead of the request's.
 const QUIET: &str = "tower_sessions=error,tower_sessions_core=error,tower_http=info,sqlx::postgres::notice=warn,traces=off";
 /// Used without `RUST_LOG`.
 const DEFAULT_LEVEL: &str = "info";

@@ -42,8 +42,8 @@ const LAST_SPANS: Duration = Duration::from_secs(2);
 const METHOD: &str = "http.request.method";
 const ROUTE: &str = "http.route";
 const STATUS: &str = "http.response.status_code";
-/// The fields that are exported, with their names there. All others stay here, such as the address of the
-/// client and the id of the user.
+/// The fields that are exported, with their names there. All others stay here, such as the address
+/// of the client and the id of the user.
 const EXPORTED: [(&str, &str); 5] = [
     ("method", METHOD),
     ("route", ROUTE),
@@ -62,8 +62,8 @@ impl Drop for Traces {
     }
 }
 
-/// The layer that sees the spans of requests and their steps. `None` if no collector is configured, or
-/// with a reason if it cannot be used.
+/// The layer that sees the spans of requests and their steps. `None` if no collector is configured,
+/// or with a reason if it cannot be used.
 pub fn start<S>() -> (Option<impl Layer<S>>, Result<Option<Traces>, String>)
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -80,13 +80,15 @@ where
         // The SDK's own notion of a current span is not used.
         .with_context_activation(false)
         .with_location(false)
+        .with_target(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_filter(filter_fn(is_traced).with_max_level_hint(LevelFilter::DEBUG));
     (Some(layer), Ok(Some(Traces(provider))))
 }
 
-/// No other span, such as one of the exporter's own client. No event either, because its text is free.
+/// No other span, such as one of the exporter's own client. No event either, because its text is
+/// free.
 fn is_traced(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && [spans::TARGET, log::TARGET].contains(&metadata.target())
 }
@@ -119,7 +121,8 @@ fn provider() -> Result<SdkTracerProvider, String> {
     Ok(builder.build())
 }
 
-/// The SDK's own client follows redirects and obeys `HTTP_PROXY`, which must not reroute its headers.
+/// The SDK's own client follows redirects and obeys `HTTP_PROXY`, which must not reroute its
+/// headers.
 fn client() -> reqwest::Result<reqwest::blocking::Client> {
     reqwest::blocking::Client::builder()
         .redirect(Policy::none())
@@ -142,8 +145,8 @@ fn resource() -> Resource {
     }
 }
 
-/// Begins the trace of a request, or joins that of a trusted proxy. Writes the id of a trace that is kept
-/// to the log.
+/// Begins the trace of a request, or joins that of a trusted proxy. Writes the id of a trace that
+/// is kept to the log.
 pub fn begin(span: &Span, headers: &HeaderMap, trusted_proxy_hops: u8) {
     if trusted_proxy_hops > 0 {
         let context = Context::new();
@@ -160,7 +163,8 @@ pub fn begin(span: &Span, headers: &HeaderMap, trusted_proxy_hops: u8) {
     }
 }
 
-/// Adds the status to the span of the request, which the log has in a line of its own. Call it inside.
+/// Adds the status to the span of the request, which the log has in a line of its own. Call it
+/// inside.
 pub fn answered(status: u16) {
     Span::current().set_attribute(STATUS, i64::from(status));
 }
