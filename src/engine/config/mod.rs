@@ -289,7 +289,7 @@ fn parse_session(env: &mut Source<'_>) -> Option<SessionLifetime> {
     Some(lifetime)
 }
 
-/// Checks the variables that have no effect yet. Returns the warnings.
+/// Checks the variables that only other builds use. Returns the warnings.
 fn check_the_rest(env: &mut Source<'_>) -> Vec<String> {
     let collector = env.optional("OTEL_EXPORTER_OTLP_ENDPOINT", rules::any_url);
     if collector.is_some() && !cfg!(feature = "otel") {
