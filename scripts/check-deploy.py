@@ -190,7 +190,7 @@ def render():
     check_variables("render.yaml", variables, service["maxShutdownDelaySeconds"])
     open_secrets = [entry["key"] for entry in service["envVars"] if entry["key"] in secrets and "value" in entry]
     check(not open_secrets, f"render.yaml: holds {open_secrets}")
-    check(service["healthCheckPath"] == "/readyz", "render.yaml: another check")
+    check(service["healthCheckPath"] == "/healthz", "render.yaml: another check")
     print("  parsed: deploy/render/render.yaml")
 
 
