@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use matrica_starter::commands::{healthcheck, jobs, keys, migrate, serve};
+use matrica_starter::commands::{explain, healthcheck, jobs, keys, migrate, serve};
 
 /// The backend of an app that signs people in with Matrica.
 #[derive(Parser)]
@@ -36,6 +36,12 @@ enum Command {
         /// Only ask whether the process is alive, also while the database is away
         #[arg(long)]
         live: bool,
+    },
+    /// Say why a sign-in failed
+    Explain {
+        /// The reference on the error page, or the name of a refusal in the log
+        #[arg(value_name = "REFERENCE")]
+        what: String,
     },
     /// Manage the keys that seal tokens
     #[command(subcommand)]
@@ -91,6 +97,7 @@ fn main() -> ExitCode {
         Command::Serve { check: false } => serve::serve(),
         Command::Migrate => migrate::migrate(),
         Command::Healthcheck { listen_addr, live } => healthcheck::healthcheck(listen_addr, live),
+        Command::Explain { what } => explain::explain(&what),
         Command::Keys(Keys::Generate { id, out }) => keys::generate(&id, out.as_deref()),
         Command::Keys(Keys::Status) => keys::status(),
         Command::Keys(Keys::Rotate) => keys::rotate(),

@@ -1,5 +1,8 @@
 //! `login_attempts`: burning an attempt, its outcome, and finding the outcome again.
 
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
 use super::{Db, Error};
 
 /// Outcome of an attempt that ended with a session.
@@ -79,5 +82,48 @@ pub async fn find(db: &Db, state_hash: &[u8; 32]) -> Result<Option<Burnt>, Error
         state_hash,
     )
     .fetch_optional(db)
+    .await?)
+}
+
+/// A burnt attempt for operators. Holds nothing about the person.
+pub struct Record {
+    pub burnt_at: OffsetDateTime,
+    /// Seconds since then.
+    pub age: f64,
+    pub outcome: Option<String>,
+    pub exchange_ms: Option<i32>,
+    pub profile_ms: Option<i32>,
+    pub store_ms: Option<i32>,
+    /// Other attempts of the same time with the same outcome.
+    pub alike: i64,
+    /// Other attempts of the same time that signed in.
+    pub signed_in: i64,
+}
+
+/// The attempts with this reference, and how those within so many minutes of each ended. Almost
+/// always one or none.
+pub async fn records(
+    connection: &mut PgConnection,
+    reference: &str,
+    minutes: i32,
+) -> Result<Vec<Record>, Error> {
+    Ok(sqlx::query_as!(
+        Record,
+        r#"select burnt_at, extract(epoch from now() - burnt_at)::float8 as "age!", outcome, exchange_ms, profile_ms,
+                  store_ms, alike as "alike!", signed_in as "signed_in!"
+           from login_attempts as attempt cross join lateral (
+               select count(*) filter (where other.outcome is not distinct from attempt.outcome) as alike,
+                      count(*) filter (where other.outcome = $3) as signed_in
+               from login_attempts as other
+               where other.state_hash <> attempt.state_hash
+                 and other.burnt_at between attempt.burnt_at - make_interval(mins => $2)
+                                        and attempt.burnt_at + make_interval(mins => $2)
+           ) as neighbours
+           where reference = $1 order by burnt_at"#,
+        reference,
+        minutes,
+        SIGNED_IN,
+    )
+    .fetch_all(connection)
     .await?)
 }

@@ -4,6 +4,7 @@ pub mod census;
 mod notifications;
 mod sweeper;
 
+pub use self::sweeper::ATTEMPT_DAYS;
 use crate::engine::jobs::{AnyJob, run_jobs};
 use crate::engine::state::Engine;
 

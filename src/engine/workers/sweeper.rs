@@ -18,7 +18,7 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// Pause between two batches, so that other statements get their turn.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// Days that a login attempt is kept for support.
-const ATTEMPT_DAYS: i32 = 7;
+pub const ATTEMPT_DAYS: i32 = 7;
 /// Days after which queued tokens are given up that no server works on. The worker needs 7 at most.
 const REVOCATION_DAYS: i32 = 8;
 /// How long tokens outlive the last activity of a person without a live session, in idle timeouts.

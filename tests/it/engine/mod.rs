@@ -16,6 +16,7 @@ mod database_words;
 mod deployments;
 mod dialects;
 mod events;
+mod explain;
 mod failover;
 mod forms;
 mod headers;

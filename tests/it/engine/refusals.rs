@@ -18,6 +18,7 @@ use serde_json::json;
 use strum::IntoEnumIterator as _;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 
+use super::explain::assert_explained;
 use crate::support::{Answer, Browser, Other, TestApp, logs};
 
 /// Causes one refusal. Returns the answer of the callback, and the browser.
@@ -301,6 +302,9 @@ async fn check(error: Refusal) {
             );
         }
         assert!(answer.body.contains("href=\"/login\""));
+        let (_, reference) = answer.body.split_once("Reference: <code>").unwrap();
+        let (reference, _) = reference.split_once('<').unwrap();
+        assert_explained(&app.database, reference, error).await;
         return;
     };
     let location = answer.location();
@@ -329,6 +333,7 @@ async fn check(error: Refusal) {
         page.body.contains(reference),
         "{error:?}: the page shows the reference"
     );
+    assert_explained(&app.database, reference, error).await;
     assert!(
         !page.body.contains("pwned") && !page.body.contains("javascript:"),
         "{error:?}: {}",
