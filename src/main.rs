@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use matrica_starter::commands::{explain, healthcheck, jobs, keys, migrate, serve};
+use matrica_starter::commands::{doctor, explain, healthcheck, jobs, keys, migrate, serve};
 
 /// The backend of an app that signs people in with Matrica.
 #[derive(Parser)]
@@ -36,6 +36,16 @@ enum Command {
         /// Only ask whether the process is alive, also while the database is away
         #[arg(long)]
         live: bool,
+    },
+    /// Check the configuration, the provider and the database, and say what to change. Fails if
+    /// something must be fixed
+    Doctor {
+        /// Print a list of objects with `check`, `ok`, `detail` and `remedy`
+        #[arg(long)]
+        json: bool,
+        /// Find out how the provider behaves, with two to four sign-ins by hand. Stop `serve` first
+        #[arg(long)]
+        provider: bool,
     },
     /// Say why a sign-in failed
     Explain {
@@ -97,6 +107,7 @@ fn main() -> ExitCode {
         Command::Serve { check: false } => serve::serve(),
         Command::Migrate => migrate::migrate(),
         Command::Healthcheck { listen_addr, live } => healthcheck::healthcheck(listen_addr, live),
+        Command::Doctor { json, provider } => doctor::doctor(json, provider),
         Command::Explain { what } => explain::explain(&what),
         Command::Keys(Keys::Generate { id, out }) => keys::generate(&id, out.as_deref()),
         Command::Keys(Keys::Status) => keys::status(),

@@ -41,28 +41,38 @@ pub fn status() -> anyhow::Result<()> {
         let (mut connection, sealer) = connect().await?;
         let uses = count_by_key(&mut connection).await?;
         print_uses(&sealer, &uses);
-        let mut wrong = Vec::new();
-        for id in sealer.key_ids() {
-            let rows =
-                first_rows_of_key(&mut connection, &seal::envelope_prefix(id), SAMPLE).await?;
-            if rows.iter().any(|row| !rotation::opens(&sealer, row)) {
-                wrong.push(id);
-            }
+        match problem(&mut connection, &sealer, &uses).await? {
+            Some(problem) => bail!(problem),
+            None => Ok(()),
         }
-        let unknown = uses.iter().filter(|uses| !is_known(&sealer, uses));
-        let unknown: Vec<&str> = unknown.map(KeyUse::name).collect();
-        if !unknown.is_empty() {
-            let keys = unknown.join(", ");
-            bail!("stored tokens need keys that TOKEN_KEYS lacks: {keys}");
-        }
-        if !wrong.is_empty() {
-            let keys = wrong.join(", ");
-            bail!(
-                "stored tokens do not open: another key has the name {keys}, or they were altered"
-            );
-        }
-        Ok(())
     })
+}
+
+/// What is wrong with `TOKEN_KEYS`. Opens a sample of the rows of each key.
+pub async fn problem(
+    connection: &mut PgConnection,
+    sealer: &Sealer,
+    uses: &[KeyUse],
+) -> Result<Option<String>, db::Error> {
+    let unknown = uses.iter().filter(|uses| !is_known(sealer, uses));
+    let unknown: Vec<&str> = unknown.map(KeyUse::name).collect();
+    if !unknown.is_empty() {
+        let keys = unknown.join(", ");
+        return Ok(Some(format!(
+            "stored tokens need keys that TOKEN_KEYS lacks: {keys}"
+        )));
+    }
+    let mut wrong = Vec::new();
+    for id in sealer.key_ids() {
+        let rows = first_rows_of_key(connection, &seal::envelope_prefix(id), SAMPLE).await?;
+        if rows.iter().any(|row| !rotation::opens(sealer, row)) {
+            wrong.push(id);
+        }
+    }
+    let keys = wrong.join(", ");
+    Ok((!wrong.is_empty()).then(|| {
+        format!("stored tokens do not open: another key has the name {keys}, or they were altered")
+    }))
 }
 
 /// `keys rotate`

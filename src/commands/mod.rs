@@ -1,5 +1,6 @@
 //! The subcommands of production, one file each.
 
+pub mod doctor;
 pub mod explain;
 pub mod healthcheck;
 pub mod jobs;

@@ -1,8 +1,20 @@
 //! The settings, read once from the environment. All mistakes are reported together, without
 //! values.
 
+/// The struct if every field is `Some`. Evaluates all fields, so that no mistake hides another.
+macro_rules! all_fields {
+    ($settings:ident { $($field:ident: $value:expr,)+ }) => {
+        match ($($value,)+) {
+            ($(Some($field),)+) => Some($settings { $($field),+ }),
+            _ => None,
+        }
+    };
+}
+
 mod gates;
+mod matrica;
 mod own;
+mod readable;
 mod rules;
 mod site;
 mod source;
@@ -10,12 +22,12 @@ mod source;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
-use url::Url;
 
 pub use self::gates::Gates;
+pub use self::matrica::MatricaSettings;
 pub use self::own::AppConfig;
+pub use self::readable::{Readable, readable_file};
 pub use self::rules::PublicUrl;
 pub use self::site::Site;
 pub use self::source::{ConfigError, Source};
@@ -70,39 +82,6 @@ pub struct Database {
     pub max_connections: u32,
 }
 
-/// The registration at Matrica Connect, and its endpoints.
-#[derive(Clone)]
-pub struct MatricaSettings {
-    /// `MATRICA_CLIENT_ID`
-    pub client_id: String,
-    /// `MATRICA_CLIENT_SECRET`. `None` for a public application (`MATRICA_CLIENT_TYPE`).
-    pub client_secret: Option<SecretString>,
-    /// `MATRICA_SCOPES`, in the order given.
-    pub scopes: Vec<String>,
-    /// `MATRICA_AUTHORIZATION_ENDPOINT`
-    pub authorization_endpoint: Url,
-    /// `MATRICA_TOKEN_ENDPOINT`
-    pub token_endpoint: Url,
-    /// `MATRICA_REVOCATION_ENDPOINT`. `None` when it is `off`.
-    pub revocation_endpoint: Option<Url>,
-    /// `MATRICA_USER_API`
-    pub user_api: Url,
-    /// `MATRICA_USER_API_V1`. `None` when it is `off`.
-    pub user_api_v1: Option<Url>,
-}
-
-impl MatricaSettings {
-    /// Names the provider in the database. Ids and tokens of one provider mean nothing to another.
-    pub fn provider(&self) -> String {
-        self.authorization_endpoint.origin().ascii_serialization()
-    }
-
-    /// Whether the app asks for this scope.
-    pub fn asks_for(&self, scope: &str) -> bool {
-        self.scopes.iter().any(|asked| asked == scope)
-    }
-}
-
 /// How long a session may live.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionLifetime {
@@ -120,17 +99,6 @@ pub enum LogFormat {
 }
 
 const DEFAULT_PORT: u16 = 3000;
-const CLIENT_SECRET: &str = "MATRICA_CLIENT_SECRET";
-
-/// The struct if every field is `Some`. Evaluates all fields, so that no mistake hides another.
-macro_rules! all_fields {
-    ($settings:ident { $($field:ident: $value:expr,)+ }) => {
-        match ($($value,)+) {
-            ($(Some($field),)+) => Some($settings { $($field),+ }),
-            _ => None,
-        }
-    };
-}
 
 impl Config {
     /// Reads and checks everything. `app` reads the app's own settings. The error lists every
@@ -148,7 +116,7 @@ impl Config {
             rate_limit: env.or_default("RATE_LIMIT", "on", rules::on_off),
             trusted_proxy_hops: env.or_default("TRUSTED_PROXY_HOPS", "0", rules::hops),
             database: parse_database(&mut env),
-            matrica: parse_matrica(&mut env),
+            matrica: MatricaSettings::read(&mut env),
             token_keys: env.required_secret("TOKEN_KEYS", Keyring::parse),
             session: parse_session(&mut env),
             keep_grants: env.or_default("KEEP_GRANTS", "false", rules::boolean),
@@ -219,60 +187,6 @@ fn parse_database(env: &mut Source<'_>) -> Option<Database> {
         options: env.required_secret("DATABASE_URL", |url| rules::database_url(url, insecure)),
         max_connections: env.or_default("DATABASE_MAX_CONNECTIONS", "10", rules::connection_count),
     })
-}
-
-fn parse_matrica(env: &mut Source<'_>) -> Option<MatricaSettings> {
-    let is_public = env.or_default("MATRICA_CLIENT_TYPE", "private", rules::client_type);
-    let has_secret = env.is_set(CLIENT_SECRET);
-    if has_secret && is_public == Some(true) {
-        let rule = "must not be set when MATRICA_CLIENT_TYPE=public";
-        env.problem(CLIENT_SECRET, rule);
-    }
-    let settings = all_fields!(MatricaSettings {
-        client_id: env.required("MATRICA_CLIENT_ID", rules::client_id),
-        client_secret: match is_public {
-            // Without its secret a private application would silently become a public one.
-            Some(false) => env
-                .required_secret(CLIENT_SECRET, rules::client_secret)
-                .map(Some),
-            Some(true) => Some(None),
-            None => None,
-        },
-        scopes: env.or_default("MATRICA_SCOPES", "profile wallets nfts", rules::scopes),
-        authorization_endpoint: env.or_default(
-            "MATRICA_AUTHORIZATION_ENDPOINT",
-            "https://matrica.io/oauth2",
-            rules::endpoint,
-        ),
-        token_endpoint: env.or_default(
-            "MATRICA_TOKEN_ENDPOINT",
-            "https://api.matrica.io/oauth2/token",
-            rules::endpoint,
-        ),
-        revocation_endpoint: env.or_default(
-            "MATRICA_REVOCATION_ENDPOINT",
-            "https://api.matrica.io/oauth2/token/revoke",
-            rules::endpoint_or_off,
-        ),
-        user_api: env.or_default(
-            "MATRICA_USER_API",
-            "https://api.matrica.io/oauth2/v2/user",
-            rules::endpoint,
-        ),
-        user_api_v1: env.or_default(
-            "MATRICA_USER_API_V1",
-            "https://api.matrica.io/oauth2/user",
-            rules::endpoint_or_off,
-        ),
-    })?;
-    for scope in &settings.scopes {
-        if !rules::KNOWN_SCOPES.contains(&scope.as_str()) {
-            env.warn(format!(
-                "MATRICA_SCOPES has {scope}, which Matrica does not document: a typing mistake?"
-            ));
-        }
-    }
-    Some(settings)
 }
 
 fn parse_session(env: &mut Source<'_>) -> Option<SessionLifetime> {

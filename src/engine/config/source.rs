@@ -26,6 +26,14 @@ pub struct ConfigError {
     pub warnings: Vec<String>,
 }
 
+impl ConfigError {
+    /// Each variable with the rule that it breaks.
+    pub fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
+        let problems = self.problems.iter();
+        problems.map(|(name, rule)| (name.as_str(), rule.as_str()))
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
@@ -54,6 +62,9 @@ fn broken_edges(name: &str, value: &str) -> Option<&'static str> {
 
 /// Folders where containers mount secrets, often readable by every user. A container has one.
 const SECRET_MOUNTS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+
+/// The end of the warning about a secret file.
+pub(super) const READABLE_BY_ALL: &str = " names a file that every user can read";
 
 /// The content of a file without the newline at its end, and whether other users are kept out.
 /// A file that every user can change holds no secret but theirs.
@@ -119,7 +130,7 @@ impl<'a> Source<'a> {
             (None, Some(path)) => match secret_file(Path::new(&path)) {
                 Ok((content, is_private)) => {
                     if !is_private {
-                        self.warn(format!("{file} names a file that every user can read"));
+                        self.warn(format!("{file}{READABLE_BY_ALL}"));
                     }
                     match broken_edges(name, &content) {
                         Some(rule) => Err(rule.to_owned()),

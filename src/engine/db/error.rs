@@ -139,6 +139,10 @@ impl Error {
         })
     }
 
+    pub(super) fn kind(self) -> Kind {
+        self.0
+    }
+
     /// The name of the constraint that a row violates, such as `clubs_name_key`. `None` for every
     /// other failure.
     pub fn violated(&self) -> Option<&str> {

@@ -88,12 +88,16 @@ pub fn is_local(error: &reqwest::Error) -> bool {
 /// Logs a connection that failed because of TLS. Then either the provider's certificate or the
 /// authorities of this machine are wrong, or an attacker is in between. Nothing was sent.
 pub fn report_tls(error: &reqwest::Error) {
-    let mut sources = std::iter::successors(error.source(), |error| source_of(*error));
-    let tls = sources.find_map(|error| error.downcast_ref::<rustls::Error>());
-    if let Some(tls) = tls {
-        let reason = tls_reason(tls);
+    if let Some(reason) = tls_failure(error) {
         tracing::error!(event = "tls_failed", reason, "no secure connection");
     }
+}
+
+/// Why a connection could not be secured. `None` for every other failure.
+pub fn tls_failure(error: &reqwest::Error) -> Option<&'static str> {
+    let mut sources = std::iter::successors(error.source(), |error| source_of(*error));
+    let tls = sources.find_map(|error| error.downcast_ref::<rustls::Error>());
+    tls.map(tls_reason)
 }
 
 /// `io::Error::source` skips the error inside.
