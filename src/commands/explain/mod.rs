@@ -145,7 +145,8 @@ fn unknown(reference: &str) -> String {
         "No sign-in with the reference {reference} is stored. It is one of these:
   * A request. Every error page, and every callback that was refused before its attempt was used,
     shows the id of its request. Search the log for request_id={reference}.
-    A line login_failed has the reason, which `explain` explains by name.
+    A line login_failed has the reason, which `explain` explains by name. Requests that a rate limit
+    refuses have no line of their own.
   * A sign-in that was started and never came back, or whose callback the database has not taken.
     Search the log for reference={reference}.
   * A sign-in of more than {ATTEMPT_DAYS} days ago. Attempts are deleted then, and only logs are left.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::Output};
 use matrica_starter::engine::sign_in::{Refusal, SignInNotice};
 use strum::IntoEnumIterator as _;
 
-use crate::support::{TestDatabase, process};
+use crate::support::{TestApp, TestDatabase, process};
 
 /// `explain` with this database. An empty address is none.
 async fn explain(database_url: &str, what: &str) -> Output {
@@ -158,4 +158,31 @@ async fn what_is_neither_a_reference_nor_a_name_is_refused() {
     assert_eq!(output.status.code(), Some(1));
     let text = said(&TestDatabase::create().await.url, " 0000000Bcd ").await;
     assert!(text.contains("request_id=0000000bcd"), "{text}");
+}
+
+#[tokio::test]
+async fn every_error_page_shows_the_reference_that_finds_its_request() {
+    let app = TestApp::with(&[("SUPPORT_URL", "https://app.example/help")]).await;
+    let mut browser = app.signed_in("ada").await;
+    let long = format!("/?q={}", "a".repeat(9_000));
+    let answers = [
+        (404, browser.get("/nowhere").await),
+        (404, browser.get("/api/nowhere").await),
+        (414, browser.get(&long).await),
+        (405, browser.post("/healthz", &[]).await),
+        (400, browser.get("/auth/callback?code=%00").await),
+        (404, browser.get("/auth/callback/nowhere").await),
+        (404, browser.post("/settings/link/nowhere", &[]).await),
+        (503, {
+            app.engine.db.close();
+            browser.get("/settings").await
+        }),
+    ];
+    for (status, answer) in answers {
+        let reference = answer.header("x-request-id").to_owned();
+        let answer = answer.assert_status(status).assert_contains(&reference);
+        assert!(answer.body.to_lowercase().contains("reference"));
+        let text = said(&app.database.url, &reference).await;
+        assert!(text.contains(&format!("request_id={reference}")), "{text}");
+    }
 }
