@@ -74,6 +74,8 @@ pub(super) enum Kind {
     TooLong,
     #[error("is shutting down or starting")]
     Stopping,
+    #[error("passes no notifications on, as behind a pooler in transaction mode")]
+    NoNotifications,
     #[error("refused a value")]
     Constraint(Constraint),
     #[error("refused a statement")]
@@ -93,6 +95,8 @@ impl Error {
     pub const ENCODING: Self = Self(Kind::Encoding);
     /// The server has closed the connection, or the network has cut it.
     pub const BROKE: Self = Self(Kind::Broke);
+    /// `LISTEN` is refused, or would reach a session that others use too.
+    pub const NO_NOTIFICATIONS: Self = Self(Kind::NoNotifications);
     /// Another transaction holds a lock.
     pub(super) const LOCKED: Self = Self(Kind::Locked);
     /// The client gave up waiting.
@@ -141,6 +145,11 @@ impl Error {
 
     pub(super) fn kind(self) -> Kind {
         self.0
+    }
+
+    /// Whether the database knows the statement and does not run it.
+    pub(super) fn is_refusal(self) -> bool {
+        matches!(self.0, Kind::Refused)
     }
 
     /// The name of the constraint that a row violates, such as `clubs_name_key`. `None` for every

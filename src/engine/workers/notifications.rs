@@ -11,6 +11,8 @@ use crate::engine::state::Engine;
 
 /// Pause before the listener connects again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same where no notification arrives at all. Only an operator can change that.
+const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 
 /// Listens until shutdown.
 pub async fn run_listener(engine: Engine) {
@@ -20,10 +22,15 @@ pub async fn run_listener(engine: Engine) {
         loop {
             let Err(error) = listen(&engine, &mut reported).await;
             if !reported {
-                tracing::warn!(event = "not_listening", %error, "ended sessions are noticed up to 5 s late");
+                tracing::warn!(
+                    event = "not_listening",
+                    %error,
+                    "what other servers change is noticed late: the end of a session after 5 s, user data after 60 s"
+                );
                 reported = true;
             }
-            tokio::time::sleep(PAUSE).await;
+            let is_refused = error == db::Error::NO_NOTIFICATIONS;
+            tokio::time::sleep(if is_refused { REFUSED_PAUSE } else { PAUSE }).await;
         }
     };
     shutdown.run_until_cancelled(listening).await;
@@ -36,10 +43,9 @@ async fn listen(engine: &Engine, reported: &mut bool) -> Result<Infallible, db::
     engine.sessions.forget_all();
     engine.user_data.cache.doubt_all();
     loop {
-        match tokio::time::timeout(engine.probe_after, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) => apply(engine, &notification),
-            Ok(Ok(None)) => return Err(db::Error::BROKE),
-            Ok(Err(error)) => return Err(error.into()),
+        let receiving = notifications::receive(&mut listener);
+        match tokio::time::timeout(engine.probe_after, receiving).await {
+            Ok(notification) => apply(engine, &notification?),
             Err(_) => notifications::probe(&mut listener).await?,
         }
     }
