@@ -80,6 +80,71 @@ need_postgres() {
     exit 1
 }
 
+# Debian keeps it out of the PATH of users.
+has_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ]; }
+
+need_haproxy() {
+    if has_haproxy; then return; fi
+    if can_apt; then
+        apt_install haproxy || true
+    elif have brew; then
+        brew install haproxy >&2 || true
+    fi
+    if has_haproxy; then return; fi
+    say "The tests with several servers need haproxy: run \`apt-get install haproxy\` or \`brew install haproxy\`."
+    exit 1
+}
+
+# PgBouncer 1.21 or newer, or nothing. Older ones cannot pool prepared statements.
+pgbouncer_program() {
+    for program in "$(command -v pgbouncer 2>/dev/null)" /usr/sbin/pgbouncer target/tools/pgbouncer/run; do
+        [ -x "$program" ] || continue
+        "$program" --version 2>/dev/null </dev/null | grep -Eq '^PgBouncer 1\.(2[1-9]|[3-9][0-9])' || continue
+        printf '%s\n' "$program"
+        return
+    done
+}
+
+# PgBouncer of Debian 13 with its own libraries in target/tools, because Debian 12 has 1.18. apt checks the signatures.
+pgbouncer_of_trixie() {
+    root=target/tools/pgbouncer
+    rm -rf "$root" && mkdir -p "$root/apt/lists/partial" "$root/apt/archives/partial" "$root/root" || return
+    printf 'deb [signed-by=%s] http://deb.debian.org/debian trixie main\n' \
+        /usr/share/keyrings/debian-archive-keyring.gpg >"$root/apt/sources"
+    : >"$root/apt/status"
+    place=$PWD/$root/apt
+    set -- -qq -o "Dir::State=$place" -o "Dir::State::lists=$place/lists" -o "Dir::State::status=$place/status" \
+        -o "Dir::Cache=$place" -o "Dir::Etc::SourceList=$place/sources" -o Dir::Etc::SourceParts=/dev/null \
+        -o APT::Sandbox::User=root
+    apt-get "$@" update </dev/null >&2 || return
+    (cd "$root/apt" && apt-get "$@" download 'pgbouncer=1.24.*' libc6 libcares2 libevent-2.1-7t64 libpam0g libssl3t64 \
+        libsystemd0 libcap2 libaudit1 libcap-ng0 zlib1g libzstd1 libgcc-s1 </dev/null >&2) || return
+    for package in "$root"/apt/*.deb; do dpkg -x "$package" "$root/root" || return; done
+    rm -rf "$root/apt"
+    loader=$(cd "$root" && find root -name 'ld-linux-*' -type f | head -n 1)
+    # Relative to the script, so that the repository may move.
+    printf '#!/bin/sh\nhere=${0%%/*}\nexec "$here/%s" --library-path "$here/%s" "$here/root/usr/sbin/pgbouncer" "$@"\n' \
+        "$loader" "${loader%/*}" >"$root/run"
+    chmod +x "$root/run"
+}
+
+need_pgbouncer() {
+    [ -n "$(pgbouncer_program)" ] && return
+    if can_apt; then
+        say "Installing PgBouncer."
+        # An older Debian has an older one.
+        case $(apt-cache policy pgbouncer 2>/dev/null | sed -n 's/^  Candidate: //p') in
+        1.2[1-9].* | 1.[3-9][0-9].*) apt_install pgbouncer || true ;;
+        *) pgbouncer_of_trixie || true ;;
+        esac
+    elif have brew; then
+        brew install pgbouncer >&2 || true
+    fi
+    [ -n "$(pgbouncer_program)" ] && return
+    say "The tests with several servers need PgBouncer 1.21 or newer, as pgbouncer in PATH."
+    exit 1
+}
+
 # The program of this name in target/tools.
 tool() { printf '%s\n' "target/tools/bin/$1"; }
 

@@ -10,6 +10,7 @@ use super::reach::{ANSWER_TIMEOUT, Host};
 use super::report::Finding;
 use crate::engine::config::{MatricaSettings, Readable};
 use crate::engine::oauth::breaker::Caller;
+use crate::engine::oauth::calls::ProviderCalls;
 use crate::engine::oauth::transport::{self, Tls};
 use crate::engine::oauth::{
     CallbackParameters, CodeVerifier, OAuthClient, OAuthState, Outcome, TokenError,
@@ -120,7 +121,8 @@ impl Probe<'_> {
 
     fn oauth(&self) -> Option<OAuthClient> {
         let settings = self.settings.clone().into();
-        OAuthClient::new(settings, self.redirect_uri.clone(), self.tls).ok()
+        let calls = ProviderCalls::unseen();
+        OAuthClient::new(settings, self.redirect_uri.clone(), self.tls, &calls).ok()
     }
 
     /// A request that no person answers. Most providers refuse a wrong one at once.

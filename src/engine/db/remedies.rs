@@ -36,6 +36,7 @@ impl Error {
                 "Correct user and password in DATABASE_URL. Special characters need % and their code."
             }
             Kind::NotAdmitted => "Add a line for this user, database and address to pg_hba.conf.",
+            Kind::NoNotifications => "Nothing. Caches expire by age, as docs/growing.md describes.",
             Kind::NoDatabase => {
                 "Make the database (createdb), or correct its name in DATABASE_URL."
             }

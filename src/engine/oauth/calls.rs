@@ -89,6 +89,11 @@ impl ProviderCalls {
         metrics
     }
 
+    /// For a command, which serves no metrics.
+    pub fn unseen() -> Self {
+        Self::new(&mut Registry::default())
+    }
+
     /// Those of another provider.
     #[must_use]
     pub fn of_provider(&self, provider: &'static str) -> Self {

@@ -4,14 +4,14 @@ use std::{
     collections::BTreeMap,
     fs,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use reqwest::Method;
 
 use crate::support::{
     ALL_SCOPES, Browser, Folder, Process, Provider, TestApp, chromium::Chromium, eventually,
-    process,
+    process, running::Running,
 };
 
 /// Says who it was told that somebody is.
@@ -20,27 +20,6 @@ const APP: &str = "require('http').createServer((request, response) => {
     response.setHeader('content-type', 'text/html; charset=utf-8');
     response.end(`<h1>Club</h1><p id=who>${id} ${decodeURIComponent(name ?? '')}</p>`);
 }).listen(process.argv[1], '127.0.0.1')";
-
-/// A program that ends with the test.
-struct Running(Child);
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let program = format!("{command:?}");
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.spawn();
-        Self(child.unwrap_or_else(|error| panic!("{program}: {error}. scripts/test installs it")))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // nginx ends its workers only when it is asked.
-        let pid = self.0.id().to_string();
-        let _ = Command::new("kill").args(["-s", "TERM", &pid]).status();
-        let _ = self.0.wait();
-    }
-}
 
 /// The server behind a proxy, and the app beside it.
 struct Site {

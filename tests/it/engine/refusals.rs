@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use matrica_starter::engine::{
     clock,
-    metrics::Registry,
     oauth::{CodeVerifier, OAuthClient, OAuthState, calls::ProviderCalls, transport::Tls},
     session::SessionId,
     sign_in::{
@@ -236,10 +235,7 @@ fn exposed(state: &OAuthState) -> String {
         user_api: "https://provider.test/".parse().unwrap(),
         user_api_v1: None,
     };
-    let (tls, calls) = (
-        Tls::new().unwrap(),
-        ProviderCalls::new(&mut Registry::default()),
-    );
+    let (tls, calls) = (Tls::new().unwrap(), ProviderCalls::unseen());
     let provider = OAuthClient::new(matrica.into(), String::new(), &tls, &calls).unwrap();
     let url = provider.authorization_url(state, &CodeVerifier::generate());
     url.query_pairs()

@@ -128,8 +128,39 @@ impl Cluster {
         self.control(&["stop", "-w", "-m", "fast"]);
     }
 
+    /// Ends at once, as if it had lost its power.
+    pub fn crash(&self) {
+        self.control(&["stop", "-w", "-m", "immediate"]);
+    }
+
+    /// Tells people of a commit only when the standby has it too.
+    pub fn wait_for_standby(&self) {
+        let url = Self::url(self.port);
+        for statement in [
+            "alter system set synchronous_standby_names = '*'",
+            "select pg_reload_conf()",
+        ] {
+            run("psql", &["-q", "-d", &url, "-c", statement]);
+        }
+    }
+
+    /// The role of the health check of `deploy/haproxy/postgres.cfg`.
+    pub fn admit_health_checks(&self) {
+        let url = Self::url(self.port);
+        run(
+            "psql",
+            &["-q", "-d", &url, "-c", "create role health login"],
+        );
+    }
+
     pub fn promote(&self) {
         self.control(&["promote", "-w"]);
+    }
+
+    /// Starts a standby that has stopped, as a primary.
+    pub fn start_alone(&self) {
+        fs::remove_file(self.data.join("standby.signal")).unwrap();
+        self.start();
     }
 
     fn start(&self) {
@@ -162,7 +193,7 @@ fn open(path: &Path) {
     }
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().unwrap();
     id.stdout == b"0\n"
 }

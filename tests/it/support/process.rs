@@ -12,7 +12,7 @@ use std::{
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::eventually;
+use super::{eventually, eventually_within};
 
 /// No server can announce a job in this database any more, so nobody has a turn. A database that does
 /// not answer at once is left as it is.
@@ -24,6 +24,9 @@ async fn refuse_jobs(url: &str) {
     };
     let _ = tokio::time::timeout(Duration::from_secs(1), refuse).await;
 }
+
+/// Longest time from SIGTERM to the end.
+const END: Duration = Duration::from_secs(30);
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_matrica-starter");
 
@@ -37,9 +40,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it. It may not listen yet.
+    /// Starts it, on a free port if the settings name none. It may not listen yet.
     pub fn serve(settings: &BTreeMap<String, String>) -> Self {
-        let address = format!("127.0.0.1:{}", free_port());
+        let address = settings.get("LISTEN_ADDR").cloned();
+        let address = address.unwrap_or_else(|| format!("127.0.0.1:{}", free_port()));
         let mut command = command(settings);
         command
             .arg("serve")
@@ -115,6 +119,19 @@ impl Process {
     pub async fn logged(&self, event: &str) {
         let event = format!("\"event\":\"{event}\"");
         eventually(&event, async || self.log.lock().unwrap().contains(&event)).await;
+    }
+
+    /// Waits until the process has ended.
+    pub async fn exited(&mut self) {
+        eventually_within(END, "the server ends", async || {
+            self.child.try_wait().unwrap().is_some()
+        })
+        .await;
+    }
+
+    /// How often its log has this text.
+    pub fn log_count(&self, text: &str) -> usize {
+        self.log.lock().unwrap().matches(text).count()
     }
 
     /// The same for code that blocks.

@@ -15,6 +15,7 @@ use self::walk::Walk;
 use crate::commands::block_on;
 use crate::engine::config::Config;
 use crate::engine::oauth::OAuthClient;
+use crate::engine::oauth::calls::ProviderCalls;
 use crate::engine::oauth::transport::Tls;
 
 /// What one question has shown. Holds no secret and nothing about the person.
@@ -32,7 +33,12 @@ pub fn first_contact(config: &Config, json: bool) -> anyhow::Result<()> {
     block_on(async {
         let tls = Tls::new().context("no certificate authorities are installed")?;
         let redirect_uri = config.redirect_uri();
-        let oauth = OAuthClient::new(config.matrica.clone().into(), redirect_uri.clone(), &tls)?;
+        let oauth = OAuthClient::new(
+            config.matrica.clone().into(),
+            redirect_uri.clone(),
+            &tls,
+            &ProviderCalls::unseen(),
+        )?;
         let visits = Visits::listen(config.listen_addr, &redirect_uri).await?;
         let mut walk = Walk::new(&config.matrica, &oauth, visits, &tls)?;
         let walked = walk.walk().await;
