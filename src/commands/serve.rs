@@ -64,17 +64,20 @@ pub fn serve() -> anyhow::Result<()> {
             .await
             .with_context(|| format!("cannot listen on {listen_addr} (LISTEN_ADDR)"))?;
         tracing::info!(event = "listening", %listen_addr, public_url = engine.config.public_url.origin, "listening");
-        if let Some(address) = engine.config.metrics_addr {
-            let listening = gauges::listen(address, &engine).await;
-            listening.with_context(|| format!("cannot listen on {address} (METRICS_ADDR)"))?;
-        }
-        serve_until(stop, engine, listener).await;
-        Ok(())
+        serve_until(stop, engine, listener).await
     })
 }
 
 /// Serves until `stop` completes, then drains and closes the database connections.
-pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listener: TcpListener) {
+pub async fn serve_until(
+    stop: impl Future<Output = ()>,
+    engine: Engine,
+    listener: TcpListener,
+) -> anyhow::Result<()> {
+    if let Some(address) = engine.config.metrics_addr {
+        let listening = gauges::listen(address, &engine).await;
+        listening.with_context(|| format!("cannot listen on {address} (METRICS_ADDR)"))?;
+    }
     // Before the first request, because nobody is signed in before the keys are known to be right.
     engine.vault.check_keys().await;
     workers::start(&engine, App::jobs());
@@ -87,6 +90,7 @@ pub async fn serve_until(stop: impl Future<Output = ()>, engine: Engine, listene
     for db in [&engine.db, &engine.health_db] {
         db.close();
     }
+    Ok(())
 }
 
 /// Refuses to start on another schema, where requests would fail one by one.

@@ -76,10 +76,10 @@ async fn run(config: Config, ports: Ports, private_database: bool) -> anyhow::Re
     let engine = application::engine::<App>(config)?;
     let stop = server::stop_signal()?;
     banner(&public_url, ports, private_database, real_provider);
-    serve::serve_until(stop, engine, listener).await;
+    let served = serve::serve_until(stop, engine, listener).await;
     shutdown.cancel();
     let _ = provider.await;
-    Ok(())
+    served
 }
 
 fn start_postgres() -> anyhow::Result<PrivatePostgres> {

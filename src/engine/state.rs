@@ -10,12 +10,14 @@ use crate::engine::config::{self, Config};
 use crate::engine::db::Db;
 use crate::engine::db::notifications::PROBE_AFTER;
 use crate::engine::db::readiness::Readiness;
-use crate::engine::http::gauges::Gauges;
-use crate::engine::http::metrics::RequestMetrics;
 use crate::engine::limits::Limits;
 use crate::engine::linked::{LinkedProvider, ProviderSettings};
 use crate::engine::matrica::UserApi;
 use crate::engine::metrics::Registry;
+use crate::engine::metrics::census::CensusGauges;
+use crate::engine::metrics::process::Gauges;
+use crate::engine::metrics::requests::RequestMetrics;
+use crate::engine::metrics::sign_ins::SignInMetrics;
 use crate::engine::notifier::Notifier;
 use crate::engine::oauth::OAuthClient;
 use crate::engine::oauth::calls::ProviderCalls;
@@ -23,13 +25,11 @@ use crate::engine::oauth::transport::{ClientError, Tls};
 use crate::engine::seal::{Purpose, Sealer};
 use crate::engine::session::LiveSessions;
 use crate::engine::session::cookies::CookieNames;
-use crate::engine::sign_in::metrics::SignInMetrics;
 use crate::engine::tasks::Tasks;
 use crate::engine::user_data::cache::UserDataCache;
 use crate::engine::user_data::{Reader, UserData};
 use crate::engine::vault::Vault;
 use crate::engine::vault::metrics::VaultMetrics;
-use crate::engine::workers::census::CensusGauges;
 
 /// Requests that are worked on at once. Most wait for the provider, each with some 50 KB. More of
 /// them would only wait longer.

@@ -15,10 +15,10 @@ use super::client;
 use super::compression::Asked;
 use super::failures::{FailureContext, RenderFailure};
 use super::headers::SecurityHeaders;
-use super::metrics::{Counted, RouteMetrics};
 use super::{RequestId, log};
 use crate::engine::limits::Client;
 use crate::engine::limits::throttle::Throttle;
+use crate::engine::metrics::requests::{Counted, RouteMetrics};
 use crate::engine::state::Engine;
 
 /// What the layer needs. Made once.

@@ -13,7 +13,6 @@ pub mod headers;
 mod heads;
 pub mod health;
 pub mod log;
-pub mod metrics;
 pub mod server;
 mod slots;
 #[cfg(feature = "otel")]
@@ -29,6 +28,7 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_extractor_with_state, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use strum::IntoEnumIterator as _;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -41,6 +41,7 @@ pub use self::headers::Policy;
 pub use self::log::RequestId;
 use crate::engine::gate::{Gate, Holds};
 use crate::engine::session::{self, CurrentUser};
+use crate::engine::sign_in::Refusal;
 use crate::engine::state::Engine;
 
 /// Longest time until a response. Work that must not be cancelled runs in a tracked task.
@@ -115,6 +116,10 @@ impl Route {
 pub fn router(engine: Engine, routes: Vec<Route>, render: RenderFailure) -> Router {
     let exempt = routes.iter().filter(|route| route.access == Access::Plain);
     let exempt: Arc<BTreeSet<_>> = Arc::new(exempt.map(|route| route.path).collect());
+    // Every series exists from the start.
+    for refusal in Refusal::iter() {
+        engine.sign_ins.refused(refusal.name());
+    }
     let admission = Admission::new(&engine, exempt.clone(), &routes);
     let paths: Vec<_> = routes.iter().map(|route| route.path).collect();
     let (mut plain, mut with_session) = (Router::new(), Router::new());

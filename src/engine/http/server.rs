@@ -25,9 +25,9 @@ use tower::Service;
 
 use super::client::Peer;
 use super::connection::{Watch, Watched};
-use super::metrics::Counted;
 use super::slots::Slots;
 use crate::engine::limits::throttle::Throttle;
+use crate::engine::metrics::requests::Counted;
 use crate::engine::state::Engine;
 use crate::engine::tasks::Tasks;
 

@@ -89,7 +89,7 @@ pub async fn complete(
         // A reload or "back" after the login has succeeded.
         (Err(Refusal::NoAttempt), Ok(Some(_))) => return Ok(Redirect::to("/").into_response()),
         (Ok(_), Err(refusal)) | (Err(refusal), _) => {
-            engine.sign_ins.refused.count(refusal);
+            engine.sign_ins.refused(refusal.name()).inc();
             let reason = refusal.name();
             tracing::warn!(event = "login_failed", reason, "callback refused");
             return Err(Refused {

@@ -51,7 +51,7 @@ impl Completion {
                 tracing::info!(event = "login_repeated", reference, "signed in before");
             }
             Err(refusal) => {
-                metrics.refused.count(*refusal);
+                metrics.refused(refusal.name()).inc();
                 let reason = refusal.name();
                 tracing::warn!(event = "login_failed", reference, reason, "login failed");
             }

@@ -5,7 +5,6 @@ mod burn;
 mod callback;
 mod exchange;
 mod linked;
-pub mod metrics;
 mod progress;
 mod refusal;
 mod repeat;

@@ -184,9 +184,17 @@ async fn foreign_keys_are_noticed() {
     let new_key = || Keyring::generate("k1").expose_secret().to_owned();
     let app = TestApp::with(&[("TOKEN_KEYS", &new_key())]).await;
     app.signed_in("ada").await;
+    app.signed_in("collector").await;
     let other = app.replica_with(&[("TOKEN_KEYS", &new_key())]).await;
     let before = Scrape::of(&other.engine).await;
-    other.engine.vault.check_keys().await;
+    eventually("the key is wrong", async || {
+        other.engine.vault.check_keys().await;
+        Scrape::of(&other.engine)
+            .await
+            .get("matrica_token_keys_right")
+            == 0.0
+    })
+    .await;
     let after = Scrape::of(&other.engine).await;
     let alerts = firing(&before, Some(&after));
     assert!(
@@ -353,7 +361,11 @@ async fn requests_that_pile_up_are_noticed() {
     let mut waiting = Vec::new();
     for _ in 0..REQUESTS {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let head = "POST /auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n";
+        let head = format!(
+            "POST /auth/login HTTP/1.1\r\nhost: {address}\r\norigin: {origin}\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: 9\r\n\r\n",
+            origin = app.url,
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         waiting.push(stream);
     }

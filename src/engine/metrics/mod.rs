@@ -1,6 +1,11 @@
 //! What metrics are made of. Each room of the engine registers its own, and all of their series exist
 //! from the start. So `rate()` sees the first change, and a missing series is a mistake.
 
+pub mod census;
+pub mod process;
+pub mod requests;
+pub mod sign_ins;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;

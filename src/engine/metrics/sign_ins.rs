@@ -6,8 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::Refusal;
-use crate::engine::metrics::{Counters, Durations, Registry, counter, durations};
+use super::{Durations, Labels, Registry, counter, durations};
 
 /// Counts what becomes of sign-ins, and of linked accounts.
 #[derive(Clone)]
@@ -15,13 +14,19 @@ pub struct SignInMetrics {
     pub started: Counter,
     pub finished: Counter,
     pub repeated: Counter,
-    pub refused: Counters<Refusal>,
+    refused: Family<Labels<1>, Counter>,
     provider_seconds: Histogram,
     own_seconds: Histogram,
 }
 
 impl SignInMetrics {
     pub fn new(registry: &mut Registry) -> Self {
+        let refused = Family::default();
+        registry.register(
+            "matrica_sign_ins_refused",
+            "Callbacks that were refused, by the name of the refusal",
+            Family::clone(&refused),
+        );
         let seconds: Durations<1> = Family::new_with_constructor(durations);
         registry.register(
             "matrica_callback_duration_seconds",
@@ -44,15 +49,15 @@ impl SignInMetrics {
                 "matrica_sign_ins_repeated",
                 "Repeated callbacks that got the session of the first one",
             ),
-            refused: Counters::new(
-                registry,
-                "matrica_sign_ins_refused",
-                "Callbacks that were refused, by the name of the refusal",
-                "reason",
-            ),
+            refused,
             provider_seconds: seconds.get_or_create_owned(&[("part", "provider")]),
             own_seconds: seconds.get_or_create_owned(&[("part", "own")]),
         }
+    }
+
+    /// The counter of one refusal.
+    pub fn refused(&self, reason: &'static str) -> Counter {
+        self.refused.get_or_create_owned(&[("reason", reason)])
     }
 
     /// Enters the duration of a callback, of which the provider took a part.

@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::engine::metrics::{Durations, Labels, Registry, durations, gauge};
+use super::{Durations, Labels, Registry, durations, gauge};
 
 /// The label of requests that match no route.
 const NO_ROUTE: &str = "none";
