@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 
-use crate::support::{Answer, TestApp, process, process::Process};
+use crate::support::{Answer, TestApp, Wire, eventually, process, process::Process};
 
 /// `POST /auth/login` with this `Host` and `Origin`, as a browser without fetch metadata sends it.
 async fn start(app: &TestApp, host: &str, origin: Option<&str>, return_to: &str) -> Answer {
@@ -299,6 +299,43 @@ async fn healthcheck_follows_the_rules_of_the_server() {
         assert!(check(&[("LISTEN_ADDR", ""), ("PORT", &port)], &["--live"]));
         assert!(check(&[("LISTEN_ADDR", &format!("127.0.0.1:{port}"))], &[]));
         assert!(!check(&[("LISTEN_ADDR", "127.0.0.1:1")], &[]));
+    })
+    .await
+    .unwrap();
+}
+
+/// An orchestrator restarts a container that is not healthy, and a restart mends no database.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_images_health_check_succeeds_while_the_database_is_away() {
+    let first = TestApp::spawn().await;
+    let wire = Wire::to(&first.database.url).await;
+    let app = first.replica_on(&wire).await;
+    wire.cut();
+    let browser = app.browser();
+    eventually("not ready", async || {
+        let request = browser.request(Method::GET, "/readyz");
+        request
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status() == 503)
+    })
+    .await;
+    let dockerfile = include_str!("../../../Dockerfile");
+    let check = dockerfile
+        .lines()
+        .find(|line| line.starts_with("HEALTHCHECK "))
+        .unwrap();
+    let (_, command) = check.split_once(" CMD ").unwrap();
+    let arguments: Vec<String> = serde_json::from_str(command).unwrap();
+    let address = app.url.replace("http://", "");
+    tokio::task::spawn_blocking(move || {
+        let settings = BTreeMap::from([("LISTEN_ADDR".into(), address)]);
+        let succeeds = |arguments: &[String]| {
+            let output = process::command(&settings).args(arguments).output();
+            output.unwrap().status.success()
+        };
+        assert!(succeeds(&arguments[1..]), "{arguments:?}");
+        assert!(!succeeds(&["healthcheck".into()]));
     })
     .await
     .unwrap();
