@@ -35,14 +35,18 @@ pub async fn server(connection: &mut PgConnection) -> Result<Server, Error> {
 
 /// What `serve` needs and the role lacks, such as `insert on users`. Sorted by table.
 pub async fn missing_rights(connection: &mut PgConnection) -> Result<Vec<String>, Error> {
+    // Without the right to use a schema, there is no current one.
     Ok(sqlx::query_scalar(
-        "select string_agg(lower(needed), ', ' order by place) || ' on ' || relname
-         from pg_class
-         cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) with ordinality as list (needed, place)
-         where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p')
-           and (relname <> '_sqlx_migrations' or needed = 'SELECT')
-           and not has_table_privilege(pg_class.oid, needed)
-         group by relname order by relname",
+        "with place as (select coalesce(current_schema(), 'public') as schema)
+         select 'usage on schema ' || schema from place where not has_schema_privilege(schema, 'USAGE')
+         union all
+         (select string_agg(lower(needed), ', ' order by number) || ' on ' || relname
+          from place
+          join pg_class on relnamespace = schema::regnamespace
+          cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) with ordinality as list (needed, number)
+          where relkind in ('r', 'p') and (relname <> '_sqlx_migrations' or needed = 'SELECT')
+            and not has_table_privilege(pg_class.oid, needed)
+          group by relname order by relname)",
     )
     .fetch_all(connection)
     .await?)

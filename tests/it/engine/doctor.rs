@@ -81,7 +81,7 @@ impl Patient {
         self.assert_fails(&[fails], detail, remedy).await;
     }
 
-    async fn assert_fails(&self, fails: &[&str], detail: &str, remedy: &str) {
+    pub async fn assert_fails(&self, fails: &[&str], detail: &str, remedy: &str) {
         let all = findings(&self.settings).await;
         let failed: Vec<_> = all
             .iter()

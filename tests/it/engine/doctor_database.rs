@@ -100,6 +100,18 @@ async fn faults_of_the_database_are_found() {
         )
         .await;
     patient
+        .sql(&format!(
+            "alter role {name}_app connection limit -1;
+             revoke usage on schema public from public, {name}_app"
+        ))
+        .await;
+    let both = ["migrations", "rights"];
+    patient.assert_fails(&both, "are missing", "").await;
+    let all = findings(&patient.settings).await;
+    let mut rights = all.iter().filter(|(check, ..)| check.starts_with("rights"));
+    let (_, _, detail, _) = rights.next().unwrap();
+    assert_eq!(detail, "it lacks usage on schema public");
+    patient
         .sql(&format!("drop owned by {name}_app; drop role {name}_app"))
         .await;
 

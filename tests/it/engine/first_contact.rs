@@ -66,10 +66,16 @@ fn start(provider: &Provider, origin: &str, address: &str) -> (Child, UnboundedR
 
 /// Walks with a provider that behaves like this. With `by_hand` the callbacks are pasted.
 async fn walk(behaviour: Value, by_hand: bool) -> Walk {
+    walk_with(behaviour, by_hand, json!([])).await
+}
+
+/// The same with faults of the token endpoint.
+async fn walk_with(behaviour: Value, by_hand: bool, faults: Value) -> Walk {
     let address = format!("127.0.0.1:{}", free_port());
     let origin = format!("http://{address}");
     let provider = Provider::spawn(&[format!("{origin}/auth/callback")]).await;
     provider.set(behaviour).await;
+    provider.fault("token", faults).await;
     let (mut child, mut errors) = start(&provider, &origin, &address);
     let (mut visits, mut declines, mut callbacks) = (0, false, Vec::new());
     while let Some(line) = tokio::time::timeout(WITHIN, errors.recv()).await.unwrap() {
@@ -156,6 +162,24 @@ async fn a_lenient_provider_gives_other_answers() {
     let no_detection = walk(json!({ "reuse_detection": false }), false).await;
     no_detection.assert(8, "the newer one goes on working", Some(false));
     assert_eq!(no_detection.visits, 2);
+}
+
+#[tokio::test]
+async fn a_code_that_is_used_up_costs_a_visit_and_one_that_is_not_checked_is_told() {
+    let refused = json!({ "status": 400, "body": r#"{"error":"invalid_grant"}"#, "times": 2 });
+    let used_up = walk_with(json!({}), false, refused).await;
+    used_up.assert(1, "refused", Some(true));
+    used_up.assert(3, "used up", Some(true));
+    assert_eq!(used_up.visits, 4);
+
+    let body = r#"{"access_token":"canary","token_type":"Bearer"}"#;
+    let careless = json!({ "status": 200, "body": body, "times": 1 });
+    let careless = walk_with(json!({}), false, careless).await;
+    careless.assert(1, "It took a code with another verifier", Some(false));
+    careless.assert(4, "no refresh token", Some(false));
+    careless.assert(5, "no profile", None);
+    careless.assert(7, "no refresh token", None);
+    assert!(!careless.said.contains("canary"), "{}", careless.said);
 }
 
 #[tokio::test]
