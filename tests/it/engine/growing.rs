@@ -20,7 +20,7 @@ use sqlx::{
 };
 
 use crate::support::{
-    ALL_SCOPES, Browser, Process, TestApp,
+    ALL_SCOPES, Browser, Process, TestApp, Wire,
     cluster::{Address, Cluster},
     eventually, eventually_within,
     fleet::Fleet,
@@ -64,22 +64,24 @@ async fn behind_haproxy_each_step_of_a_sign_in_is_answered_by_another_server() {
     }
 }
 
-/// A primary with a standby, and the checks of haproxy admitted.
-async fn two_databases(synchronous: bool) -> (Cluster, Cluster) {
-    let starting = move || {
+/// A primary, a standby, and the wire between them. The checks of haproxy are admitted.
+async fn two_databases() -> (Cluster, Cluster, Wire) {
+    let primary = tokio::task::spawn_blocking(|| {
         let primary = Cluster::primary();
         primary.admit_health_checks();
-        let standby = primary.standby();
-        if synchronous {
-            primary.wait_for_standby();
-        }
+        primary
+    });
+    let primary = primary.await.unwrap();
+    let url = Cluster::url(primary.port);
+    schema::migrate(&database(&url)).await.unwrap();
+    let wire = Wire::to(&url).await;
+    let port = url::Url::parse(&wire.url).unwrap().port().unwrap();
+    let following = tokio::task::spawn_blocking(move || {
+        let standby = primary.standby_through(port);
         (primary, standby)
-    };
-    let clusters = tokio::task::spawn_blocking(starting).await.unwrap();
-    schema::migrate(&database(&Cluster::url(clusters.0.port)))
-        .await
-        .unwrap();
-    clusters
+    });
+    let (primary, standby) = following.await.unwrap();
+    (primary, standby, wire)
 }
 
 async fn is_let_in(browser: &Browser, url: &str) -> bool {
@@ -116,7 +118,8 @@ async fn signs_in(app: &TestApp, person: &str) -> Option<Browser> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_crashes_under_load_costs_seconds_and_signs_nobody_out() {
-    let (primary, standby) = two_databases(true).await;
+    let (primary, standby, wire) = two_databases().await;
+    primary.wait_for_standby();
     let proxy = Haproxy::database(primary.port, standby.port).await;
     let app = TestApp::without_cache(&[
         ("DATABASE_URL", &Cluster::url(proxy.port)),
@@ -149,6 +152,10 @@ async fn a_primary_that_crashes_under_load_costs_seconds_and_signs_nobody_out() 
             let request = browser.request(reqwest::Method::GET, "/account/nfts");
             assert_eq!(request.send().await.unwrap().status(), 200);
         }
+        // What people are told from here on must have reached the standby all the same.
+        wire.lose_packets();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        wire.cut();
         let standby = tokio::task::spawn_blocking(move || {
             primary.crash();
             standby.promote();
@@ -186,7 +193,7 @@ async fn a_primary_that_crashes_under_load_costs_seconds_and_signs_nobody_out() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_that_a_failover_loses_is_asked_for_again_without_an_error() {
-    let (primary, standby) = two_databases(false).await;
+    let (primary, standby, _wire) = two_databases().await;
     let address = Address::of(primary.port).await;
     let app = TestApp::with(&[("DATABASE_URL", &Cluster::url(address.port))]).await;
     let mut kept = signs_in(&app, "ada").await.unwrap();

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::support::{
     Answer, Browser, Provider,
     fleet::{Fleet, SERVERS},
+    process::BINARY,
 };
 
 /// The time that haproxy may take to read that a connection to a killed server has ended.
@@ -36,6 +37,8 @@ struct Plan {
     /// Between two health checks of haproxy.
     inter: &'static str,
     drain_delay: &'static str,
+    /// An older build to begin with. It is not killed, but deployed over.
+    older: Option<String>,
 }
 
 /// What visitors have seen.
@@ -207,7 +210,8 @@ async fn deploy_anew(fleet: &mut Fleet, plan: &Plan) {
 
 async fn rehearse(plan: Plan) {
     let settings = [("RATE_LIMIT", "off"), ("DRAIN_DELAY", plan.drain_delay)];
-    let mut fleet = Fleet::start(&settings, plan.inter).await;
+    let program = plan.older.as_deref().unwrap_or(BINARY);
+    let mut fleet = Fleet::start_program(program, &settings, plan.inter).await;
     // So that tokens are refreshed all the time, also by servers that are killed.
     let tokens = json!({ "expires_in": 20, "reuse_grace_ms": 180_000 });
     fleet.provider.set(tokens).await;
@@ -282,6 +286,7 @@ async fn killed_and_deployed_servers_behind_haproxy_cost_only_the_requests_they_
         kill_every: Duration::from_secs(1),
         inter: "200ms",
         drain_delay: "1s",
+        older: None,
     })
     .await;
 }
@@ -289,14 +294,16 @@ async fn killed_and_deployed_servers_behind_haproxy_cost_only_the_requests_they_
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes two minutes and the whole machine: scripts/rehearse runs it"]
 async fn a_minute_of_kills_and_a_deployment_at_70_percent_of_the_peak() {
+    let older = std::env::var("OLDER").ok();
     rehearse(Plan {
         visitors: 24,
         peak: Some(Duration::from_secs(10)),
         load: 0.7,
-        kills: 11,
+        kills: if older.is_some() { 0 } else { 11 },
         kill_every: Duration::from_secs(5),
         inter: "1s",
         drain_delay: "5s",
+        older,
     })
     .await;
 }

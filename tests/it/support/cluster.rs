@@ -55,8 +55,13 @@ impl Cluster {
 
     /// A standby of this primary, ready to be promoted.
     pub fn standby(&self) -> Self {
+        self.standby_through(self.port)
+    }
+
+    /// One that follows the primary through this port.
+    pub fn standby_through(&self, port: u16) -> Self {
         let data = self.data.with_file_name("standby");
-        let port = self.port.to_string();
+        let port = port.to_string();
         run(
             "pg_basebackup",
             &[

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Browser, Process, Provider, TestDatabase, haproxy::Haproxy, overridden, process::free_port,
+    Browser, Process, Provider, TestDatabase,
+    haproxy::Haproxy,
+    overridden,
+    process::{self, free_port},
     settings,
 };
 
@@ -21,6 +24,11 @@ pub struct Fleet {
 impl Fleet {
     /// `inter` is the time between two health checks.
     pub async fn start(overrides: &[(&str, &str)], inter: &str) -> Self {
+        Self::start_program(process::BINARY, overrides, inter).await
+    }
+
+    /// The same with another build of the server. Each restart replaces it by this one.
+    pub async fn start_program(program: &str, overrides: &[(&str, &str)], inter: &str) -> Self {
         let port = free_port();
         let url = format!("http://localhost:{port}");
         let provider = Provider::spawn(&[format!("{url}/auth/callback")]).await;
@@ -29,7 +37,7 @@ impl Fleet {
         settings.insert("TRUSTED_PROXY_HOPS".to_owned(), "1".to_owned());
         let mut servers = Vec::new();
         for _ in 0..SERVERS {
-            servers.push(Process::start(&settings).await);
+            servers.push(Process::start_program(program, &settings).await);
         }
         let addresses: Vec<_> = servers
             .iter()

@@ -42,9 +42,22 @@ pub struct Process {
 impl Process {
     /// Starts it, on a free port if the settings name none. It may not listen yet.
     pub fn serve(settings: &BTreeMap<String, String>) -> Self {
+        Self::spawn(command(settings), settings)
+    }
+
+    /// Another build of the program, until its first answer.
+    pub async fn start_program(program: &str, settings: &BTreeMap<String, String>) -> Self {
+        let mut command = Command::new(program);
+        command.env_clear().envs(settings);
+        let process = Self::spawn(command, settings);
+        let answers = async || healthy(&process.address);
+        eventually_within(END, "the server starts", answers).await;
+        process
+    }
+
+    fn spawn(mut command: Command, settings: &BTreeMap<String, String>) -> Self {
         let address = settings.get("LISTEN_ADDR").cloned();
         let address = address.unwrap_or_else(|| format!("127.0.0.1:{}", free_port()));
-        let mut command = command(settings);
         command
             .arg("serve")
             .env("LISTEN_ADDR", &address)
