@@ -123,6 +123,7 @@ pgbouncer_of_trixie() {
     rm -rf "$root/apt"
     loader=$(cd "$root" && find root -name 'ld-linux-*' -type f | head -n 1)
     # Relative to the script, so that the repository may move.
+    # shellcheck disable=SC2016
     printf '#!/bin/sh\nhere=${0%%/*}\nexec "$here/%s" --library-path "$here/%s" "$here/root/usr/sbin/pgbouncer" "$@"\n' \
         "$loader" "${loader%/*}" >"$root/run"
     chmod +x "$root/run"
