@@ -32,7 +32,7 @@ fn configuration(config: &Result<Config, ConfigError>) -> Vec<Finding> {
     let problems = problems.into_iter().flatten();
     let mut findings: Vec<Finding> = problems
         .map(|(name, rule)| {
-            let remedy = format!("Change {name}. docs/configuration.md has its rule.");
+            let remedy = format!("Set {name} as docs/configuration.md describes.");
             Finding::wrong(CONFIGURATION, format!("{name} {rule}"), remedy)
         })
         .collect();

@@ -86,7 +86,7 @@ pub async fn listen(address: SocketAddr, engine: &Engine) -> std::io::Result<()>
     Ok(())
 }
 
-/// All metrics in the text format of OpenMetrics.
+/// All metrics as text.
 pub async fn text(engine: &Engine) -> Result<String, std::fmt::Error> {
     read(engine).await;
     let mut text = String::new();

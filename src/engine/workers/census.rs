@@ -15,7 +15,7 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(15);
 pub async fn run_census(engine: Engine) {
     let counting = async {
         loop {
-            let pause = match count(&engine).await {
+            let pause = match Box::pin(count(&engine)).await {
                 Ok(()) => PAUSE,
                 Err(_) => FAILURE_PAUSE,
             };
