@@ -55,7 +55,7 @@ fn firing(before: &Scrape, after: Option<&Scrape>) -> BTreeSet<String> {
     }
     let (rules, end) = (json!(RULES), QUIET + FAULTY);
     // Expects nothing, so that promtool tells what there is.
-    let test = format!(
+    let rules_test = format!(
         "rule_files: [{rules}]
 evaluation_interval: 1m
 tests:
@@ -69,13 +69,13 @@ tests:
     );
     let folder = Folder::new();
     let path = folder.path().join("test.yml");
-    fs::write(&path, test).unwrap();
-    let (passed, text) = promtool(&["test", "rules"], &path);
+    fs::write(&path, rules_test).unwrap();
+    let (passed, output) = promtool(&["test", "rules"], &path);
     assert!(
-        passed || text.contains("got:"),
-        "promtool refuses the test: {text}"
+        passed || output.contains("got:"),
+        "promtool refuses the test: {output}"
     );
-    let (_, got) = text.split_once("got:").unwrap_or_default();
+    let (_, got) = output.split_once("got:").unwrap_or_default();
     let names = got.split("alertname=").skip(1);
     let names = names.map(|rest| {
         rest.trim_matches(['\\', '"'])
@@ -114,8 +114,8 @@ fn alerts() -> Vec<String> {
 #[test]
 fn the_rules_pass_their_own_tests() {
     let path = Path::new(RULES).with_file_name("alerts_test.yml");
-    let (passed, text) = promtool(&["test", "rules"], &path);
-    assert!(passed, "{text}");
+    let (passed, output) = promtool(&["test", "rules"], &path);
+    assert!(passed, "{output}");
     let tests = fs::read_to_string(path).unwrap();
     for alert in alerts() {
         let count = tests.matches(&format!("alertname=\"{alert}\"")).count();
@@ -447,6 +447,6 @@ fn every_query_of_the_dashboard_is_valid() {
     let folder = Folder::new();
     let path = folder.path().join("rules.yml");
     fs::write(&path, rules).unwrap();
-    let (passed, text) = promtool(&["check", "rules"], &path);
-    assert!(passed || text.contains("duplicate"), "{text}");
+    let (passed, output) = promtool(&["check", "rules"], &path);
+    assert!(passed || output.contains("duplicate"), "{output}");
 }

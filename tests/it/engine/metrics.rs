@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::json;
 use strum::IntoEnumIterator as _;
 
+use crate::support::browser::client;
 use crate::support::scrape::Scrape;
 use crate::support::{Answer, Process, TestApp, process};
 
@@ -74,7 +75,7 @@ async fn every_outcome_is_there_from_the_start() {
     for refusal in Refusal::iter() {
         let reason = refusal.name();
         let series = format!("matrica_sign_ins_refused_total{{reason=\"{reason}\"}}");
-        assert_eq!(metrics.get(&series), 0.0, "{series}");
+        metrics.expect(&series, 0.0);
     }
     for outcome in [
         "rotated",
@@ -87,11 +88,11 @@ async fn every_outcome_is_there_from_the_start() {
         "lost",
     ] {
         let series = format!("matrica_refreshes_total{{outcome=\"{outcome}\"}}");
-        assert_eq!(metrics.get(&series), 0.0, "{series}");
+        metrics.expect(&series, 0.0);
     }
     let last = r#"matrica_provider_last_success_timestamp_seconds{provider="matrica",endpoint="exchange"}"#;
-    assert_eq!(metrics.get(last), 0.0);
-    assert_eq!(metrics.get("matrica_ready"), 1.0);
+    metrics.expect(last, 0.0);
+    metrics.expect("matrica_ready", 1.0);
 }
 
 #[tokio::test]
@@ -180,8 +181,8 @@ async fn stored_rows_are_counted() {
     .await;
     census::count(&app.engine).await.unwrap();
     let metrics = Scrape::of(&app.engine).await;
-    assert_eq!(metrics.get("matrica_users"), 1.0);
-    assert_eq!(metrics.get("matrica_sessions"), 1.0);
+    metrics.expect("matrica_users", 1.0);
+    metrics.expect("matrica_sessions", 1.0);
     let sealed = metrics
         .0
         .iter()
@@ -203,7 +204,7 @@ async fn metrics_have_an_address_of_their_own() {
     server.logged("metrics_listening").await;
     let ask = async |path: &str| {
         let url = format!("http://{address}{path}");
-        Answer::read(reqwest::get(url).await.unwrap()).await
+        Answer::read(client().get(url).send().await.unwrap()).await
     };
     let answer = ask("/metrics").await;
     let media_type = answer.headers["content-type"].to_str().unwrap();
@@ -212,7 +213,7 @@ async fn metrics_have_an_address_of_their_own() {
         "{media_type}"
     );
     assert!(answer.body.ends_with("# EOF\n"), "{}", answer.body);
-    assert_eq!(Scrape::parse(&answer.body).get("matrica_ready"), 1.0);
+    Scrape::parse(&answer.body).expect("matrica_ready", 1.0);
     assert!(
         answer.body.contains("matrica_build_info{version="),
         "{}",
@@ -229,10 +230,7 @@ async fn metrics_have_an_address_of_their_own() {
     // The last scrape sees the drain.
     server.signal("TERM");
     server.logged("draining").await;
-    assert_eq!(
-        Scrape::parse(&ask("/metrics").await.body).get("matrica_ready"),
-        0.0
-    );
+    Scrape::parse(&ask("/metrics").await.body).expect("matrica_ready", 0.0);
     let (status, log) = server.ended().await;
     assert!(status.success(), "{log}");
 }

@@ -30,6 +30,14 @@ impl Scrape {
         *value.unwrap_or_else(|| panic!("there is no {series}"))
     }
 
+    /// Checks the value of a series.
+    #[track_caller]
+    pub fn expect(&self, series: &str, expected: f64) {
+        let value = self.get(series);
+        let difference = (value - expected).abs();
+        assert!(difference < f64::EPSILON, "{series} is {value}");
+    }
+
     /// How much the counters have grown, without those that have not.
     pub fn growth_since(&self, before: &Self) -> BTreeMap<&str, f64> {
         let counters = self.0.iter().filter(|(name, _)| is_counter(name));
