@@ -169,7 +169,7 @@ pub fn explain(refusal: Refusal) -> Explanation {
         Refusal::Disabled => [
             "An operator has locked the account.",
             "The column users.disabled_at is set.",
-            "docs/how-to/lock-out-and-restore.md says how to lift it.",
+            "docs/operations.md says how to lift it.",
         ],
         Refusal::NotLinked => [
             "Nobody has linked this account of the other provider.",

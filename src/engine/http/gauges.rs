@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,6 +13,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::log;
 use crate::engine::error::Failure;
@@ -20,22 +22,28 @@ use crate::engine::state::Engine;
 /// The media type of the answer. Prometheus refuses an answer without one.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Longest wait for the database. Scrapes often have 5 s.
+const DATABASE_WAIT: Duration = Duration::from_secs(2);
+
 /// Sets what is read when it is asked for.
 async fn read(engine: &Engine) {
     let gauges = &engine.gauges;
-    let database = engine.readiness.check(&engine.db, &engine.health_db).await;
+    let asked = engine.readiness.check(&engine.db, &engine.health_db);
+    let database = timeout(DATABASE_WAIT, asked).await;
+    let database = database.is_ok_and(|answer| answer.is_ok());
     let keys = engine.vault.key_problem().is_none();
     let draining = engine.tasks.draining.is_cancelled();
-    gauges.database_up.set(database.is_ok().into());
+    gauges.database_up.set(database.into());
     gauges.keys_right.set(keys.into());
-    gauges
-        .ready
-        .set((database.is_ok() && keys && !draining).into());
+    gauges.ready.set((database && keys && !draining).into());
     let pool = engine.db.usage();
     let in_use = pool.size.saturating_sub(pool.available);
     gauges.in_use.set(as_gauge(in_use));
     gauges.idle.set(as_gauge(pool.available));
-    gauges.waiting.set(as_gauge(pool.waiting));
+    // A call that makes a connection counts as waiting too, but only a full pool holds calls up.
+    let is_full = pool.size >= pool.max_size;
+    let waiting = if is_full { pool.waiting } else { 0 };
+    gauges.waiting.set(as_gauge(waiting));
     gauges.connections_max.set(as_gauge(pool.max_size));
     let runtime = Handle::current().metrics();
     gauges.tasks.set(as_gauge(runtime.num_alive_tasks()));

@@ -86,9 +86,13 @@ pub fn init(format: LogFormat) -> LogGuard {
     let registry = tracing_subscriber::registry().with(layer.with_filter(filter));
     #[cfg(feature = "otel")]
     let (layer, traces) = super::traces::start();
+    // Both fail at a second call. A layer that is `None` would confuse the filter of the log.
     #[cfg(feature = "otel")]
-    let registry = registry.with(layer);
-    // Fails at a second call.
+    let _ = match layer {
+        Some(layer) => registry.with(layer).try_init(),
+        None => registry.try_init(),
+    };
+    #[cfg(not(feature = "otel"))]
     let _ = registry.try_init();
     LogGuard {
         #[cfg(feature = "otel")]

@@ -121,13 +121,18 @@ impl LinkedProvider {
         let status = response.status().as_u16();
         let health = Health::of_status(status);
         let body = transport::read_capped(response, ANSWER_MAX).await;
-        permit.report(health, CallClass::of_status(status));
-        match (status, body) {
+        let answer = match (status, body) {
             _ if health != Health::Answered => Err(ReadError::Unavailable),
             (200, Ok(body)) => json::parse(&body).map_err(|_| ReadError::Unreadable(status)),
             (401, _) => Err(ReadError::Unauthorized),
             _ => Err(ReadError::Unreadable(status)),
-        }
+        };
+        let class = match &answer {
+            Err(ReadError::Unreadable(200..300)) => CallClass::Unreadable,
+            _ => CallClass::of_status(status),
+        };
+        permit.report(health, class);
+        answer
     }
 }
 

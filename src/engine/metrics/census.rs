@@ -13,6 +13,7 @@ pub struct CensusGauges {
     pub revocations_lag: Gauge,
     pub sweeper_lag: Gauge,
     pub jobs_lag: Gauge,
+    pub looked_at: Gauge,
     pub counted_at: Gauge,
     /// By the id of a key, which comes from `TOKEN_KEYS`.
     pub grants: Family<[(&'static str, String); 1], Gauge>,
@@ -40,11 +41,15 @@ impl CensusGauges {
             ),
             sweeper_lag: gauge(
                 "matrica_sweeper_lag_seconds",
-                "Time since the oldest session ended that is still stored",
+                "Time since the oldest session that is still stored has ended, by age or by the idle timeout",
             ),
             jobs_lag: gauge(
                 "matrica_jobs_lag_seconds",
                 "Time since the oldest turn of a job was due",
+            ),
+            looked_at: gauge(
+                "matrica_lags_timestamp_seconds",
+                "Unix time at which the lags were last read, or 0 before the first time",
             ),
             counted_at: gauge(
                 "matrica_counted_timestamp_seconds",

@@ -30,7 +30,7 @@ impl SignInMetrics {
         let seconds: Durations<1> = Family::new_with_constructor(durations);
         registry.register(
             "matrica_callback_duration_seconds",
-            "Duration of callbacks that sent a code, split into waiting for the provider and our own part",
+            "Duration of callbacks that sent a code to Matrica, split into waiting for Matrica and our own part",
             seconds.clone(),
         );
         Self {

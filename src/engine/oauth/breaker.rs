@@ -169,6 +169,7 @@ impl Breaker {
             breaker: self.clone(),
             caller,
             started,
+            sent: started,
             trial: trial.is_some(),
             _permit: permit,
         })
@@ -189,15 +190,21 @@ pub struct BreakerPermit {
     breaker: Breaker,
     caller: Caller,
     started: Instant,
+    sent: Instant,
     trial: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl BreakerPermit {
+    /// The call is sent now, after other work with the permit.
+    pub fn sending(&mut self) {
+        self.sent = Instant::now();
+    }
+
     /// Counts the call.
     pub fn report(self, health: Health, class: CallClass) {
         let now = Instant::now();
-        self.breaker.calls.sent(class, now - self.started);
+        self.breaker.calls.sent(class, now - self.sent);
         match health {
             Health::Answered => self.answered(),
             Health::InternalError if self.breaker.of_strangers => {

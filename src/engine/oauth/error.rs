@@ -102,6 +102,9 @@ impl TokenError {
             Self::InvalidGrant | Self::Misconfigured { .. } | Self::Unclear { .. } => {
                 CallClass::Refused
             }
+            Self::Unexpected {
+                status: 200..300, ..
+            } => CallClass::Unreadable,
             Self::Unavailable { status, .. } | Self::Unexpected { status } => {
                 CallClass::of_status(*status)
             }

@@ -252,28 +252,28 @@ async fn revocation_request(
 impl ExchangeSlot<'_> {
     /// Exchanges the code (RFC 6749 section 4.1.3). Repeated once if nothing was sent.
     pub async fn exchange(
-        self,
+        mut self,
         code: &AuthorizationCode,
         code_verifier: &CodeVerifier,
         deadline: Instant,
     ) -> Result<TokenSet, FailedTokenRequest> {
-        let client = self.client;
+        self.permit.sending();
+        let (client, scopes) = (self.client, &self.client.settings.scopes);
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code.expose()),
             ("redirect_uri", &client.redirect_uri),
             ("code_verifier", code_verifier.expose()),
         ];
-        let request = || client.token_request(&form, &client.settings.scopes, deadline);
-        let send = || spans::provider_call("token", request());
+        let send = || spans::provider_call("token", client.token_request(&form, scopes, deadline));
         let mut result = send().await;
         if let Err(failed) = &result
             && matches!(failed.error, TokenError::NotSent | TokenError::Local)
         {
             result = send().await;
         }
-        let error = result.as_ref().err().map(|failed| &failed.error);
-        report(self.permit, error);
+        let failed = result.as_ref().err();
+        report(self.permit, failed.map(|failed| &failed.error));
         result
     }
 }
@@ -281,11 +281,12 @@ impl ExchangeSlot<'_> {
 impl RefreshSlot<'_> {
     /// Sends one refresh (RFC 6749 section 6), which never grants more than `granted`.
     pub async fn refresh(
-        self,
+        mut self,
         refresh_token: &Token,
         granted: &[String],
         deadline: Instant,
     ) -> Result<TokenSet, TokenError> {
+        self.permit.sending();
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose()),

@@ -93,11 +93,15 @@ pub async fn run_to_completion(
             completion
         }
         // The task panicked. The panic hook has logged where.
-        Err(_) => Completion {
-            result: Err(Refusal::Unavailable),
-            consumed: true,
-            reference,
-        },
+        Err(_) => {
+            let completion = Completion {
+                result: Err(Refusal::Unavailable),
+                consumed: true,
+                reference,
+            };
+            completion.report(engine, false);
+            completion
+        }
     }
 }
 
@@ -165,7 +169,9 @@ async fn exchange_and_admit(
     let deadline = visitor.arrived + PROVIDER_BUDGET;
     let mut progress = Progress::new(attempt, visitor);
     let exchanging = slot.exchange(code, &attempt.code_verifier, deadline);
+    let sent = Instant::now();
     let exchanged = spans::step("exchange", exchanging).await;
+    let exchange = sent.elapsed();
     progress.timings.exchange_ms = Some(millis_used(deadline));
     let result = match exchanged {
         Ok(tokens) if let Some(provider) = provider => {
@@ -183,10 +189,13 @@ async fn exchange_and_admit(
             Err(Refusal::from(failed.error))
         }
     };
-    let provider_ms = [progress.timings.exchange_ms, progress.timings.profile_ms];
-    let provider_ms: i32 = provider_ms.into_iter().flatten().sum();
-    let by_provider = Duration::from_millis(u64::try_from(provider_ms).unwrap_or_default());
-    engine.sign_ins.took(visitor.arrived.elapsed(), by_provider);
+    if provider.is_none() {
+        let profile_ms = progress.timings.profile_ms.unwrap_or_default();
+        let profile = Duration::from_millis(u64::try_from(profile_ms).unwrap_or_default());
+        engine
+            .sign_ins
+            .took(visitor.arrived.elapsed(), exchange + profile);
+    }
     if let Err(refusal) = &result {
         let (hash, timings) = (attempt.state.hash(), progress.timings);
         // Best effort. If it fails, a repeated callback is refused as already used.

@@ -85,7 +85,7 @@ impl VaultMetrics {
             lease_contention: counter(
                 registry,
                 "matrica_refresh_lease_contention",
-                "Refreshes that found the lease taken by another process",
+                "Refreshes that lost the race for the lease",
             ),
             revocations: Counters::new(
                 registry,

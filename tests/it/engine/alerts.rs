@@ -39,7 +39,11 @@ fn firing(before: &Scrape, after: Option<&Scrape>) -> BTreeSet<String> {
     let names = after.unwrap_or(before).0.keys();
     for name in names {
         let old = before.0.get(name).copied().unwrap_or_default();
+        // Times go on, unless there was none.
+        let is_time = name.contains("_timestamp_") && old > 0.0;
+        let old = if is_time { 0.0 } else { old };
         let during = match after.map(|after| after.get(name)) {
+            Some(_) if is_time => format!("0+60x{FAULTY}"),
             Some(new) if is_counter(name) => format!("{new}+{}x{FAULTY}", new - old),
             Some(new) => format!("{new}x{FAULTY}"),
             None => format!("_x{FAULTY}"),
@@ -84,6 +88,12 @@ tests:
             .unwrap()
     });
     names.map(str::to_owned).collect()
+}
+
+/// A scrape before the fault.
+async fn healthy(app: &TestApp) -> Scrape {
+    census::count(&app.engine).await.unwrap();
+    Scrape::of(&app.engine).await
 }
 
 /// Whether promtool is content, and what it says.
@@ -138,7 +148,7 @@ fn the_catalogue_explains_every_alert() {
 async fn healthy_visits_fire_nothing() {
     let app = TestApp::without_cache(&[("RATE_LIMIT", "off")]).await;
     app.signed_in("ada").await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     for person in ["ada", "collector", "empty"] {
         let mut browser = app.signed_in(person).await;
         for path in ["/", "/settings", "/login", "/no-such-page"] {
@@ -167,7 +177,7 @@ async fn healthy_visits_fire_nothing() {
 async fn a_database_that_is_away_is_noticed() {
     let (app, wire) = TestApp::on_wire(&[]).await;
     let mut browser = app.signed_in("ada").await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     wire.cut();
     tokio::time::sleep(Duration::from_millis(300)).await;
     browser.get("/settings").await;
@@ -186,7 +196,7 @@ async fn foreign_keys_are_noticed() {
     app.signed_in("ada").await;
     app.signed_in("collector").await;
     let other = app.replica_with(&[("TOKEN_KEYS", &new_key())]).await;
-    let before = Scrape::of(&other.engine).await;
+    let before = healthy(&other).await;
     eventually("the key is wrong", async || {
         other.engine.vault.check_keys().await;
         Scrape::of(&other.engine)
@@ -206,7 +216,7 @@ async fn foreign_keys_are_noticed() {
 #[tokio::test]
 async fn a_refused_application_is_noticed() {
     let app = TestApp::spawn().await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     let refusal = json!({ "status": 401, "body": r#"{"error":"invalid_client"}"# });
     app.provider.fault("token", refusal).await;
     app.browser().sign_in(&app.provider, "ada").await;
@@ -221,7 +231,7 @@ async fn a_refused_application_is_noticed() {
 #[tokio::test]
 async fn people_who_never_come_back_are_noticed() {
     let app = TestApp::spawn().await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     app.browser().start("/").await;
     expect(
         &before,
@@ -233,7 +243,7 @@ async fn people_who_never_come_back_are_noticed() {
 #[tokio::test]
 async fn foreign_callbacks_are_noticed() {
     let app = TestApp::with(&[("RATE_LIMIT", "off")]).await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     let mut browser = app.browser();
     for number in 0..70 {
         browser
@@ -250,7 +260,7 @@ async fn foreign_callbacks_are_noticed() {
 #[tokio::test]
 async fn a_provider_that_fails_is_noticed() {
     let app = TestApp::with(&[("RATE_LIMIT", "off")]).await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     app.provider.fault("token", json!({ "status": 503 })).await;
     // The breaker refuses the last one.
     for _ in 0..10 {
@@ -266,7 +276,7 @@ async fn a_provider_that_fails_is_noticed() {
 #[tokio::test]
 async fn a_slow_provider_is_noticed() {
     let app = TestApp::spawn().await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     app.provider
         .fault("profile", json!({ "delay_ms": 2_500 }))
         .await;
@@ -286,7 +296,7 @@ async fn refreshes_that_fail_are_noticed() {
         let app = TestApp::spawn().await;
         app.signed_in("ada").await;
         app.expire_access_tokens(1).await;
-        let before = Scrape::of(&app.engine).await;
+        let before = healthy(&app).await;
         app.provider.fault("refresh", fault).await;
         let token = app.engine.vault.access_token(app.user_id().await).await;
         token.expect_err("the refresh succeeds");
@@ -298,7 +308,7 @@ async fn refreshes_that_fail_are_noticed() {
 async fn work_that_falls_behind_is_noticed() {
     let app = TestApp::spawn().await;
     app.signed_in("ada").await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     app.sql("update sessions set expires_at = now() - interval '3 hours'")
         .await;
     app.sql("insert into jobs (name) values ('late')").await;
@@ -321,9 +331,16 @@ async fn work_that_falls_behind_is_noticed() {
 }
 
 #[tokio::test]
+async fn rows_that_nobody_counts_are_noticed() {
+    let app = TestApp::spawn().await;
+    let metrics = Scrape::of(&app.engine).await;
+    expect(&metrics, &metrics, &["CountsMissing"]);
+}
+
+#[tokio::test]
 async fn calls_that_wait_for_a_connection_are_noticed() {
     let app = TestApp::with(&[("DATABASE_MAX_CONNECTIONS", "2"), ("RATE_LIMIT", "off")]).await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     let mut locked = app.transaction().await;
     let lock = sqlx::query("lock table sessions in access exclusive mode");
     lock.execute(&mut *locked).await.unwrap();
@@ -356,7 +373,7 @@ async fn calls_that_wait_for_a_connection_are_noticed() {
 #[tokio::test]
 async fn requests_that_pile_up_are_noticed() {
     let app = TestApp::with(&[("RATE_LIMIT", "off")]).await;
-    let before = Scrape::of(&app.engine).await;
+    let before = healthy(&app).await;
     let address = app.url.trim_start_matches("http://");
     let mut waiting = Vec::new();
     for _ in 0..REQUESTS {
@@ -386,7 +403,7 @@ async fn requests_that_pile_up_are_noticed() {
 #[tokio::test]
 async fn a_server_that_is_gone_is_noticed() {
     let app = TestApp::spawn().await;
-    let alerts = firing(&Scrape::of(&app.engine).await, None);
+    let alerts = firing(&healthy(&app).await, None);
     assert_eq!(alerts.into_iter().collect::<Vec<_>>(), ["ServerMissing"]);
 }
 

@@ -274,19 +274,12 @@ fn a_secret_may_come_from_a_file_but_not_from_two_places() {
 
 #[test]
 fn a_misspelled_variable_is_pointed_out() {
-    let settings = with(&[
-        ("MATRICA_CLIENT_SECRT", "canary"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
-    ]);
+    let settings = with(&[("MATRICA_CLIENT_SECRT", "canary")]);
     let warnings = Config::from_source(Source::new(&settings), App::config)
         .unwrap()
         .warnings
         .join("\n");
-    assert!(
-        warnings.contains("MATRICA_CLIENT_SECRT")
-            && warnings.contains("OTEL_EXPORTER_OTLP_ENDPOINT"),
-        "{warnings}"
-    );
+    assert!(warnings.contains("MATRICA_CLIENT_SECRT"), "{warnings}");
     assert!(!warnings.contains("canary"));
 }
 
