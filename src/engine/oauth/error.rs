@@ -102,13 +102,10 @@ impl TokenError {
             Self::InvalidGrant | Self::Misconfigured { .. } | Self::Unclear { .. } => {
                 CallClass::Refused
             }
-            Self::Unexpected {
-                status: 200..300, ..
-            } => CallClass::Unreadable,
+            Self::Unreadable(_) | Self::Unexpected { status: 200..300 } => CallClass::Unreadable,
             Self::Unavailable { status, .. } | Self::Unexpected { status } => {
                 CallClass::of_status(*status)
             }
-            Self::Unreadable(_) => CallClass::Unreadable,
         }
     }
 }
