@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Metric;
 pub use prometheus_client::registry::Registry;
 use strum::IntoEnumIterator;
 
@@ -31,16 +32,23 @@ pub type Durations<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histog
 
 /// A counter without labels. `name` goes without `_total`.
 pub fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
-    let counter = Counter::default();
-    registry.register(name, help, counter.clone());
-    counter
+    registered(registry, name, help, Counter::default())
 }
 
 /// A gauge without labels.
 pub fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    registry.register(name, help, gauge.clone());
-    gauge
+    registered(registry, name, help, Gauge::default())
+}
+
+/// Registers any metric, such as a family.
+pub fn registered<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 /// A closed set of values of one label.

@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Durations, Labels, Registry, durations, gauge};
+use super::{Durations, Labels, Registry, durations, gauge, registered};
 
 /// The label of requests that match no route.
 const NO_ROUTE: &str = "none";
@@ -27,9 +27,19 @@ pub struct RequestMetrics {
 
 impl RequestMetrics {
     pub fn new(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            requests: Family::default(),
-            seconds: Family::new_with_constructor(durations),
+        Self {
+            requests: registered(
+                registry,
+                "matrica_http_requests",
+                "Requests by route and class of the status",
+                Family::default(),
+            ),
+            seconds: registered(
+                registry,
+                "matrica_http_request_duration_seconds",
+                "Time to the response by route",
+                Family::new_with_constructor(durations as fn() -> Histogram),
+            ),
             in_flight: gauge(
                 registry,
                 "matrica_http_requests_in_flight",
@@ -40,18 +50,7 @@ impl RequestMetrics {
                 "matrica_http_connections",
                 "Open connections of clients and proxies",
             ),
-        };
-        registry.register(
-            "matrica_http_requests",
-            "Requests by route and class of the status",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "matrica_http_request_duration_seconds",
-            "Time to the response by route",
-            metrics.seconds.clone(),
-        );
-        metrics
+        }
     }
 
     /// The handles of these routes.

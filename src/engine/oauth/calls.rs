@@ -11,7 +11,7 @@ use strum::{EnumIter, IntoStaticStr};
 use super::TokenError;
 use super::breaker::{BreakerPermit, Health};
 use crate::engine::clock;
-use crate::engine::metrics::{Counters, Durations, Labels, Registry, durations};
+use crate::engine::metrics::{Counters, Durations, Labels, Registry, durations, registered};
 
 /// The answer to a call, as the label `class`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
@@ -59,34 +59,33 @@ pub struct ProviderCalls {
 impl ProviderCalls {
     /// Those of Matrica.
     pub fn new(registry: &mut Registry) -> Self {
-        let metrics = Self {
+        Self {
             provider: "matrica",
-            calls: Family::default(),
-            seconds: Family::new_with_constructor(durations),
-            last_success: Family::default(),
-            breaker_open: Family::default(),
-        };
-        registry.register(
-            "matrica_provider_calls",
-            "Calls to a provider by endpoint and class of the answer",
-            metrics.calls.clone(),
-        );
-        registry.register(
-            "matrica_provider_call_duration_seconds",
-            "Duration of calls to a provider that were sent",
-            metrics.seconds.clone(),
-        );
-        registry.register(
-            "matrica_provider_last_success_timestamp_seconds",
-            "Unix time of the last success, or 0 before the first one",
-            metrics.last_success.clone(),
-        );
-        registry.register(
-            "matrica_provider_breaker_open",
-            "1 from the opening of the circuit breaker to the first answer after it",
-            metrics.breaker_open.clone(),
-        );
-        metrics
+            calls: registered(
+                registry,
+                "matrica_provider_calls",
+                "Calls to a provider by endpoint and class of the answer",
+                Family::default(),
+            ),
+            seconds: registered(
+                registry,
+                "matrica_provider_call_duration_seconds",
+                "Duration of calls to a provider that were sent",
+                Family::new_with_constructor(durations as fn() -> Histogram),
+            ),
+            last_success: registered(
+                registry,
+                "matrica_provider_last_success_timestamp_seconds",
+                "Unix time of the last success, or 0 before the first one",
+                Family::default(),
+            ),
+            breaker_open: registered(
+                registry,
+                "matrica_provider_breaker_open",
+                "1 from the opening of the circuit breaker to the first answer after it",
+                Family::default(),
+            ),
+        }
     }
 
     /// For a command, which serves no metrics.
