@@ -13,7 +13,7 @@ const AT_ONCE: usize = 3;
 
 const BURN: &str = "insert into login_attempts";
 const STORE: &str = "from store_login_2";
-const SESSION: &str = "from sessions";
+const SESSION: &str = "from sessions join users";
 
 /// Where the process stands still, in the order of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,8 @@ async fn standing(step: Step) -> Standing {
     let mut settings: BTreeMap<_, _> = app.settings.clone();
     settings.insert("DATABASE_URL".to_owned(), wire.url.clone());
     let process = Process::start(&settings).await;
+    // Its workers ask similar questions when it starts.
+    wire.quiet().await;
     let callback = browser.start_and_consent(&app.provider, "ada").await;
     let codes = app.provider.calls("token").await;
     let profiles = app.provider.calls("profile").await;

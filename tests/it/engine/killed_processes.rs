@@ -16,6 +16,8 @@ const AT_ONCE: usize = 3;
 
 const LEASE: &str = "set lease_owner = $3, lease_until = now()";
 const STORE: &str = "lease_until = null, unanswered = 0";
+/// Moves tokens to the queue of revocations.
+const QUEUE: &str = "with gone as (";
 
 /// Where the process stands still, in the order of a refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,8 @@ impl Standing {
         let mut settings: BTreeMap<_, _> = app.settings.clone();
         settings.insert("DATABASE_URL".to_owned(), wire.url.clone());
         let process = Process::start(&settings).await;
+        // Its workers ask similar questions when it starts.
+        wire.quiet().await;
         Self {
             app,
             invariants,
@@ -71,7 +75,8 @@ impl Standing {
         }
     }
 
-    /// Sends a request to the process. `None` if it dies before its answer.
+    /// Sends a request to the process. `None` if it dies before the end of its answer: the head of a
+    /// slow page is sent first.
     fn request(&self, method: &Method, path: &str) -> JoinHandle<Option<Answer>> {
         let url = format!("{}{path}", self.process.url);
         let form = [("confirm", "yes")];
@@ -79,7 +84,11 @@ impl Standing {
         if *method == Method::POST {
             request = request.form(&form);
         }
-        tokio::spawn(async move { Some(Answer::read(request.send().await.ok()?).await) })
+        tokio::spawn(async move {
+            let answer = Answer::read(request.send().await.ok()?).await;
+            let whole = answer.status != 200 || answer.body.contains("</html>");
+            whole.then_some(answer)
+        })
     }
 
     /// A page whose refresh stands still.
@@ -202,7 +211,7 @@ async fn killed_on_the_way_out(way: &str, committed: bool) {
     if committed {
         at.wire.hold_before("COMMIT");
     } else {
-        at.wire.hold_after("insert into revocations");
+        at.wire.hold_after(QUEUE);
     }
     let answer = at.request(&Method::POST, way);
     at.wire.holds().await;
