@@ -18,7 +18,7 @@ const PENDING_MAX: usize = 10_000;
 /// Pause between two batches. All notifying commits of a database share one lock.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// Further pause after a batch that could not be sent.
-const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The notifications that wait. Clones share them.
 #[derive(Clone, Default)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,11 +10,15 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use super::log;
 use crate::engine::error::Failure;
@@ -24,6 +29,13 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Longest wait for the database. Scrapes often have 5 s.
 const DATABASE_WAIT: Duration = Duration::from_secs(2);
+
+/// Most connections at once. Further ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 16;
+/// Longest connection, from its start to the end of its only answer.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(10);
+/// Pause after a failed accept, usually for lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Sets what is read when it is asked for.
 async fn read(engine: &Engine) {
@@ -90,8 +102,29 @@ pub async fn listen(address: SocketAddr, engine: &Engine) -> std::io::Result<()>
         .route("/metrics", get(metrics))
         .with_state(engine.clone());
     tracing::info!(event = "metrics_listening", %address, "metrics are served");
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(accept(listener, router));
     Ok(())
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let service = TowerToHyperService::new(router);
+    while let Ok(permit) = free.clone().acquire_owned().await {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // One answer for each connection, so that no idle one takes a place.
+        let connection = http1::Builder::new()
+            .keep_alive(false)
+            .header_read_timeout(None)
+            .serve_connection(TokioIo::new(stream), service.clone());
+        tokio::spawn(async move {
+            // Errors are the client's.
+            let _ = timeout(CONNECTION_AGE_MAX, connection).await;
+            drop(permit);
+        });
+    }
 }
 
 /// All metrics as text.

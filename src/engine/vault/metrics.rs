@@ -3,6 +3,7 @@
 use prometheus_client::metrics::counter::Counter;
 use strum::{EnumIter, IntoStaticStr};
 
+use crate::engine::db;
 use crate::engine::metrics::{Counters, Registry, counter};
 
 /// The end of a refresh request, as the label `outcome`.
@@ -13,7 +14,7 @@ pub enum RefreshOutcome {
     Rotated,
     /// A new access token is stored. The refresh token stays the same.
     Renewed,
-    /// `invalid_grant`. The grant is deleted.
+    /// `invalid_grant`. The grant is deleted, or at the next try if the database failed.
     Ended,
     /// `invalid_grant` for tokens that another writer has replaced.
     Outdated,
@@ -37,9 +38,13 @@ impl RefreshOutcome {
         }
     }
 
-    /// `invalid_grant`
-    pub fn refused(ended: bool) -> Self {
-        if ended { Self::Ended } else { Self::Outdated }
+    /// `invalid_grant`, and what became of the grant.
+    pub fn refused(ended: &Result<bool, db::Error>) -> Self {
+        if matches!(ended, Ok(false)) {
+            Self::Outdated
+        } else {
+            Self::Ended
+        }
     }
 
     /// Another failure.

@@ -223,8 +223,10 @@ impl Vault {
         let failure = RefreshFailure::from(error);
         let pause = match failure {
             RefreshFailure::Ended => {
-                let ended = grants::end(&self.db, lease).await?;
-                self.metrics.refreshes.count(RefreshOutcome::refused(ended));
+                let ended = grants::end(&self.db, lease).await;
+                let outcome = RefreshOutcome::refused(&ended);
+                self.metrics.refreshes.count(outcome);
+                let ended = ended?;
                 let (user_id, repeated) = (grant.user_id, lease.unanswered > 1);
                 tracing::warn!(event = "grant_ended", %user_id, ended, repeated, "the provider has ended a grant");
                 return if ended {
@@ -257,9 +259,8 @@ impl Vault {
             _ => self.unclear.forget(grant),
         }
         let answered = failure != RefreshFailure::Ambiguous;
-        self.metrics
-            .refreshes
-            .count(RefreshOutcome::failed(answered));
+        let outcome = RefreshOutcome::failed(answered);
+        self.metrics.refreshes.count(outcome);
         let released = grants::release(&self.db, lease, answered, pause).await;
         if released.is_err() {
             tracing::warn!(event = "lease_not_released", "the lease will expire");

@@ -11,10 +11,16 @@ use matrica_starter::engine::workers::census;
 use reqwest::Method;
 use serde_json::json;
 use strum::IntoEnumIterator as _;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::support::browser::client;
 use crate::support::scrape::Scrape;
 use crate::support::{Answer, Process, TestApp, process};
+
+/// Connections that the listener of metrics serves at once.
+const PLACES: usize = 16;
 
 /// One line of the catalogue for each metric: name, type, labels and meaning.
 fn catalogue(text: &str) -> String {
@@ -233,6 +239,55 @@ async fn metrics_have_an_address_of_their_own() {
     Scrape::parse(&ask("/metrics").await.body).expect("matrica_ready", 0.0);
     let (status, log) = server.ended().await;
     assert!(status.success(), "{log}");
+}
+
+#[tokio::test]
+async fn a_refusal_counts_even_if_the_grant_stays() {
+    let (app, wire) = TestApp::on_wire(&[]).await;
+    app.signed_in("ada").await;
+    let user_id = app.user_id().await;
+    app.expire_access_tokens(1).await;
+    let refusal = json!({ "status": 400, "body": r#"{"error":"invalid_grant"}"# });
+    app.provider.fault("refresh", refusal).await;
+    let before = Scrape::of(&app.engine).await;
+    wire.quiet().await;
+    // No statement is prepared, so its text is on the wire.
+    app.engine.db.renew();
+    wire.cut_within("delete from grants where id");
+    let refused = app.engine.vault.access_token(user_id).await;
+    assert!(refused.is_err());
+    wire.is_cut().await;
+    wire.mend();
+    assert_eq!(app.count("select count(*) from grants").await, 1);
+    let after = Scrape::of(&app.engine).await;
+    let growth = after.growth_since(&before);
+    let ended = growth.get(r#"matrica_refreshes_total{outcome="ended"}"#);
+    assert_eq!(ended, Some(&1.0), "{growth:#?}");
+}
+
+/// Silent connections fill the places, and each is closed after 10 s.
+#[tokio::test]
+async fn silent_connections_hold_a_scrape_up_and_end() {
+    let app = TestApp::spawn().await;
+    let port = process::free_port();
+    let address = format!("127.0.0.1:{port}");
+    let listening = gauges::listen(address.parse().unwrap(), &app.engine);
+    listening.await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..PLACES {
+        silent.push(TcpStream::connect(&address).await.unwrap());
+    }
+    let started = Instant::now();
+    let scrape = client().get(format!("http://{address}/metrics")).send();
+    let answer = tokio::time::timeout(Duration::from_secs(20), scrape).await;
+    let answer = answer.expect("an answer in time").unwrap();
+    assert_eq!(answer.status(), 200);
+    let waited = started.elapsed();
+    assert!(waited > Duration::from_secs(8), "{waited:?}");
+    for mut connection in silent {
+        let read = connection.read(&mut [0; 1]).await;
+        assert!(matches!(read, Ok(0)), "{read:?}");
+    }
 }
 
 #[tokio::test]
