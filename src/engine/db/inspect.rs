@@ -42,7 +42,7 @@ pub async fn missing_rights(connection: &mut PgConnection) -> Result<Vec<String>
          union all
          (select string_agg(lower(needed), ', ' order by number) || ' on ' || relname
           from place
-          join pg_class on relnamespace = schema::regnamespace
+          join pg_class on relnamespace = quote_ident(schema)::regnamespace
           cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) with ordinality as list (needed, number)
           where relkind in ('r', 'p') and (relname <> '_sqlx_migrations' or needed = 'SELECT')
             and not has_table_privilege(pg_class.oid, needed)

@@ -147,6 +147,23 @@ async fn faults_of_the_database_are_found() {
 }
 
 #[tokio::test]
+async fn a_schema_may_have_any_name() {
+    let patient = Patient::new().await;
+    let name = patient.database().await;
+    patient
+        .sql(&format!(
+            r#"alter schema public rename to "The Otters";
+               alter database {name} set search_path = "The Otters""#
+        ))
+        .await;
+    let findings = findings(&patient.settings).await;
+    let failed = findings.iter().find(|(_, ok, ..)| *ok == Some(false));
+    assert!(failed.is_none(), "{failed:?}");
+    let rights = findings.iter().find(|it| it.0 == "rights of the role");
+    assert_eq!(rights.expect("the check").1, Some(true));
+}
+
+#[tokio::test]
 async fn faults_of_secrets_are_found_and_no_secret_is_told() {
     let mut patient = Patient::new().await;
     patient.app.signed_in("ada").await;
