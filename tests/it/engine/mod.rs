@@ -35,6 +35,7 @@ mod leftovers;
 mod limits;
 mod limits_page;
 mod linked;
+mod links;
 mod locked_people;
 mod logs;
 mod metrics;

@@ -144,38 +144,6 @@ fn each_event_and_reason_that_a_recipe_names_exists() {
     }
 }
 
-#[test]
-fn each_link_of_the_pages_for_operators_leads_to_a_heading() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let anchors = |text: &str| -> Vec<String> {
-        let heads = text.lines().filter(|line| line.starts_with('#'));
-        let anchor = |line: &str| {
-            let words = line
-                .trim_start_matches('#')
-                .trim()
-                .to_lowercase()
-                .replace(' ', "-");
-            words.replace(|c: char| !c.is_alphanumeric() && c != '-', "")
-        };
-        heads.map(anchor).collect()
-    };
-    for page in ["operations.md", "backup.md", "going-live.md", "logs.md"] {
-        let text = fs::read_to_string(root.join(page)).unwrap();
-        for link in text.split("](").skip(1) {
-            let link = link.split(')').next().unwrap();
-            if link.starts_with("http") {
-                continue;
-            }
-            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let path = root.join(if file.is_empty() { page } else { file });
-            assert!(path.exists(), "{page}: {link}");
-            let target = fs::read_to_string(&path).unwrap_or_default();
-            let exists = anchor.is_empty() || anchors(&target).iter().any(|it| it == anchor);
-            assert!(exists, "{page}: {link}");
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_migrates_first_and_a_server_refuses_another_schema() {
     let app = TestApp::spawn().await;
