@@ -78,7 +78,7 @@ pub async fn serve_until(
         let listening = gauges::listen(address, &engine).await;
         listening.with_context(|| format!("cannot listen on {address} (METRICS_ADDR)"))?;
     }
-    // Before the first request, because nobody is signed in before the keys are known to be right.
+    // Before the first request, because no person is signed in before the keys are known to be right.
     engine.vault.check_keys().await;
     workers::start(&engine, App::jobs());
     let router = router::<App>(engine.clone());

@@ -37,7 +37,7 @@ pub struct Profile {
 pub struct Wallet {
     /// The on-chain address.
     address: String,
-    /// `SOL`, `ETH`, `BTC`, `MATIC`, or whatever comes next.
+    /// `SOL`, `ETH`, `BTC`, `MATIC`, or a later one.
     network: String,
     /// Networks on which this is the primary wallet. The first wallet of a list is *not* the primary one.
     primary_on: Vec<String>,

@@ -57,7 +57,7 @@ pub async fn sign_in_page(
     if user.is_some() && known.is_none() {
         return Redirect::to(return_to.as_str()).into_response();
     }
-    // Shown only if it could be a reference of ours, so that nobody can put words on this page.
+    // Shown only if it could be a reference of ours, so that a link cannot put words on this page.
     let reference = query.reference.filter(|reference| is_reference(reference));
     let matrica = &engine.config.matrica;
     render(&SignInPage {

@@ -74,7 +74,7 @@ pub struct StoredLogin {
     pub connected: bool,
     /// The sessions that the login has ended.
     pub ended: Vec<SessionHash>,
-    /// The new session, unless it has ended meanwhile.
+    /// The new session, unless it has ended again.
     pub session: Option<NewSession>,
 }
 

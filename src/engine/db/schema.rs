@@ -162,7 +162,7 @@ fn kind(error: &MigrateError) -> Option<Error> {
     }
 }
 
-/// Enters the provider of whatever an older release stored without naming one. The first caller
+/// Enters the provider of each row that an older release stored without naming one. The first caller
 /// decides. Does not wait for the disk, because the next start enters it again.
 pub async fn enter_first_provider(
     connection: &mut PgConnection,

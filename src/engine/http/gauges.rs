@@ -37,7 +37,7 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(10);
 /// Pause after a failed accept, usually for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Sets what is read when it is asked for.
+/// Sets the values that are read at each scrape.
 async fn read(engine: &Engine) {
     let gauges = &engine.gauges;
     let asked = engine.readiness.check(&engine.db, &engine.health_db);

@@ -194,7 +194,7 @@ async fn accept(
     let permit = slots.free().await;
     let permit = permit.ok_or_else(|| io::Error::other("stopped"))?;
     let (stream, peer) = listener.accept().await?;
-    // A connection that was reset meanwhile may refuse it.
+    // A connection that has been reset may refuse it.
     let _ = stream.set_nodelay(true);
     Ok((stream, peer, permit))
 }

@@ -76,7 +76,7 @@ impl Identity {
     }
 
     /// Whether the id of the user is missing. Only version 1 can then tell whether a profile
-    /// belongs to somebody who is known by the user's id.
+    /// belongs to a person who is known by the user's id.
     pub fn lacks_user_id(&self) -> bool {
         !self.subjects.iter().any(Subject::is_user)
     }

@@ -8,7 +8,7 @@ use prometheus_client::metrics::info::Info;
 use super::{Labels, Registry, counter, gauge};
 use crate::engine::clock;
 
-/// What is read when it is asked for.
+/// Values that are read at each scrape.
 pub struct Gauges {
     pub ready: Gauge,
     pub database_up: Gauge,

@@ -26,7 +26,7 @@ const AGES_PER_IDLE_TIMEOUT: u32 = 10;
 const ENTRIES_MAX: u64 = 20_000;
 /// Counters of changes. A change of one session repeats the lookups of those that share its counter.
 const COUNTERS: usize = 256;
-/// Queries of one lookup, as long as the session changes meanwhile.
+/// Queries of one lookup, as long as the session changes during each.
 const TRIES_MAX: usize = 3;
 
 /// A session, and the epoch in which the database was asked.

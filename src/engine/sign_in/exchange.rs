@@ -245,7 +245,7 @@ async fn admit(
             Ok(LoginOutcome::Disabled) => return Err(Refusal::Disabled),
             Ok(LoginOutcome::Switched) => return Err(Refusal::SwitchedAccount),
             Ok(LoginOutcome::Foreign) => return Err(Refusal::Unavailable),
-            // Somebody with this profile may be known by the id of the user.
+            // A person with this profile may be known by the id of the user.
             Ok(LoginOutcome::Unknown) => {
                 let (api, identity) = (&engine.user_api, &mut identity);
                 api.complete_identity(identity, token, deadline).await?;

@@ -24,14 +24,14 @@ pub struct Progress {
 pub enum Disposal {
     /// Tokens of this person may be stored.
     Keep,
-    /// Nobody knows whose they are, so no later login could cancel a queued revocation.
+    /// Their owner is unknown, so no later login could cancel a queued revocation.
     RevokeAtOnce,
     /// The next login of this user cancels it.
     Queue(Uuid),
 }
 
 impl Progress {
-    /// Whoever is signed in has probably come back, and their grant may be stored.
+    /// A person who is signed in has probably come back, and their grant may be stored.
     pub fn new(attempt: &Attempt, visitor: &Visitor) -> Self {
         let anonymous = attempt.user_id.is_none() && visitor.current.is_none();
         Self {

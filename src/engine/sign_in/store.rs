@@ -67,7 +67,7 @@ pub async fn store(engine: &Engine, arrival: &Arrival<'_>) -> Result<StoredLogin
     Err(Refusal::Unavailable)
 }
 
-/// Invalidates the caches of all servers after the login of somebody who may be known. They may share
+/// Invalidates the caches of all servers after the login of a person who may be known. They may share
 /// less than before, and their login has ended these sessions.
 pub fn announce(engine: &Engine, user_id: Uuid, ended: &[SessionHash]) {
     engine.user_data.cache.forget(user_id);

@@ -25,7 +25,7 @@ pub async fn run_census(engine: Engine) {
     engine.tasks.shutdown.run_until_cancelled(counting).await;
 }
 
-/// Counts once. What is cheap comes first, because whole tables may take too long.
+/// Counts once. Cheap queries come first, because whole tables may take too long.
 pub async fn count(engine: &Engine) -> Result<(), db::Error> {
     let (db, gauges, lifetime) = (&engine.db, &engine.census, engine.config.session);
     let lags = census::lags(db, lifetime).await?;

@@ -1,4 +1,4 @@
-//! Deletes expired sessions, old login attempts, and tokens that nobody uses. A failure of the
+//! Deletes expired sessions, old login attempts, and unused tokens. A failure of the
 //! database only postpones it.
 
 use std::time::Duration;
