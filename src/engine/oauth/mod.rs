@@ -285,7 +285,7 @@ impl RefreshSlot<'_> {
         refresh_token: &Token,
         granted: &[String],
         deadline: Instant,
-    ) -> Result<TokenSet, TokenError> {
+    ) -> Result<TokenSet, FailedTokenRequest> {
         self.permit.sending();
         let form = [
             ("grant_type", "refresh_token"),
@@ -293,8 +293,8 @@ impl RefreshSlot<'_> {
         ];
         let call = self.client.token_request(&form, granted, deadline);
         let result = spans::provider_call("token", call).await;
-        let result = result.map_err(|failed| failed.error);
-        report(self.permit, result.as_ref().err());
+        let failed = result.as_ref().err();
+        report(self.permit, failed.map(|failed| &failed.error));
         result
     }
 }

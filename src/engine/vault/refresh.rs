@@ -127,9 +127,9 @@ impl Vault {
             tracing::warn!(event = "refresh_repeated", "the last answer was lost");
         }
         let answer = if started.elapsed() < LEASE_AGE_MAX {
-            let deadline = started + REQUEST_BUDGET;
-            slot.refresh(&refresh_token, &grant.scopes(), deadline)
-                .await
+            let (scopes, deadline) = (grant.scopes(), started + REQUEST_BUDGET);
+            let answer = slot.refresh(&refresh_token, &scopes, deadline).await;
+            answer.map_err(|failed| failed.error)
         } else {
             Err(TokenError::NotSent)
         };

@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// Longest wait for the next line of the program.
-const WITHIN: Duration = Duration::from_secs(30);
+pub const WITHIN: Duration = Duration::from_secs(30);
 
 /// A walk, and everything that it has printed.
 struct Walk {
@@ -45,8 +45,19 @@ impl Walk {
 
 /// The program, the lines of its standard error, and a way to its standard input.
 fn start(provider: &Provider, origin: &str, address: &str) -> (Child, UnboundedReceiver<String>) {
+    start_with(provider, origin, &[("LISTEN_ADDR", address)])
+}
+
+pub fn start_with(
+    provider: &Provider,
+    origin: &str,
+    more: &[(&str, &str)],
+) -> (Child, UnboundedReceiver<String>) {
     let mut settings = settings(origin, &provider.url, "postgres://x@127.0.0.1:1/x");
-    settings.insert("LISTEN_ADDR".to_owned(), address.to_owned());
+    let more = more
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()));
+    settings.extend(more);
     let mut command = command(&settings);
     command.args(["doctor", "--provider", "--json"]);
     command

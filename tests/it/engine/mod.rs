@@ -21,6 +21,7 @@ mod events;
 mod explain;
 mod failover;
 mod first_contact;
+mod first_contact_ends;
 mod forms;
 mod growing;
 mod headers;

@@ -4,6 +4,7 @@
 
 mod endings;
 mod profile;
+mod received;
 mod visits;
 mod walk;
 

@@ -6,13 +6,15 @@ use anyhow::{Context as _, bail};
 
 use super::Reply;
 use super::profile::Profiles;
+use super::received::Received;
 use super::visits::{Visit, Visits};
 use crate::commands::doctor::reach::ANSWER_TIMEOUT;
 use crate::engine::config::MatricaSettings;
 use crate::engine::oauth::breaker::Caller;
 use crate::engine::oauth::transport::{ClientError, Tls};
 use crate::engine::oauth::{
-    AuthorizationCode, CodeVerifier, OAuthClient, Outcome, Token, TokenError, TokenSet,
+    AuthorizationCode, CodeVerifier, FailedTokenRequest, OAuthClient, Outcome, Token, TokenError,
+    TokenSet,
 };
 
 const ALLOW: &str = "Sign in and allow everything.";
@@ -21,6 +23,7 @@ pub struct Walk<'a> {
     pub(super) oauth: &'a OAuthClient,
     pub(super) visits: Visits,
     pub(super) profiles: Profiles<'a>,
+    received: Received,
     pub answers: Vec<Reply>,
 }
 
@@ -35,12 +38,19 @@ impl<'a> Walk<'a> {
             oauth,
             visits,
             profiles: Profiles::new(settings, tls)?,
+            received: Received::default(),
             answers: Vec::new(),
         })
     }
 
-    /// Answers what it can. The tokens are revoked in the end.
+    /// Answers what it can. The tokens are revoked in the end, also if it breaks off.
     pub async fn walk(&mut self) -> anyhow::Result<()> {
+        let walked = self.steps().await;
+        self.received.revoke(self.oauth).await;
+        walked
+    }
+
+    async fn steps(&mut self) -> anyhow::Result<()> {
         let tokens = self.sign_in_with_wrong_verifier().await?;
         self.note_tokens(&tokens);
         self.look_at_profile(&tokens).await;
@@ -89,27 +99,47 @@ impl<'a> Walk<'a> {
     }
 
     async fn exchange(
-        &self,
+        &mut self,
         code: &AuthorizationCode,
         code_verifier: &CodeVerifier,
     ) -> Result<TokenSet, TokenError> {
         let slot = self.oauth.reserve_exchange(Caller::new("doctor")).await?;
         let deadline = Instant::now() + ANSWER_TIMEOUT;
         let exchanged = slot.exchange(code, code_verifier, deadline).await;
-        exchanged.map_err(|failed| failed.error)
+        self.keep(exchanged)
     }
 
     pub(super) async fn refresh(
-        &self,
+        &mut self,
         refresh_token: &Token,
         scope: &[String],
     ) -> anyhow::Result<Option<TokenSet>> {
         let slot = self.oauth.reserve_refresh(Caller::new("doctor")).await?;
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        match slot.refresh(refresh_token, scope, deadline).await {
+        let refreshed = slot.refresh(refresh_token, scope, deadline).await;
+        match self.keep(refreshed) {
             Ok(tokens) => Ok(Some(tokens)),
             Err(error) if is_refusal(&error) => Ok(None),
             Err(error) => Err(error).context("a refresh failed"),
+        }
+    }
+
+    /// Keeps the tokens of an answer for the end, also if it cannot be used.
+    fn keep(
+        &mut self,
+        answer: Result<TokenSet, FailedTokenRequest>,
+    ) -> Result<TokenSet, TokenError> {
+        match answer {
+            Ok(tokens) => {
+                self.received.add(tokens.clone());
+                Ok(tokens)
+            }
+            Err(FailedTokenRequest { error, stray }) => {
+                if let Some(tokens) = stray {
+                    self.received.add(tokens);
+                }
+                Err(error)
+            }
         }
     }
 
@@ -223,13 +253,14 @@ impl<'a> Walk<'a> {
             return Ok(Some(refreshed));
         };
         self.note(7, question, true, "Yes. A refresh brings another one.");
-        if let Some(again) = self.refresh(first, &tokens.scope).await? {
+        if let Some(mut again) = self.refresh(first, &tokens.scope).await? {
             self.note(
                 8,
                 reuse,
                 false,
                 "No. The replaced one still works, at least for a while.",
             );
+            again.refresh_token.get_or_insert_with(|| first.clone());
             return Ok(Some(again));
         }
         let survivor = self.refresh(&second, &tokens.scope).await?;
@@ -242,8 +273,7 @@ impl<'a> Walk<'a> {
         };
         self.note(8, reuse, confirmed, answer);
         Ok(survivor.map(|mut survivor| {
-            let kept = survivor.refresh_token.take();
-            survivor.refresh_token = Some(kept.unwrap_or(second));
+            survivor.refresh_token.get_or_insert(second);
             survivor
         }))
     }
