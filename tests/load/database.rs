@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::support::alerts::{expect, healthy};
+use crate::support::scrape::Scrape;
 use crate::support::{Invariants, TestApp, assert_page, eventually_within, logs};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,6 +44,7 @@ async fn new_tokens_that_cannot_be_stored_for_a_minute_cost_one_sign_in() {
     let mut browser = app.signed_in("ada").await;
     app.sql("update grants set access_expires_at = now() from users where users.id = user_id and display_name like 'Ada%'")
         .await;
+    let before = healthy(&app).await;
     app.provider
         .fault("refresh", json!({ "delay_ms": 500 }))
         .await;
@@ -56,7 +59,10 @@ async fn new_tokens_that_cannot_be_stored_for_a_minute_cost_one_sign_in() {
         logs::contain("refresh_persist_lost")
     })
     .await;
+    let after = Scrape::of(&app.engine).await;
     wire.mend();
+    let alerts = ["DatabaseDown", "ServerNotReady", "TokensLost"];
+    expect(&before, &after, &alerts);
     // The provider has replaced the stored refresh token, and takes its use for theft.
     invariants.reused = 1;
     app.provider.mend().await;

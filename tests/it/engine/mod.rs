@@ -46,6 +46,7 @@ mod operations;
 mod panics;
 mod people;
 mod pool;
+mod process_alerts;
 mod properties;
 mod provider_calls;
 mod provider_faults;

@@ -216,12 +216,12 @@ async fn a_lack_of_file_descriptors_is_our_own_fault_and_opens_no_breaker() {
         .0
         .request(Method::GET, &format!("{}/readyz", process.url));
     request.send().await.unwrap();
-    limit_files(&process, "0");
+    process.limit_files("0");
     for (browser, callback) in &mut browsers {
         let answer = browser.get(callback).await;
         answer.assert_refused("busy");
     }
-    limit_files(&process, "1024");
+    process.limit_files("1024");
     eventually("a sign-in starts", async || {
         let mut browser = app.browser();
         let login = format!("{}/auth/login", process.url);
@@ -233,14 +233,4 @@ async fn a_lack_of_file_descriptors_is_our_own_fault_and_opens_no_breaker() {
     let callback = browser.start_and_consent(&app.provider, "ada").await;
     let callback = callback.replace(&app.url, &process.url);
     browser.get(&callback).await.assert_redirect("/account");
-}
-
-/// The files that the process may have open from now on.
-fn limit_files(process: &Process, soft: &str) {
-    let limited = std::process::Command::new("prlimit")
-        .args(["--pid", &process.id().to_string()])
-        .arg(format!("--nofile={soft}:"))
-        .status()
-        .unwrap();
-    assert!(limited.success());
 }

@@ -1,5 +1,6 @@
 //! A running app with its own database, a demo provider with faults, and browsers.
 
+pub mod alerts;
 pub mod answer;
 pub mod browser;
 pub mod chromium;

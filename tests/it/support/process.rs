@@ -55,7 +55,22 @@ impl Process {
         process
     }
 
-    fn spawn(mut command: Command, settings: &BTreeMap<String, String>) -> Self {
+    /// Starts it, and reads nothing of its log.
+    pub fn serve_unread(settings: &BTreeMap<String, String>) -> Self {
+        Self::spawn_unread(command(settings), settings)
+    }
+
+    fn spawn(command: Command, settings: &BTreeMap<String, String>) -> Self {
+        let mut process = Self::spawn_unread(command, settings);
+        // A server whose log is not read drops lines.
+        process.readers = vec![
+            keep(process.child.stdout.take().unwrap(), &process.log),
+            keep(process.child.stderr.take().unwrap(), &process.log),
+        ];
+        process
+    }
+
+    fn spawn_unread(mut command: Command, settings: &BTreeMap<String, String>) -> Self {
         let address = settings.get("LISTEN_ADDR").cloned();
         let address = address.unwrap_or_else(|| format!("127.0.0.1:{}", free_port()));
         command
@@ -63,19 +78,12 @@ impl Process {
             .env("LISTEN_ADDR", &address)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        // A server whose log is not read would block on the full pipe.
-        let readers = vec![
-            keep(child.stdout.take().unwrap(), &log),
-            keep(child.stderr.take().unwrap(), &log),
-        ];
         Self {
             url: format!("http://{address}"),
             address,
-            child,
-            log,
-            readers,
+            child: command.spawn().unwrap(),
+            log: Arc::default(),
+            readers: Vec::new(),
         }
     }
 
@@ -126,6 +134,16 @@ impl Process {
             .status()
             .unwrap();
         assert!(sent.success());
+    }
+
+    /// The files that it may have open from now on.
+    pub fn limit_files(&self, soft: &str) {
+        let limited = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string()])
+            .arg(format!("--nofile={soft}:"))
+            .status()
+            .unwrap();
+        assert!(limited.success());
     }
 
     /// Waits for an event in its log.
