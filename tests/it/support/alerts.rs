@@ -82,10 +82,10 @@ pub async fn healthy(app: &TestApp) -> Scrape {
     Scrape::of(&app.engine).await
 }
 
-/// Whether promtool is content, and what it says.
+/// Whether promtool is content, and what it says. Debian's package `prometheus` has it.
 pub fn promtool(arguments: &[&str], path: &Path) -> (bool, String) {
     let output = Command::new("promtool").args(arguments).arg(path).output();
-    let output = output.expect("promtool is part of Debian's package prometheus");
+    let output = output.unwrap_or_else(|error| panic!("promtool: {error}"));
     let text = [output.stdout, output.stderr].concat();
     (
         output.status.success(),
