@@ -138,7 +138,8 @@ async fn a_migration_that_gets_no_lock_changes_nothing_and_says_what_to_do() {
 
 #[tokio::test]
 async fn an_index_is_built_while_people_sign_in_and_other_servers_migrate() {
-    let app = TestApp::spawn().await;
+    // One person signs in again and again.
+    let app = TestApp::with(&[("RATE_LIMIT", "off")]).await;
     let folder = Folder::new();
     let index = "-- no-transaction\ncreate index concurrently late on sessions (created_at);\n";
     let file = folder.path().join("20991231000000_late.sql");
