@@ -152,7 +152,7 @@ async fn a_lack_of_file_descriptors_is_noticed() {
     let connections = f64::from(u32::try_from(CONNECTIONS).unwrap());
     eventually("all are open", async || {
         after = scrape(&metrics).await.unwrap();
-        after.get("matrica_http_connections") >= connections
+        after.get("process_open_fds") >= connections
     })
     .await;
     expect(&before, &after, &["FileDescriptorsLow"]);
