@@ -384,7 +384,8 @@ async fn deleting_takes_everything_about_a_person_and_nothing_of_anybody_else() 
         !still_here.body.contains("We deleted"),
         "an address makes no false claim"
     );
-    // Tokens that wait to be revoked are not theirs any more, and name nobody.
+    // Tokens that wait to be revoked are sealed with the id of their user.
+    app.becomes("select count(*) from revocations", 0).await;
     let dump = app.database.dump();
     for trace in &traces {
         let mut lines = dump.lines().filter(|line| line.contains(trace));
