@@ -38,38 +38,35 @@ pub async fn run(options: &Options, duration: Duration) -> Course {
     site.provider.set(lifetime).await;
     sign_in_people(&mut site, options).await;
     let tally = Arc::new(Tally::default());
+    let clients = options.clients.max(1);
+    let new = |number| Visitor::new(&site, number, options.people.max(1), &tally);
+    let mut visitors: Vec<_> = (0..clients).map(new).collect();
     for name in ["warm-up", "peak"] {
         say(name);
         tally.clear();
-        visit(&site, options, &tally, PEAK, None).await;
+        visitors = visit(visitors, PEAK, None).await;
     }
     let peak = tally.requests() / PEAK.as_secs();
     tally.clear();
     let rate = (peak / 2).max(1);
     let mut course = Course::new(peak);
-    let visiting = visit(&site, options, &tally, duration, Some(rate));
+    let visiting = visit(visitors, duration, Some(rate));
     let watching = watch(&site, &tally, duration, &mut course);
     tokio::join!(visiting, watching);
     course
 }
 
 /// Visitors for a while. With a rate, in requests per second of all together, or as fast as they can.
-async fn visit(
-    site: &Site,
-    options: &Options,
-    tally: &Arc<Tally>,
-    duration: Duration,
-    rate: Option<u64>,
-) {
+/// Returns them with their newest sessions, because a person's older ones have ended.
+async fn visit(visitors: Vec<Visitor>, duration: Duration, rate: Option<u64>) -> Vec<Visitor> {
     let end = Instant::now() + duration;
-    let clients = options.clients.max(1);
-    let pace = rate.map(|rate| Duration::from_secs(clients as u64) / u32::try_from(rate).unwrap());
-    let mut visitors = JoinSet::new();
-    for number in 0..clients {
-        let visitor = Visitor::new(site, number, options.people.max(1), tally);
-        visitors.spawn(visitor.visit_until(end, pace));
-    }
-    visitors.join_all().await;
+    let clients = visitors.len() as u64;
+    let pace = rate.map(|rate| Duration::from_secs(clients) / u32::try_from(rate).unwrap());
+    let visiting = visitors.into_iter();
+    let visiting: JoinSet<_> = visiting
+        .map(|visitor| visitor.visit_until(end, pace))
+        .collect();
+    visiting.join_all().await
 }
 
 /// Lets things fail in turn, and takes a sample each second.

@@ -51,7 +51,8 @@ impl Visitor {
         }
     }
 
-    pub async fn visit_until(mut self, end: Instant, pace: Option<Duration>) {
+    /// Returns it with its newest sessions.
+    pub async fn visit_until(mut self, end: Instant, pace: Option<Duration>) -> Self {
         let mut ticks = pace.map(tokio::time::interval);
         if let Some(ticks) = &mut ticks {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -62,6 +63,7 @@ impl Visitor {
             }
             self.visit().await;
         }
+        self
     }
 
     async fn visit(&mut self) {
