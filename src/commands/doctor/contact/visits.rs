@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::oauth::{CallbackParameters, CodeVerifier, OAuthClient, OAuthState, Outcome};
 use crate::engine::sign_in::is_callback;
@@ -21,6 +23,9 @@ use crate::engine::sign_in::is_callback;
 const VISIT_TIMEOUT: Duration = Duration::from_mins(10);
 /// Callbacks that may wait for the walk. More are refused, or they could fill the memory.
 const CALLBACKS_MAX: usize = 16;
+
+/// Longest wait in the end for the browser to take its last answer.
+const LAST_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// A person who has come back.
 pub struct Visit {
@@ -42,6 +47,8 @@ pub struct Visits {
     awaited: watch::Sender<Option<OAuthState>>,
     /// Heard during a visit only, so that no answer with tokens is lost.
     interrupt: Signal,
+    listener: JoinHandle<std::io::Result<()>>,
+    end: CancellationToken,
 }
 
 impl Visits {
@@ -55,7 +62,9 @@ impl Visits {
         let interrupt = signal(SignalKind::interrupt())?;
         read_input(sender.clone());
         let router = Router::new().fallback(async move |uri: Uri| receive(&uri, &state, &sender));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let end = CancellationToken::new();
+        let serving = axum::serve(listener, router);
+        let serving = serving.with_graceful_shutdown(end.clone().cancelled_owned());
         eprintln!(
             "The provider sends you back to {redirect_uri}. It must be registered, and lead to \
              {listen_addr} here. If it does not, copy the address of the page that you end up on, \
@@ -65,7 +74,15 @@ impl Visits {
             callbacks,
             awaited,
             interrupt,
+            listener: tokio::spawn(serving.into_future()),
+            end,
         })
+    }
+
+    /// Stops listening, after the browser has its last answer.
+    pub async fn end(&mut self) {
+        self.end.cancel();
+        let _ = timeout(LAST_ANSWER_WAIT, &mut self.listener).await;
     }
 
     /// Prints an address to open, and waits for the callback of this visit.

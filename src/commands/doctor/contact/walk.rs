@@ -47,6 +47,7 @@ impl<'a> Walk<'a> {
     pub async fn walk(&mut self) -> anyhow::Result<()> {
         let walked = self.steps().await;
         self.received.revoke(self.oauth).await;
+        self.visits.end().await;
         walked
     }
 
