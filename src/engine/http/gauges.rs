@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::log;
+use super::server::ACCEPT_PAUSE;
 use crate::engine::error::Failure;
 use crate::engine::state::Engine;
 
@@ -34,8 +35,6 @@ const DATABASE_WAIT: Duration = Duration::from_secs(2);
 const CONNECTIONS_MAX: usize = 16;
 /// Longest connection, from its start to the end of its only answer.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(10);
-/// Pause after a failed accept, usually for lack of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Sets the values that are read at each scrape.
 async fn read(engine: &Engine) {

@@ -41,7 +41,7 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(18);
 /// The part of it for requests. The rest is for work that outlives them.
 const DRAIN_REQUESTS: Duration = Duration::from_secs(15);
 /// Pause after a failed accept, usually for lack of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` completes. Then `/readyz` fails, and for `DRAIN_DELAY` connections are still
 /// accepted, until load balancers have noticed. After that it closes the listener, drains the

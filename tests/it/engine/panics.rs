@@ -11,11 +11,11 @@ use crate::support::{Answer, TestApp, browser::client};
 
 const SECRET: &str = "canary of a panic";
 
-async fn in_handler() -> String {
+pub async fn in_handler() -> String {
     panic!("{SECRET}")
 }
 
-async fn in_task(State(engine): State<Engine>) -> String {
+pub async fn in_task(State(engine): State<Engine>) -> String {
     let task = engine.tasks.tracker.spawn(async { panic!("{SECRET}") });
     let result: Result<(), _> = task.await;
     result.unwrap_err().is_panic().to_string()

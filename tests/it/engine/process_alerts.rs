@@ -6,16 +6,16 @@ use std::panic;
 use std::process::Command;
 use std::time::Duration;
 
-use axum::{extract::State, routing::get};
+use axum::routing::get;
 use futures_util::future::join_all;
 use matrica_starter::engine::{
-    Engine,
     config::LogFormat,
     http::{Access, Route, log},
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use super::panics::{in_handler, in_task};
 use crate::support::alerts::{self, expect};
 use crate::support::browser::client;
 use crate::support::scrape::Scrape;
@@ -58,16 +58,6 @@ async fn healthy(address: &str) -> Scrape {
     })
     .await;
     healthy.unwrap()
-}
-
-async fn in_handler() -> String {
-    panic!("on purpose")
-}
-
-async fn in_task(State(engine): State<Engine>) -> String {
-    let task = engine.tasks.tracker.spawn(async { panic!("on purpose") });
-    let result: Result<(), _> = task.await;
-    result.unwrap_err().is_panic().to_string()
 }
 
 /// Runs itself in a process of its own, because the panics of all tests have one counter.
